@@ -1,0 +1,252 @@
+//! Pickup tokens and courier badges: what a QR code says, and how a bank checks it with no network.
+//!
+//! The text is `LK1:` and base45 of a COSE_Sign1 (RFC 9052) over CWT claims (RFC 8392), signed with
+//! Ed25519 (RFC 9864, algorithm -19). Only upper-case alphanumerics occur, so that a QR code needs
+//! its small alphanumeric mode and a keyboard-wedge scanner cannot shift a letter.
+
+use coset::cbor::value::Value;
+use coset::cwt::{ClaimName, ClaimsSet, ClaimsSetBuilder, Timestamp};
+use coset::{CborSerializable, CoseSign1, CoseSign1Builder, HeaderBuilder, RegisteredLabelWithPrivate};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use thiserror::Error;
+
+use crate::clock::ClockInterval;
+use crate::ids::{BankId, CarrierId, CredentialId, Generation, ParcelId, Version};
+use crate::refusal::Refusal;
+use crate::units::UnixMillis;
+
+/// What every token's text begins with.
+pub const PREFIX: &str = "LK1:";
+/// COSE external additional authenticated data: a signature made for anything else is no token.
+pub const EXTERNAL_AAD: &[u8] = b"locker-pickup-v1";
+/// Longest token text we look at, in bytes. A QR code of version 8-M holds 221 characters.
+pub const TEXT_MAX_BYTES: usize = 256;
+/// Most credential keys a bank holds at a time: the current one, the next, and two being retired.
+pub const KEYS_MAX: usize = 4;
+
+/// Private claim: the bank's tag, see [`BankId::tag`].
+const CLAIM_BANK: i64 = -65_537;
+/// Private claim: what the holder may do, see [`Action`].
+const CLAIM_ACTION: i64 = -65_538;
+/// Private claim: the carrier of a courier's badge.
+const CLAIM_CARRIER: i64 = -65_539;
+
+const ACTION_PICKUP: i64 = 1;
+const ACTION_COURIER: i64 = 2;
+
+/// What a token entitles its holder to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Take out the parcel that the bank knows under the token's credential id.
+    Pickup,
+    /// Bring parcels of `carrier`.
+    Courier { carrier: CarrierId },
+}
+
+/// The claims of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    pub credential: CredentialId,
+    pub bank_tag: u32,
+    /// Cut to whole seconds when signed.
+    pub expires: UnixMillis,
+    pub action: Action,
+}
+
+/// A token whose signature, bank and time were checked; only [`verify`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedToken(Claims);
+
+impl VerifiedToken {
+    /// What the token says.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims {
+        &self.0
+    }
+}
+
+/// A public key that tokens may be signed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CredentialKey {
+    pub kid: u8,
+    pub public: [u8; 32],
+}
+
+/// The keys a bank accepts; a whole document with its generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySet {
+    pub generation: Generation,
+    pub keys: Vec<CredentialKey>,
+}
+
+impl KeySet {
+    /// Whether it has one to [`KEYS_MAX`] keys with different ids.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let mut kids: Vec<u8> = self.keys.iter().map(|key| key.kid).collect();
+        kids.sort_unstable();
+        kids.dedup();
+        kids.len() == self.keys.len() && (1..=KEYS_MAX).contains(&kids.len())
+    }
+}
+
+/// What a bank keeps of a pickup authorisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credential {
+    pub id: CredentialId,
+    pub parcel: ParcelId,
+    pub version: Version,
+    pub state: CredentialState,
+}
+
+/// How far a pickup authorisation is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialState {
+    /// Known before its parcel was stored; opens nothing yet.
+    Issued,
+    /// Opens its compartment.
+    Active,
+    /// The door was seen open for it; not used up until the session settles as collected.
+    UsedPending,
+    /// Used up.
+    Consumed,
+    /// Withdrawn.
+    Revoked,
+}
+
+/// Why a token could not be signed.
+#[derive(Debug, Error)]
+#[error("the claims cannot be written as CBOR: {reason}")]
+pub struct SignError {
+    reason: String,
+}
+
+/// Signs `claims` with `key`, whose public half banks know as `kid`.
+///
+/// # Errors
+///
+/// Fails only if the claims cannot be written as CBOR, which no claims can bring about.
+pub fn sign(key: &SigningKey, kid: u8, claims: &Claims) -> Result<String, SignError> {
+    let cbor = |error: coset::CoseError| SignError { reason: error.to_string() };
+    let payload = claims_set(claims).to_vec().map_err(cbor)?;
+    let protected = HeaderBuilder::new()
+        .algorithm(coset::iana::Algorithm::Ed25519)
+        .key_id(vec![kid])
+        .build();
+    let message = CoseSign1Builder::new()
+        .protected(protected)
+        .payload(payload)
+        .create_signature(EXTERNAL_AAD, |bytes| key.sign(bytes).to_vec())
+        .build();
+    Ok(format!("{PREFIX}{}", base45::encode(&message.to_vec().map_err(cbor)?)))
+}
+
+fn claims_set(claims: &Claims) -> ClaimsSet {
+    let seconds = i64::try_from(claims.expires.0 / 1_000).unwrap_or(i64::MAX);
+    let (action, carrier) = match &claims.action {
+        Action::Pickup => (ACTION_PICKUP, None),
+        Action::Courier { carrier } => (ACTION_COURIER, Some(carrier)),
+    };
+    let set = ClaimsSetBuilder::new()
+        .expiration_time(Timestamp::WholeSeconds(seconds))
+        .cwt_id(claims.credential.0.to_vec())
+        .private_claim(CLAIM_BANK, Value::from(claims.bank_tag))
+        .private_claim(CLAIM_ACTION, Value::from(action));
+    match carrier {
+        Some(carrier) => set.private_claim(CLAIM_CARRIER, Value::from(carrier.as_str())),
+        None => set,
+    }
+    .build()
+}
+
+/// Checks a token's text: form, signature by one of `keys`, bank, and time.
+///
+/// # Errors
+///
+/// One of the `Code...` refusals; a token that is expired but otherwise good says so, one that is
+/// for another bank says only that.
+pub fn verify(
+    text: &str,
+    bank: &BankId,
+    keys: &[CredentialKey],
+    clock: ClockInterval,
+) -> Result<VerifiedToken, Refusal> {
+    let message = parse(text).ok_or(Refusal::CodeMalformed)?;
+    check_signature(&message, keys)?;
+    let payload = message.payload.as_deref().ok_or(Refusal::CodeMalformed)?;
+    let claims = read_claims(payload).ok_or(Refusal::CodeMalformed)?;
+    if claims.bank_tag != bank.tag() {
+        return Err(Refusal::CodeOtherBank);
+    }
+    let lapsed = match claims.action {
+        // A recipient was promised this time; a courier's badge is a power.
+        Action::Pickup => clock.surely_past(claims.expires),
+        Action::Courier { .. } => clock.maybe_past(claims.expires),
+    };
+    if lapsed { Err(Refusal::CodeExpired) } else { Ok(VerifiedToken(claims)) }
+}
+
+/// Whether a scanned text claims to be a token at all, as opposed to a parcel's barcode.
+#[must_use]
+pub fn looks_like_token(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
+/// Reads arbitrary text as a token and drops the result: the target for fuzzing.
+pub fn fuzz_token(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Some(message) = parse(text)
+    {
+        let _ = message.payload.as_deref().and_then(read_claims);
+    }
+    let _ = read_claims(bytes);
+}
+
+fn parse(text: &str) -> Option<CoseSign1> {
+    if text.len() > TEXT_MAX_BYTES {
+        return None;
+    }
+    let bytes = base45::decode(text.strip_prefix(PREFIX)?).ok()?;
+    CoseSign1::from_slice(&bytes).ok()
+}
+
+fn check_signature(message: &CoseSign1, keys: &[CredentialKey]) -> Result<(), Refusal> {
+    let header = &message.protected.header;
+    let ed25519 = RegisteredLabelWithPrivate::Assigned(coset::iana::Algorithm::Ed25519);
+    let &[kid] = header.key_id.as_slice() else { return Err(Refusal::CodeMalformed) };
+    if header.alg != Some(ed25519) {
+        return Err(Refusal::CodeMalformed);
+    }
+    let key = keys.iter().find(|key| key.kid == kid).ok_or(Refusal::CodeKeyUnknown)?;
+    let key = VerifyingKey::from_bytes(&key.public).map_err(|_| Refusal::CodeKeyUnknown)?;
+    message.verify_signature(EXTERNAL_AAD, |signature, signed| {
+        let signature = Signature::from_slice(signature).map_err(|_| Refusal::CodeAltered)?;
+        key.verify_strict(signed, &signature).map_err(|_| Refusal::CodeAltered)
+    })
+}
+
+fn read_claims(payload: &[u8]) -> Option<Claims> {
+    let set = ClaimsSet::from_slice(payload).ok()?;
+    let Some(Timestamp::WholeSeconds(seconds)) = set.expiration_time else { return None };
+    let private = |wanted: i64| {
+        let name = ClaimName::PrivateUse(wanted);
+        set.rest.iter().find_map(|(found, value)| (*found == name).then_some(value))
+    };
+    let integer = |wanted| private(wanted)?.as_integer().and_then(|n| i64::try_from(n).ok());
+    let action = match integer(CLAIM_ACTION)? {
+        ACTION_PICKUP => Action::Pickup,
+        ACTION_COURIER => {
+            Action::Courier { carrier: private(CLAIM_CARRIER)?.as_text()?.parse().ok()? }
+        }
+        _ => return None,
+    };
+    Some(Claims {
+        credential: CredentialId::try_from(set.cwt_id?.as_slice()).ok()?,
+        bank_tag: u32::try_from(integer(CLAIM_BANK)?).ok()?,
+        expires: UnixMillis(u64::try_from(seconds).ok()?.checked_mul(1_000)?),
+        action,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! What happened: the only vocabulary that banks and the hub share for events.
+//!
+//! The list is closed and matched without a wildcard, so that a new fact must be thought through
+//! in every place that reads facts.
+
+use crate::bank::{BoardChanged, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted};
+use crate::bank::{DoorMoved, DoorsRead, PickupSettled, PickupStarted, PulseIntended, PulseSettled};
+use crate::bank::{SessionEnded, SessionStarted};
+use crate::downlink::{ConfigAccepted, ConfigRefused, GrantAccepted, GrantRefused};
+use crate::journal::{Booted, StreamOpened};
+
+/// One thing that happened at a bank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    StreamOpened(StreamOpened),
+    Booted(Booted),
+    GrantAccepted(GrantAccepted),
+    GrantRefused(GrantRefused),
+    ConfigAccepted(ConfigAccepted),
+    ConfigRefused(ConfigRefused),
+    SessionStarted(SessionStarted),
+    SessionEnded(SessionEnded),
+    DepositStarted(DepositStarted),
+    DepositMisfit(DepositMisfit),
+    DepositAborted(DepositAborted),
+    DepositConfirmed(DepositConfirmed),
+    PickupStarted(PickupStarted),
+    PickupSettled(PickupSettled),
+    PulseIntended(PulseIntended),
+    PulseSettled(PulseSettled),
+    DoorMoved(DoorMoved),
+    DoorsRead(DoorsRead),
+    BoardChanged(BoardChanged),
+}

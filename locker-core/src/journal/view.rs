@@ -1,0 +1,276 @@
+//! How the rules read a bank's state, and what a record changes in it.
+//!
+//! The agent reads through sled, the hub and the simulator from memory; the rules cannot tell.
+
+use std::collections::BTreeMap;
+
+use crate::compartment::Compartment;
+use crate::credential::{Credential, KeySet};
+use crate::downlink::GrantPosition;
+use crate::ids::{Barcode, CompartmentNo, CredentialId, Generation, IntentId, ParcelId};
+use crate::parcel::Parcel;
+use crate::session::Session;
+
+/// What there is one of in a bank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// The latest pulse that was intended.
+    pub last_intent: IntentId,
+    pub boot_count: u64,
+    /// The last grant that was answered.
+    pub grants: GrantPosition,
+    /// The layout held; 0 before the first.
+    pub layout: Generation,
+    /// The credential keys held; generation 0 and empty before the first.
+    pub keys: KeySet,
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        Self {
+            last_intent: IntentId::default(),
+            boot_count: 0,
+            grants: GrantPosition::default(),
+            layout: Generation::default(),
+            keys: KeySet { generation: Generation::default(), keys: Vec::new() },
+        }
+    }
+}
+
+/// A bank's state as the rules see it.
+pub trait View {
+    fn meta(&self) -> Meta;
+    fn compartment(&self, no: CompartmentNo) -> Option<Compartment>;
+    /// All compartments, by number.
+    fn compartments(&self) -> Vec<Compartment>;
+    fn parcel(&self, id: ParcelId) -> Option<Parcel>;
+    /// The newest parcel with this barcode.
+    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId>;
+    /// All parcels, settled ones too until they are forgotten.
+    fn parcels(&self) -> Vec<Parcel>;
+    fn credential(&self, id: CredentialId) -> Option<Credential>;
+    fn session(&self) -> Option<Session>;
+}
+
+/// One entity as it is after a record. A record's changes name each entity once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Meta(Meta),
+    Compartment(Compartment),
+    CompartmentRemoved(CompartmentNo),
+    Parcel(Parcel),
+    ParcelForgotten(Parcel),
+    Credential(Credential),
+    Session(Option<Session>),
+}
+
+/// A bank's state in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryView {
+    meta: Meta,
+    compartments: BTreeMap<CompartmentNo, Compartment>,
+    parcels: BTreeMap<ParcelId, Parcel>,
+    barcodes: BTreeMap<Barcode, ParcelId>,
+    credentials: BTreeMap<CredentialId, Credential>,
+    session: Option<Session>,
+}
+
+impl MemoryView {
+    /// Takes over what a record changed.
+    pub fn apply(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Meta(meta) => self.meta = meta,
+                Change::Compartment(held) => {
+                    self.compartments.insert(held.spec.no, held);
+                }
+                Change::CompartmentRemoved(no) => {
+                    self.compartments.remove(&no);
+                }
+                Change::Parcel(parcel) => {
+                    self.barcodes.insert(parcel.barcode.clone(), parcel.id);
+                    self.parcels.insert(parcel.id, parcel);
+                }
+                Change::ParcelForgotten(parcel) => {
+                    self.parcels.remove(&parcel.id);
+                    self.credentials.remove(&parcel.credential);
+                    if self.barcodes.get(&parcel.barcode) == Some(&parcel.id) {
+                        self.barcodes.remove(&parcel.barcode);
+                    }
+                }
+                Change::Credential(credential) => {
+                    self.credentials.insert(credential.id, credential);
+                }
+                Change::Session(session) => self.session = session,
+            }
+        }
+    }
+
+    /// Everything, as the changes that would make it from nothing: what a snapshot holds.
+    #[must_use]
+    pub fn export(&self) -> Vec<Change> {
+        let mut all = vec![Change::Meta(self.meta.clone()), Change::Session(self.session.clone())];
+        all.extend(self.compartments.values().copied().map(Change::Compartment));
+        all.extend(self.parcels.values().cloned().map(Change::Parcel));
+        all.extend(self.credentials.values().copied().map(Change::Credential));
+        all
+    }
+}
+
+impl View for MemoryView {
+    fn meta(&self) -> Meta {
+        self.meta.clone()
+    }
+
+    fn compartment(&self, no: CompartmentNo) -> Option<Compartment> {
+        self.compartments.get(&no).copied()
+    }
+
+    fn compartments(&self) -> Vec<Compartment> {
+        self.compartments.values().copied().collect()
+    }
+
+    fn parcel(&self, id: ParcelId) -> Option<Parcel> {
+        self.parcels.get(&id).cloned()
+    }
+
+    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId> {
+        self.barcodes.get(barcode).copied()
+    }
+
+    fn parcels(&self) -> Vec<Parcel> {
+        self.parcels.values().cloned().collect()
+    }
+
+    fn credential(&self, id: CredentialId) -> Option<Credential> {
+        self.credentials.get(&id).copied()
+    }
+
+    fn session(&self) -> Option<Session> {
+        self.session.clone()
+    }
+}
+
+/// A view with changes on top that are not committed yet: what the second fact of a step sees.
+#[derive(Debug)]
+pub struct Overlay<'a, V> {
+    base: &'a V,
+    changes: Vec<Change>,
+}
+
+impl<'a, V: View> Overlay<'a, V> {
+    /// Nothing changed yet.
+    pub const fn new(base: &'a V) -> Self {
+        Self { base, changes: Vec::new() }
+    }
+
+    /// Puts `changes` on top.
+    pub fn push(&mut self, changes: Vec<Change>) {
+        self.changes.extend(changes);
+    }
+
+    /// All that was put on top, oldest first.
+    #[must_use]
+    pub fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
+    fn newest<T>(&self, pick: impl Fn(&Change) -> Option<T>) -> Option<T> {
+        self.changes.iter().rev().find_map(pick)
+    }
+}
+
+impl<V: View> View for Overlay<'_, V> {
+    fn meta(&self) -> Meta {
+        let changed = self.newest(|change| {
+            if let Change::Meta(meta) = change { Some(meta.clone()) } else { None }
+        });
+        changed.unwrap_or_else(|| self.base.meta())
+    }
+
+    fn compartment(&self, no: CompartmentNo) -> Option<Compartment> {
+        let changed = self.newest(|change| {
+            if let Change::Compartment(held) = change
+                && held.spec.no == no
+            {
+                return Some(Some(*held));
+            }
+            matches!(change, Change::CompartmentRemoved(removed) if *removed == no).then_some(None)
+        });
+        changed.unwrap_or_else(|| self.base.compartment(no))
+    }
+
+    fn compartments(&self) -> Vec<Compartment> {
+        let mut all = self.base.compartments();
+        for change in &self.changes {
+            if let Change::Compartment(held) = change {
+                match all.binary_search_by_key(&held.spec.no, |other| other.spec.no) {
+                    Ok(at) => all[at] = *held,
+                    Err(at) => all.insert(at, *held),
+                }
+            } else if let Change::CompartmentRemoved(no) = change {
+                all.retain(|held| held.spec.no != *no);
+            }
+        }
+        all
+    }
+
+    fn parcel(&self, id: ParcelId) -> Option<Parcel> {
+        let changed = self.newest(|change| {
+            if let Change::Parcel(parcel) = change
+                && parcel.id == id
+            {
+                return Some(Some(parcel.clone()));
+            }
+            matches!(change, Change::ParcelForgotten(gone) if gone.id == id).then_some(None)
+        });
+        changed.unwrap_or_else(|| self.base.parcel(id))
+    }
+
+    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId> {
+        let changed = self.newest(|change| {
+            if let Change::Parcel(parcel) = change
+                && parcel.barcode == *barcode
+            {
+                return Some(Some(parcel.id));
+            }
+            let gone = matches!(change, Change::ParcelForgotten(gone) if gone.barcode == *barcode);
+            gone.then_some(None)
+        });
+        changed.unwrap_or_else(|| self.base.parcel_by_barcode(barcode))
+    }
+
+    fn parcels(&self) -> Vec<Parcel> {
+        let mut all = self.base.parcels();
+        for change in &self.changes {
+            if let Change::Parcel(parcel) = change {
+                match all.binary_search_by_key(&parcel.id, |other| other.id) {
+                    Ok(at) => all[at] = parcel.clone(),
+                    Err(at) => all.insert(at, parcel.clone()),
+                }
+            } else if let Change::ParcelForgotten(gone) = change {
+                all.retain(|parcel| parcel.id != gone.id);
+            }
+        }
+        all
+    }
+
+    fn credential(&self, id: CredentialId) -> Option<Credential> {
+        let changed = self.newest(|change| {
+            if let Change::Credential(credential) = change
+                && credential.id == id
+            {
+                return Some(Some(*credential));
+            }
+            matches!(change, Change::ParcelForgotten(gone) if gone.credential == id).then_some(None)
+        });
+        changed.unwrap_or_else(|| self.base.credential(id))
+    }
+
+    fn session(&self) -> Option<Session> {
+        let changed = self.newest(|change| {
+            if let Change::Session(session) = change { Some(session.clone()) } else { None }
+        });
+        changed.unwrap_or_else(|| self.base.session())
+    }
+}

@@ -1,0 +1,33 @@
+//! What operators differ in, as data. Defaults are what this project ships.
+
+/// Time limits and choices of a bank's sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionPolicy {
+    /// A signed-in courier who does nothing is signed out after this long.
+    pub idle_ms: u64,
+    /// After the door shut, how long we wait for "done" before we settle without it.
+    pub confirm_ms: u64,
+    /// A door that stands open this long ends the session. Bikeep's documented anomaly limit.
+    pub door_open_ms: u64,
+    /// How long a person may take over the answer to "push the door and try again".
+    pub retry_ms: u64,
+    /// Whether a parcel whose door went open and shut counts as deposited when the courier walks
+    /// away without a word. If not, it is unresolved and its compartment quarantined.
+    pub presume_deposited: bool,
+}
+
+impl Default for SessionPolicy {
+    fn default() -> Self {
+        Self {
+            idle_ms: 120_000,
+            confirm_ms: 30_000,
+            door_open_ms: 300_000,
+            retry_ms: 60_000,
+            presume_deposited: true,
+        }
+    }
+}
+
+/// Pulses that one opening of a compartment may take: the second only after the person was asked
+/// to push the door.
+pub const PULSES_PER_OPENING: u8 = 2;

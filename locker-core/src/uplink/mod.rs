@@ -1,0 +1,7 @@
+//! How facts travel from a bank to the hub so that each takes effect once: the agent's
+//! [`Sender`] and the hub's [`inlet`], both without I/O.
+
+pub mod inlet;
+mod sender;
+
+pub use sender::{AckError, BATCHES_OUTSTANDING_MAX, STALL_MS, Sender, Window};
