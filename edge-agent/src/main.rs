@@ -1,2 +1,78 @@
-//! Skeleton.
-fn main() {}
+//! The agent's command line.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use edge_agent::agent::Agent;
+use edge_agent::config::{Config, LogConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Runs a parcel-locker bank: drives its lock boards, keeps its records, talks to its hub.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the bank until SIGTERM or Ctrl-C.
+    Run {
+        /// The configuration file; see deploy/config/edge-agent.toml for every key.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check a configuration file and say what is wrong with it.
+    CheckConfig {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    // A panic in the bank's thread must not leave a process that looks alive.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+    match Args::parse().command {
+        Command::Run { config } => {
+            let config = Config::load(&config)?;
+            log(&config.log)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .context("cannot start the runtime")?;
+            runtime.block_on(run(&config))
+        }
+        Command::CheckConfig { config } => Config::load(&config).map(drop).map_err(Into::into),
+    }
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut agent = Agent::start(config, None).await?;
+    tokio::select! {
+        error = agent.failed() => return Err(error.into()),
+        _ = terminated.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(agent.stop().await?)
+}
+
+fn log(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.filter).context("log.filter is not a filter")?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.json {
+        subscriber.json().init()
+    } else {
+        subscriber.init()
+    }
+    Ok(())
+}

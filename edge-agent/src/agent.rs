@@ -1,0 +1,272 @@
+//! Starts the agent's tasks in order, stops them in reverse, and says which failure ends the process.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use locker_core::ids::{BootId, SessionId, StreamId};
+use locker_core::units::UnixMillis;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::bank::{
+    self, Bank, BankError, EVENTS_WAITING_MAX, Event, Floor, FloorError, PulseTiming,
+};
+use crate::board::{Bus, BusEvent, Jitter, PortConnector};
+use crate::config::Config;
+use crate::link::{self, Link, tls};
+use crate::panel::{self, Access, AccessError};
+use crate::store::{Keeper, Ledger, OpenLedgerError, Stamp};
+
+/// Events of one port that may wait before the bus does.
+const BUS_EVENTS_WAITING_MAX: usize = 64;
+
+/// Why the agent did not start, or ended by itself.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    #[error("the bank's identity cannot be loaded")]
+    Identity(#[from] tls::IdentityError),
+    #[error("the bank's store cannot be opened")]
+    Ledger(#[from] OpenLedgerError),
+    #[error("the clock's floor cannot be read")]
+    Floor(#[from] FloorError),
+    #[error("cannot listen on {address} for the screen")]
+    Listen { address: std::net::SocketAddr, source: io::Error },
+    #[error("the screen's access file cannot be written")]
+    Access(#[from] AccessError),
+    #[error("cannot start the bank's thread")]
+    Thread(#[source] io::Error),
+    #[error("no randomness from the system")]
+    Random,
+    #[error("the bank ended")]
+    Bank(#[from] BankError),
+    #[error("the bank's thread died")]
+    BankDied,
+    #[error("{path} cannot be made")]
+    DataDir { path: PathBuf, source: io::Error },
+}
+
+/// A running agent.
+pub struct Agent {
+    /// How the screen gets in.
+    pub access: Access,
+    events: mpsc::Sender<Event>,
+    stop: watch::Sender<bool>,
+    bank: oneshot::Receiver<Result<(), BankError>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Agent {
+    /// Opens the store, settles what the last run left open, and starts every task. `timings` gets
+    /// the timing of each pulse that a person asked for.
+    ///
+    /// # Errors
+    ///
+    /// The store, the identity, or the screen's port. A board or a hub that does not answer is no
+    /// error.
+    pub async fn start(
+        config: &Config,
+        timings: Option<mpsc::Sender<PulseTiming>>,
+    ) -> Result<Self, AgentError> {
+        let identity =
+            tls::load(&config.hub.ca_file, &config.hub.certificate_file, &config.hub.key_file)?;
+        let listen = |source| AgentError::Listen { address: config.panel.listen, source };
+        let listener = TcpListener::bind(config.panel.listen).await.map_err(listen)?;
+        let (events, inbox) = mpsc::channel(EVENTS_WAITING_MAX);
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let buses = start_buses(config, &events, &mut tasks);
+        let opened = open(config, identity.device_key, buses, timings).await?;
+        let (reader, boot, watches) = (opened.reader, opened.boot, opened.watches);
+        let bank = run_bank(opened.bank, inbox)?;
+
+        let address = listener.local_addr().map_err(listen)?;
+        let access = Access::new(address, random()?);
+        access.write(&config.panel.access_file)?;
+        let mut panel_stop = stopped.clone();
+        let until = async move {
+            let _ = panel_stop.wait_for(|stop| *stop).await;
+        };
+        let served = panel::serve(listener, access.clone(), events.clone(), watches.state, until);
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = served.await {
+                warn!(%error, "panel ended");
+            }
+        }));
+        tasks.push(tokio::spawn(link::run(Link {
+            bank: config.bank.clone(),
+            boot,
+            host: config.hub.host.clone(),
+            port: config.hub.port,
+            tls: identity.tls,
+            command_keys: config.command_keys(),
+            limits: config.hub.limits,
+            reader,
+            head: watches.head,
+            events: events.clone(),
+            jitter: jitter(),
+            random: drawn,
+            stop: stopped,
+        })));
+        info!(bank = %config.bank, panel = %address, "agent started");
+        Ok(Self { access, events, stop, bank, tasks })
+    }
+
+    /// Waits until the bank ends by itself, which it does only when its truth is in doubt.
+    ///
+    /// # Errors
+    ///
+    /// Always: nobody asked it to end.
+    pub async fn failed(&mut self) -> AgentError {
+        match (&mut self.bank).await {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) | Err(_) => AgentError::BankDied,
+        }
+    }
+
+    /// Stops every task; what is committed stays, what is not was never answered.
+    ///
+    /// # Errors
+    ///
+    /// The bank had failed before.
+    pub async fn stop(self) -> Result<(), AgentError> {
+        self.stop.send_replace(true);
+        let _ = self.events.send(Event::Stop).await;
+        let ended = self.bank.await.map_err(|_| AgentError::BankDied)?;
+        drop(self.events);
+        for task in self.tasks {
+            task.abort();
+        }
+        info!("agent stopped");
+        Ok(ended?)
+    }
+}
+
+struct Opened {
+    bank: Bank,
+    watches: bank::Watches,
+    reader: crate::journal::JournalReader,
+    boot: BootId,
+}
+
+/// Opens the store and settles the last run. Reads and writes files, so off the runtime.
+async fn open(
+    config: &Config,
+    device_key: [u8; 32],
+    buses: HashMap<u8, Bus>,
+    timings: Option<mpsc::Sender<PulseTiming>>,
+) -> Result<Opened, AgentError> {
+    let config = config.clone();
+    let boot = BootId(random()?);
+    let keeper = Keeper {
+        bank: config.bank.clone(),
+        device_key,
+        boot,
+        fresh_stream: StreamId(random()?),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let work = tokio::task::spawn_blocking(move || {
+        let path = config.data_dir.clone();
+        let data_dir = |source| AgentError::DataDir { path, source };
+        std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
+        let floor = Floor::open(&config.data_dir)?;
+        let at = system_time().max(floor.get());
+        let stamp = Stamp { at, quality: locker_core::clock::TimeQuality::Unknown };
+        let (ledger, found) =
+            Ledger::open(&config.data_dir, config.disk.journal(), &keeper, stamp)?;
+        info!(
+            stream = %found.stream,
+            new_stream = found.new_stream,
+            boot_count = found.boot_count,
+            torn_bytes = found.torn_bytes,
+            replayed = found.replayed,
+            rebuilt = found.rebuilt,
+            "store opened"
+        );
+        let reader = ledger.reader();
+        let (bank, watches) = Bank::start(bank::Parts {
+            bank: config.bank.clone(),
+            ledger,
+            buses,
+            policy: config.session.policy(),
+            floor,
+            fresh_session: Box::new(|| SessionId(drawn())),
+            system_time: Box::new(system_time),
+            deposit_reserve_bytes: config.disk.deposit_reserve_bytes,
+            timings,
+        })?;
+        Ok(Opened { bank, watches, reader, boot })
+    });
+    work.await.map_err(|_| AgentError::BankDied)?
+}
+
+/// The bank waits for the disk at every step, so it gets a thread of its own.
+fn run_bank(
+    bank: Bank,
+    inbox: mpsc::Receiver<Event>,
+) -> Result<oneshot::Receiver<Result<(), BankError>>, AgentError> {
+    let (ended, end) = oneshot::channel();
+    let runtime = Handle::current();
+    let body = move || {
+        let _ = ended.send(runtime.block_on(bank.run(inbox)));
+    };
+    let thread = thread::Builder::new().name("bank".to_owned()).spawn(body);
+    thread.map_err(AgentError::Thread)?;
+    Ok(end)
+}
+
+fn start_buses(
+    config: &Config,
+    events: &mpsc::Sender<Event>,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> HashMap<u8, Bus> {
+    let mut buses = HashMap::new();
+    for port in &config.bus {
+        let mut bus_config = port.bus_config();
+        bus_config.backoff.jitter = jitter();
+        let addrs: Vec<u8> = bus_config.boards.iter().map(|board| board.addr.get()).collect();
+        let connector = PortConnector::new(bus_config.port.clone());
+        let (outbox, inbox) = mpsc::channel(BUS_EVENTS_WAITING_MAX);
+        let (bus, task) = Bus::spawn(bus_config, connector, outbox);
+        tasks.push(task);
+        tasks.push(tokio::spawn(forward(inbox, events.clone())));
+        for addr in addrs {
+            buses.insert(addr, bus.clone());
+        }
+    }
+    buses
+}
+
+async fn forward(mut inbox: mpsc::Receiver<BusEvent>, events: mpsc::Sender<Event>) {
+    while let Some(event) = inbox.recv().await {
+        if events.send(Event::Bus(event)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn jitter() -> Jitter {
+    Jitter::new(|bound_ms| u64::from_le_bytes(drawn()) % (bound_ms + 1))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], AgentError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| AgentError::Random)?;
+    Ok(bytes)
+}
+
+/// As [`random`], once the agent has started: a system that gave randomness goes on giving it.
+fn drawn<const N: usize>() -> [u8; N] {
+    random().expect("the system's randomness was there at the start")
+}
+
+fn system_time() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

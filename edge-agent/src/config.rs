@@ -1,0 +1,364 @@
+//! The agent's configuration: one TOML file, read once at the start, every limit and time-out named.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use locker_core::ids::BankId;
+use locker_core::policy::SessionPolicy;
+use locker_proto::signed::CommandKey;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::board::{
+    BoardAddr, BoardConfig, BusTiming, CheckBusError, LockConfig, LockIndex, Polarity, PollForm,
+    PortConfig,
+};
+use crate::journal;
+
+/// Most ports one agent drives.
+pub const PORTS_MAX: usize = 10;
+
+/// Why a configuration is not usable.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path} is not a valid configuration:\n{message}")]
+    Syntax { path: PathBuf, message: String },
+    #[error("{path}: {key}: {expected}")]
+    Value { path: PathBuf, key: &'static str, expected: String },
+    #[error("{path}: [[bus]] number {number}")]
+    Bus { path: PathBuf, number: usize, source: CheckBusError },
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The bank's name, as in its certificate.
+    #[serde(deserialize_with = "bank_id")]
+    pub bank: BankId,
+    /// Where the journal, sled and snapshots lie.
+    pub data_dir: PathBuf,
+    pub hub: HubConfig,
+    pub panel: PanelConfig,
+    #[serde(default)]
+    pub bus: Vec<PortAndBoards>,
+    #[serde(default)]
+    pub session: SessionLimits,
+    #[serde(default)]
+    pub disk: DiskLimits,
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// How the hub is reached and recognised.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubConfig {
+    /// Host name or address; must be in the hub's certificate.
+    pub host: String,
+    /// MQTT over TLS.
+    pub port: u16,
+    /// PEM file with the certificate authorities that hubs are signed by.
+    pub ca_file: PathBuf,
+    /// PEM file with this bank's certificate chain.
+    pub certificate_file: PathBuf,
+    /// PEM file with this bank's private key.
+    pub key_file: PathBuf,
+    /// Keys that messages from the hub must be signed with.
+    pub command_keys: Vec<CommandKeyConfig>,
+    #[serde(default)]
+    pub limits: LinkLimits,
+}
+
+/// One key of the hub.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandKeyConfig {
+    /// The one byte by which messages name it.
+    pub kid: u8,
+    /// Ed25519 public key, 64 hex digits.
+    #[serde(deserialize_with = "hex32")]
+    pub public_key: [u8; 32],
+}
+
+/// Times of the connection to the hub.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinkLimits {
+    /// MQTT keep-alive, the only heartbeat.
+    pub keep_alive_s: u16,
+    /// TCP and TLS must be done by then.
+    pub connect_timeout_s: u64,
+    /// First wait after a lost connection; doubles with each failure.
+    pub backoff_min_ms: u64,
+    /// Longest wait after a lost connection, without jitter of up to a quarter.
+    pub backoff_max_ms: u64,
+}
+
+impl Default for LinkLimits {
+    fn default() -> Self {
+        Self {
+            keep_alive_s: 45,
+            connect_timeout_s: 10,
+            backoff_min_ms: 500,
+            backoff_max_ms: 60_000,
+        }
+    }
+}
+
+/// Where the screen connects.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PanelConfig {
+    /// A loopback address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where the agent writes the address and the start-up token, for the screen to read. Mode 0600.
+    pub access_file: PathBuf,
+}
+
+/// A port and the boards behind it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortAndBoards {
+    pub port: PortConfig,
+    pub boards: Vec<Board>,
+    #[serde(default)]
+    pub timing: BusTiming,
+}
+
+/// One lock board of the profile Kerong CU48.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// Its selector; unique in the whole bank, since layouts name locks by it.
+    pub addr: BoardAddr,
+    /// How many locks are wired, from lock 0 on.
+    pub locks: u8,
+    /// What a hook bit means, found at commissioning.
+    pub polarity: Polarity,
+    /// Locks whose switch is of the other kind.
+    #[serde(default)]
+    pub inverted: Vec<LockIndex>,
+    #[serde(default)]
+    pub poll: PollForm,
+}
+
+/// Times of a session at the screen.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionLimits {
+    /// An idle courier is signed out after this long.
+    pub idle_s: u64,
+    /// After the door shut, how long the person may take to say what happened.
+    pub confirm_s: u64,
+    /// A door that stands open this long ends the session.
+    pub door_open_s: u64,
+    /// How long a person may take to push a stuck door.
+    pub retry_s: u64,
+    /// Whether a parcel counts as deposited when the courier leaves without a word.
+    pub presume_deposited: bool,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        let policy = SessionPolicy::default();
+        Self {
+            idle_s: policy.idle_ms / 1_000,
+            confirm_s: policy.confirm_ms / 1_000,
+            door_open_s: policy.door_open_ms / 1_000,
+            retry_s: policy.retry_ms / 1_000,
+            presume_deposited: policy.presume_deposited,
+        }
+    }
+}
+
+impl SessionLimits {
+    /// As the core wants it.
+    #[must_use]
+    pub const fn policy(self) -> SessionPolicy {
+        SessionPolicy {
+            idle_ms: self.idle_s * 1_000,
+            confirm_ms: self.confirm_s * 1_000,
+            door_open_ms: self.door_open_s * 1_000,
+            retry_ms: self.retry_s * 1_000,
+            presume_deposited: self.presume_deposited,
+        }
+    }
+}
+
+/// Room on the disk.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiskLimits {
+    /// A journal segment that would grow past this is followed by a new one.
+    pub segment_bytes: u32,
+    /// Kept aside so that pickups go on when the disk is full.
+    pub ballast_bytes: u32,
+    /// No deposits below this much free space.
+    pub deposit_reserve_bytes: u64,
+}
+
+impl Default for DiskLimits {
+    fn default() -> Self {
+        let limits = journal::Limits::default();
+        Self {
+            segment_bytes: limits.segment_bytes,
+            ballast_bytes: limits.ballast_bytes,
+            deposit_reserve_bytes: 32 << 20,
+        }
+    }
+}
+
+impl DiskLimits {
+    /// As the journal wants it.
+    #[must_use]
+    pub fn journal(self) -> journal::Limits {
+        journal::Limits {
+            segment_bytes: self.segment_bytes,
+            ballast_bytes: self.ballast_bytes,
+            ..journal::Limits::default()
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// A tracing filter, such as `info` or `edge_agent=debug`.
+    pub filter: String,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), json: false }
+    }
+}
+
+impl Config {
+    /// Reads and checks `path`.
+    ///
+    /// # Errors
+    ///
+    /// Says which key is wrong and what was expected.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let read = |source| ConfigError::Read { path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(read)?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// The keys that messages of the hub must be signed with.
+    #[must_use]
+    pub fn command_keys(&self) -> Vec<CommandKey> {
+        let keys = self.hub.command_keys.iter();
+        keys.map(|key| CommandKey { kid: key.kid, public: key.public_key }).collect()
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let wrong = |key, expected: String| {
+            Err(ConfigError::Value { path: path.to_owned(), key, expected })
+        };
+        if !self.panel.listen.ip().is_loopback() {
+            return wrong("panel.listen", "must be a loopback address".to_owned());
+        }
+        if self.hub.command_keys.is_empty() {
+            return wrong("hub.command_keys", "needs at least one key".to_owned());
+        }
+        let limits = self.hub.limits;
+        if limits.keep_alive_s < 5 {
+            return wrong("hub.limits.keep_alive_s", "must be at least 5".to_owned());
+        }
+        if limits.backoff_min_ms == 0 || limits.backoff_min_ms > limits.backoff_max_ms {
+            let expected = "must be above 0 and not above hub.limits.backoff_max_ms".to_owned();
+            return wrong("hub.limits.backoff_min_ms", expected);
+        }
+        if self.bus.is_empty() || self.bus.len() > PORTS_MAX {
+            return wrong("bus", format!("needs 1 to {PORTS_MAX} entries"));
+        }
+        let mut boards = HashSet::new();
+        for (number, bus) in (1..).zip(&self.bus) {
+            let invalid = |source| ConfigError::Bus { path: path.to_owned(), number, source };
+            bus.bus_config().check().map_err(invalid)?;
+            for board in &bus.boards {
+                if board.locks > 48 {
+                    return wrong("bus.boards.locks", "a CU48 has at most 48".to_owned());
+                }
+                if !boards.insert(board.addr) {
+                    let expected = "must be unique in the whole bank".to_owned();
+                    return wrong("bus.boards.addr", expected);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PortAndBoards {
+    /// As the bus wants it; without jitter, which the start-up code adds.
+    #[must_use]
+    pub fn bus_config(&self) -> crate::board::BusConfig {
+        crate::board::BusConfig {
+            port: self.port.clone(),
+            boards: self.boards.iter().map(Board::board_config).collect(),
+            timing: self.timing.clone(),
+            backoff: crate::board::Backoff::default(),
+        }
+    }
+}
+
+impl Board {
+    fn board_config(&self) -> BoardConfig {
+        let indices = (0..self.locks).filter_map(|index| LockIndex::try_from(index).ok());
+        let locks = indices.map(|index| {
+            let polarity = match (self.polarity, self.inverted.contains(&index)) {
+                (polarity, false) => polarity,
+                (Polarity::OneIsLocked, true) => Polarity::ZeroIsLocked,
+                (Polarity::ZeroIsLocked, true) => Polarity::OneIsLocked,
+            };
+            LockConfig { index, polarity }
+        });
+        BoardConfig { addr: self.addr, locks: locks.collect(), poll: self.poll }
+    }
+}
+
+impl fmt::Display for CommandKeyConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "command key {}", self.kid)
+    }
+}
+
+fn bank_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BankId, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+fn hex32<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let expected = || serde::de::Error::custom("expected 64 hex digits");
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(expected());
+    }
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| expected())?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

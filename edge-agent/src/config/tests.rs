@@ -1,0 +1,54 @@
+//! A configuration is taken whole or refused with the key that is wrong.
+
+use super::*;
+
+const GOOD: &str = r#"
+bank = "lobby-1"
+data_dir = "/var/lib/postern"
+
+[hub]
+host = "hub.example"
+port = 8883
+ca_file = "ca.pem"
+certificate_file = "bank.pem"
+key_file = "bank.key"
+command_keys = [{ kid = 1, public_key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" }]
+
+[panel]
+listen = "127.0.0.1:7070"
+access_file = "/run/postern/panel.json"
+
+[[bus]]
+port = { tcp = { addr = "192.0.2.1:5000" } }
+boards = [{ addr = 0, locks = 3, polarity = "one_is_locked", inverted = [2] }]
+"#;
+
+fn refused(from: &str, to: &str) -> String {
+    let text = GOOD.replace(from, to);
+    assert_ne!(text, GOOD, "the replacement must hit");
+    Config::parse(&text, Path::new("agent.toml")).unwrap_err().to_string()
+}
+
+#[test]
+fn a_whole_configuration_is_taken_with_its_defaults() {
+    let config = Config::parse(GOOD, Path::new("agent.toml")).unwrap();
+    assert_eq!(config.bank.as_str(), "lobby-1");
+    assert_eq!(config.session.policy(), SessionPolicy::default());
+    assert_eq!(config.command_keys().len(), 1);
+    let bus = config.bus[0].bus_config();
+    let polarities: Vec<_> = bus.boards[0].locks.iter().map(|lock| lock.polarity).collect();
+    let one = Polarity::OneIsLocked;
+    assert_eq!(polarities, [one, one, Polarity::ZeroIsLocked]);
+}
+
+#[test]
+fn every_mistake_names_its_key() {
+    assert!(refused("bank = \"lobby-1\"", "bank = \"Lobby 1\"").contains("lower-case letters"));
+    assert!(refused("127.0.0.1:7070", "0.0.0.0:7070").contains("panel.listen: must be a loopback"));
+    assert!(refused("port = 8883", "prot = 8883").contains("prot"));
+    assert!(refused("00112233445566778899aabbccddeeff\" }", "zz\" }").contains("64 hex digits"));
+    assert!(refused("locks = 3", "locks = 49").contains("48"));
+    assert!(refused("addr = 0,", "addr = 10,").contains("10"));
+    assert!(refused("[[bus]]", "[[bos]]").contains("bos"));
+    assert!(refused("polarity = \"one_is_locked\", ", "").contains("polarity"));
+}

@@ -1,0 +1,133 @@
+//! The connection to the hub: introduces the bank, sends what the hub lacks, takes what it decides.
+//!
+//! Each connection has a fresh MQTT client; nothing of an old one is trusted. What to send and what
+//! an ack means is decided by [`locker_core::uplink::Sender`]; this module moves the bytes.
+
+mod session;
+pub mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use locker_core::ids::{BankId, BootId};
+use locker_core::uplink::AckError;
+use locker_proto::message::DecodeMessageError;
+use locker_proto::signed::{CommandKey, OpenError};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::bank::Event;
+use crate::board::Jitter;
+use crate::config::LinkLimits;
+use crate::journal::{JournalReader, ReadError};
+
+/// What the link is made of.
+pub struct Link {
+    pub bank: BankId,
+    pub boot: BootId,
+    pub host: String,
+    pub port: u16,
+    pub tls: Arc<rustls::ClientConfig>,
+    pub command_keys: Vec<CommandKey>,
+    pub limits: LinkLimits,
+    pub reader: JournalReader,
+    /// The journal's last seq.
+    pub head: watch::Receiver<u64>,
+    pub events: mpsc::Sender<Event>,
+    pub jitter: Jitter,
+    /// Random bytes for nonces.
+    pub random: fn() -> [u8; 16],
+    /// Turns true when the agent stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    #[error("connection lost")]
+    Lost(#[source] Box<rumqttc::ConnectionError>),
+    #[error("the hub refused the subscription")]
+    SubscriptionRefused,
+    #[error("the hub made no progress for {} s", locker_core::uplink::STALL_MS / 1_000)]
+    Stalled,
+    #[error("a message on {topic} is not signed by a key of the hub")]
+    Unsigned { topic: String, source: OpenError },
+    #[error("a message on {topic} cannot be read")]
+    Unreadable { topic: String, source: DecodeMessageError },
+    #[error("the hub's acknowledgement does not fit this journal")]
+    Ack(#[from] AckError),
+    #[error("the hub acknowledges another stream")]
+    OtherStream,
+    #[error("the journal cannot be read")]
+    Journal(#[from] ReadError),
+    #[error("more is waiting to be sent than can be")]
+    QueueFull,
+    #[error("the bank has stopped")]
+    BankStopped,
+}
+
+/// How a connection came to its end.
+enum Ended {
+    Stopped,
+    /// `linked`: the hub had answered the birth.
+    Failed {
+        error: LinkError,
+        linked: bool,
+    },
+}
+
+/// Keeps the bank connected until told to stop.
+pub async fn run(mut link: Link) {
+    let mut failures = 0;
+    for connection_count in 1.. {
+        match session::run(&mut link, connection_count).await {
+            Ended::Stopped => return,
+            Ended::Failed { error, linked } => {
+                failures = if linked { 0 } else { failures + 1 };
+                log_end(&error, linked);
+                if link.events.send(Event::Linked(false)).await.is_err() {
+                    return;
+                }
+            }
+        }
+        let wait = backoff(link.limits, &link.jitter, failures);
+        let mut stop = link.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stopped(&mut stop) => return,
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An agent that is gone without a word has stopped, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn log_end(error: &LinkError, linked: bool) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    match error {
+        LinkError::Lost(_) => info!(%error, source, linked, "hub connection ended"),
+        LinkError::SubscriptionRefused
+        | LinkError::Stalled
+        | LinkError::Unsigned { .. }
+        | LinkError::Unreadable { .. }
+        | LinkError::Ack(_)
+        | LinkError::OtherStream
+        | LinkError::Journal(_)
+        | LinkError::QueueFull
+        | LinkError::BankStopped => warn!(%error, source, linked, "hub connection given up"),
+    }
+}
+
+/// Doubles with each failure, up to the limit; jitter of up to a quarter keeps a fleet from
+/// returning in step.
+fn backoff(limits: LinkLimits, jitter: &Jitter, failures: u32) -> Duration {
+    let doubled = limits.backoff_min_ms.saturating_mul(1 << failures.min(20));
+    let base_ms = doubled.min(limits.backoff_max_ms);
+    Duration::from_millis(base_ms + jitter.draw_ms(base_ms / 4))
+}
+
+#[cfg(test)]
+mod tests;

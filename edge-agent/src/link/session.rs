@@ -1,0 +1,294 @@
+//! One connection, from CONNECT to its end: SUBSCRIBE, SUBACK, birth, first ack, then facts.
+
+use std::time::Duration;
+
+use locker_core::journal::ChainHash;
+use locker_core::uplink::Sender;
+use locker_proto::message::{
+    Ack, Batch, Birth, Config, Grants, MESSAGE_MAX_BYTES, Nonce, Presence,
+};
+use locker_proto::signed;
+use locker_proto::topics::{DownTopic, UpTopic, down_filter};
+use rumqttc::{AsyncClient, EventLoop, LastWill, MqttOptions, Packet, QoS, SubscribeReasonCode};
+use rumqttc::{TlsConfiguration, Transport};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Ended, Link, LinkError, stopped};
+use crate::bank::{Event, Introduction};
+use crate::journal::Stored;
+
+/// Requests that may wait in the MQTT client: four batches, the birth, the presence, and room.
+const REQUESTS_WAITING_MAX: usize = 16;
+/// Packets that may wait between the MQTT client's task and this one.
+const PACKETS_WAITING_MAX: usize = 16;
+
+/// Runs one connection to its end.
+pub(super) async fn run(link: &mut Link, connection_count: u64) -> Ended {
+    let (client, event_loop) = AsyncClient::new(options(link), REQUESTS_WAITING_MAX);
+    let (packets, inbox) = mpsc::channel(PACKETS_WAITING_MAX);
+    // `poll` is not cancel-safe, so it has a task of its own.
+    let timeout_s = link.limits.connect_timeout_s;
+    let poll = tokio::spawn(poll(event_loop, packets, timeout_s));
+    let started = Instant::now();
+    let mut session = Session {
+        client,
+        inbox,
+        connection_count,
+        nonce: Nonce((link.random)()),
+        born_at: None,
+        sender: Sender::new(0),
+        linked: false,
+        started,
+        link,
+    };
+    let end = session.drive().await;
+    let linked = session.linked;
+    if end.is_ok() {
+        // Only a courtesy: without it the hub sends our last will.
+        let _ = session.client.try_disconnect();
+        let drained = async { while session.inbox.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_millis(500), drained).await;
+    }
+    poll.abort();
+    match end {
+        Ok(()) => Ended::Stopped,
+        Err(error) => Ended::Failed { error, linked },
+    }
+}
+
+fn options(link: &Link) -> MqttOptions {
+    let bank = &link.bank;
+    let mut options = MqttOptions::new(bank.as_str(), &link.host, link.port);
+    let offline = Presence { boot: link.boot, online: false };
+    let will = LastWill::new(UpTopic::Presence.of(bank), offline.encode(), QoS::AtMostOnce, false);
+    options
+        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(link.tls.clone())))
+        .set_clean_session(true)
+        .set_keep_alive(Duration::from_secs(link.limits.keep_alive_s.into()))
+        .set_max_packet_size(MESSAGE_MAX_BYTES * 2, MESSAGE_MAX_BYTES * 2)
+        .set_last_will(will);
+    options
+}
+
+async fn poll(
+    mut event_loop: EventLoop,
+    packets: mpsc::Sender<Result<Packet, LinkError>>,
+    timeout_s: u64,
+) {
+    event_loop.network_options.set_connection_timeout(timeout_s);
+    loop {
+        let (packet, ended) = match event_loop.poll().await {
+            Ok(rumqttc::Event::Incoming(packet)) => (Ok(packet), false),
+            Ok(rumqttc::Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return,
+            Ok(rumqttc::Event::Outgoing(_)) => continue,
+            Err(error) => (Err(LinkError::Lost(Box::new(error))), true),
+        };
+        if packets.send(packet).await.is_err() || ended {
+            return;
+        }
+    }
+}
+
+struct Session<'a> {
+    link: &'a mut Link,
+    client: AsyncClient,
+    inbox: mpsc::Receiver<Result<Packet, LinkError>>,
+    connection_count: u64,
+    nonce: Nonce,
+    born_at: Option<Instant>,
+    sender: Sender,
+    /// The hub has answered the birth.
+    linked: bool,
+    started: Instant,
+}
+
+impl Session<'_> {
+    /// Runs until stopped (`Ok`) or until the connection is of no more use.
+    async fn drive(&mut self) -> Result<(), LinkError> {
+        let mut stop = self.link.stop.clone();
+        let mut head = self.link.head.clone();
+        loop {
+            self.send_facts().await?;
+            let stalls_at_ms = self.sender.stalls_at_ms().unwrap_or(u64::MAX / 2);
+            let stalls_at = self.started + Duration::from_millis(stalls_at_ms.min(86_400_000));
+            tokio::select! {
+                packet = self.inbox.recv() => match packet {
+                    Some(packet) => self.packet(packet?).await?,
+                    None => return Err(LinkError::QueueFull),
+                },
+                changed = head.changed() => changed.map_err(|_| LinkError::BankStopped)?,
+                () = tokio::time::sleep_until(stalls_at) => {
+                    if self.sender.stalled(self.now_ms()) {
+                        return Err(LinkError::Stalled);
+                    }
+                }
+                () = stopped(&mut stop) => return Ok(()),
+            }
+        }
+    }
+
+    async fn packet(&mut self, packet: Packet) -> Result<(), LinkError> {
+        match packet {
+            Packet::ConnAck(_) => {
+                let filter = down_filter(&self.link.bank);
+                let subscribed = self.client.try_subscribe(filter, QoS::AtLeastOnce);
+                subscribed.map_err(|_| LinkError::QueueFull)
+            }
+            Packet::SubAck(ack) => {
+                let granted =
+                    |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
+                if !ack.return_codes.iter().all(granted) {
+                    return Err(LinkError::SubscriptionRefused);
+                }
+                self.be_born().await
+            }
+            Packet::Publish(publish) => {
+                let Ok((bank, topic)) = DownTopic::parse(&publish.topic) else {
+                    warn!(topic = publish.topic, "message on a foreign topic ignored");
+                    return Ok(());
+                };
+                if bank != self.link.bank {
+                    warn!(topic = publish.topic, "message for another bank ignored");
+                    return Ok(());
+                }
+                self.message(topic, &publish.topic, &publish.payload).await
+            }
+            Packet::Connect(_)
+            | Packet::PubAck(_)
+            | Packet::PubRec(_)
+            | Packet::PubRel(_)
+            | Packet::PubComp(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingReq
+            | Packet::PingResp
+            | Packet::Disconnect => Ok(()),
+        }
+    }
+
+    async fn be_born(&mut self) -> Result<(), LinkError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.link.events.send(Event::Introduce { reply }).await;
+        asked.map_err(|_| LinkError::BankStopped)?;
+        let introduction = answer.await.map_err(|_| LinkError::BankStopped)?;
+        let Introduction { stream, boot, boot_count, grants, layout, keys, stamp } = introduction;
+        let (head_seq, head_hash) = self.link.reader.head();
+        let birth = Birth {
+            stream,
+            parent: None,
+            boot,
+            boot_count,
+            connection_count: self.connection_count,
+            nonce: self.nonce,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            oldest_seq: self.link.reader.oldest_seq(),
+            head_seq,
+            head_hash: ChainHash(head_hash),
+            grants,
+            layout,
+            key_set: keys.generation,
+            kids: keys.keys.iter().map(|key| key.kid).collect(),
+            at: stamp.at,
+            quality: stamp.quality,
+        };
+        self.publish(UpTopic::Presence, QoS::AtMostOnce, Presence { boot, online: true }.encode())?;
+        self.publish(UpTopic::Birth, QoS::AtLeastOnce, birth.encode())?;
+        self.born_at = Some(Instant::now());
+        self.sender.born(self.now_ms());
+        Ok(())
+    }
+
+    async fn message(
+        &mut self,
+        topic: DownTopic,
+        name: &str,
+        envelope: &[u8],
+    ) -> Result<(), LinkError> {
+        let (bank, keys) = (&self.link.bank, &self.link.command_keys);
+        let unsigned = |source| LinkError::Unsigned { topic: name.to_owned(), source };
+        let unreadable = |source| LinkError::Unreadable { topic: name.to_owned(), source };
+        let payload = signed::open(envelope, topic, bank, keys).map_err(unsigned)?;
+        match topic {
+            DownTopic::Ack => {
+                let ack = Ack::decode(&payload).map_err(unreadable)?;
+                self.acknowledged(ack).await
+            }
+            DownTopic::Grants => {
+                let grants = Grants::decode(&payload).map_err(unreadable)?;
+                self.tell(Event::Grants(grants)).await
+            }
+            DownTopic::Config => {
+                let config = Config::decode(&payload).map_err(unreadable)?;
+                self.tell(Event::Config(config)).await
+            }
+            DownTopic::Command => {
+                warn!("commands are not supported by this agent");
+                Ok(())
+            }
+        }
+    }
+
+    async fn acknowledged(&mut self, ack: Ack) -> Result<(), LinkError> {
+        let heard_at = Instant::now();
+        let Some(asked_at) = self.born_at.filter(|_| ack.nonce == self.nonce) else {
+            // Of an earlier connection; its time may be old.
+            return Ok(());
+        };
+        if ack.stream.0 != self.link.reader.stream_id() {
+            return Err(LinkError::OtherStream);
+        }
+        let (head, _) = self.link.reader.head();
+        let ours = self.link.reader.hash_at(ack.committed_seq).ok().map(ChainHash);
+        let now_ms = self.now_ms();
+        self.sender.acknowledged(ack.committed_seq, ack.committed_hash, head, ours, now_ms)?;
+        if !self.linked {
+            self.linked = true;
+            info!(committed = ack.committed_seq, head, "hub connected");
+            self.tell(Event::Heard { signed: ack.at, asked_at, heard_at }).await?;
+            self.tell(Event::Linked(true)).await?;
+        }
+        self.tell(Event::Safe { safe: ack.safe_seq }).await
+    }
+
+    async fn tell(&self, event: Event) -> Result<(), LinkError> {
+        self.link.events.send(event).await.map_err(|_| LinkError::BankStopped)
+    }
+
+    /// Sends batches as long as the window allows.
+    async fn send_facts(&mut self) -> Result<(), LinkError> {
+        loop {
+            let head = *self.link.head.borrow_and_update();
+            let Some(window) = self.sender.window(head) else { return Ok(()) };
+            let reader = self.link.reader.clone();
+            let read = tokio::task::spawn_blocking(move || {
+                let previous = reader.hash_at(window.from_seq - 1)?;
+                let run = reader.read(window.from_seq, window.max_records, window.max_bytes)?;
+                Ok::<_, crate::journal::ReadError>((previous, run))
+            });
+            let (previous, run) = read.await.map_err(|_| LinkError::BankStopped)??;
+            let Some(Stored { seq: last_seq, .. }) = run.last() else { return Ok(()) };
+            let last_seq = *last_seq;
+            let batch = Batch {
+                stream: locker_core::ids::StreamId(self.link.reader.stream_id()),
+                first_seq: window.from_seq,
+                previous: ChainHash(previous),
+                records: run.into_iter().map(|stored| stored.record).collect(),
+            };
+            self.publish(UpTopic::Facts, QoS::AtLeastOnce, batch.encode())?;
+            self.sender.sent(last_seq, self.now_ms());
+        }
+    }
+
+    fn publish(&self, topic: UpTopic, qos: QoS, payload: Vec<u8>) -> Result<(), LinkError> {
+        let topic = topic.of(&self.link.bank);
+        let queued = self.client.try_publish(topic, qos, false, payload);
+        queued.map_err(|_| LinkError::QueueFull)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

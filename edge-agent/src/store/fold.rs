@@ -1,0 +1,295 @@
+//! The bank's state in sled: what the journal adds up to, kept so that a start need not read it all.
+//!
+//! sled never decides anything here. It may lag the journal, because its `flush` is no fsync on
+//! Linux, and it may be thrown away at any time; the journal makes it again. Compartments, the
+//! session and the counters are held in memory too: there are few of them and every step reads them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use locker_core::compartment::Compartment;
+use locker_core::credential::Credential;
+use locker_core::ids::{Barcode, CompartmentNo, CredentialId, ParcelId, StreamId};
+use locker_core::journal::{ChainHash, Change, FOLD_VERSION, Meta, View};
+use locker_core::parcel::Parcel;
+use locker_core::session::Session;
+use locker_proto::{Malformed, entity};
+use sled::Batch;
+use thiserror::Error;
+
+/// sled's page cache. Its own default is a gigabyte.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// Written into every store; a store with a higher one is not read.
+const FORMAT_VERSION: u16 = 1;
+
+const APPLIED: &[u8] = b"a";
+const META: &[u8] = b"m";
+const SESSION: &[u8] = b"s";
+const COMPARTMENT: u8 = b'c';
+const PARCEL: u8 = b'p';
+const BARCODE: u8 = b'b';
+const CREDENTIAL: u8 = b'k';
+
+/// How far the journal is folded in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Applied {
+    pub stream: StreamId,
+    pub seq: u64,
+    pub hash: ChainHash,
+}
+
+/// Why the fold cannot be used. It is moved aside and made again.
+#[derive(Debug, Error)]
+pub enum FoldError {
+    #[error("sled failed")]
+    Sled(#[from] sled::Error),
+    #[error("a {what} in sled cannot be read")]
+    Entity { what: &'static str, source: Malformed },
+    #[error("sled holds store format {found}, this agent knows {FORMAT_VERSION}")]
+    Format { found: u16 },
+    #[error("sled holds fold version {found}, this agent folds by {FOLD_VERSION}")]
+    FoldVersion { found: u32 },
+    #[error("sled's place in the journal is damaged")]
+    Applied,
+}
+
+/// The fold of one journal.
+#[derive(Debug)]
+pub(super) struct SledFold {
+    db: sled::Db,
+    applied: Option<Applied>,
+    meta: Meta,
+    compartments: BTreeMap<CompartmentNo, Compartment>,
+    session: Option<Session>,
+    /// The first read that failed; a view cannot say so itself.
+    fault: RefCell<Option<FoldError>>,
+}
+
+impl SledFold {
+    /// Opens or makes the store in `dir`.
+    pub(super) fn open(dir: &Path) -> Result<Self, FoldError> {
+        let db = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).open()?;
+        let applied = db.get(APPLIED)?.map(|bytes| read_applied(&bytes)).transpose()?;
+        let mut fold = Self {
+            applied,
+            meta: Meta::default(),
+            compartments: BTreeMap::new(),
+            session: None,
+            fault: RefCell::new(None),
+            db,
+        };
+        if let Some(bytes) = fold.db.get(META)? {
+            fold.meta = entity::decode_meta(&bytes).map_err(unreadable("meta"))?;
+        }
+        if let Some(bytes) = fold.db.get(SESSION)? {
+            fold.session = entity::decode_session(&bytes).map_err(unreadable("session"))?;
+        }
+        for pair in fold.db.scan_prefix([COMPARTMENT]) {
+            let held = entity::decode_compartment(&pair?.1).map_err(unreadable("compartment"))?;
+            fold.compartments.insert(held.spec.no, held);
+        }
+        Ok(fold)
+    }
+
+    /// How far the journal is folded in; none if nothing is.
+    pub(super) const fn applied(&self) -> Option<Applied> {
+        self.applied
+    }
+
+    /// Takes over `changes` of all records up to `applied`, in one batch.
+    pub(super) fn apply(
+        &mut self,
+        changes: Vec<Change>,
+        applied: Applied,
+    ) -> Result<(), FoldError> {
+        let mut batch = Batch::default();
+        for change in changes {
+            self.change(&mut batch, change);
+        }
+        batch.insert(APPLIED, write_applied(applied));
+        self.db.apply_batch(batch)?;
+        self.applied = Some(applied);
+        Ok(())
+    }
+
+    /// The first read that failed since the last call, if one did.
+    pub(super) fn take_fault(&self) -> Option<FoldError> {
+        self.fault.borrow_mut().take()
+    }
+
+    /// Everything, as the changes that would make it from nothing.
+    pub(super) fn export(&self) -> Result<Vec<Change>, FoldError> {
+        let mut all = vec![Change::Meta(self.meta.clone()), Change::Session(self.session.clone())];
+        all.extend(self.compartments.values().copied().map(Change::Compartment));
+        for pair in self.db.scan_prefix([PARCEL]) {
+            let parcel = entity::decode_parcel(&pair?.1).map_err(unreadable("parcel"))?;
+            all.push(Change::Parcel(parcel));
+        }
+        for pair in self.db.scan_prefix([CREDENTIAL]) {
+            let held = entity::decode_credential(&pair?.1).map_err(unreadable("credential"))?;
+            all.push(Change::Credential(held));
+        }
+        Ok(all)
+    }
+
+    fn change(&mut self, batch: &mut Batch, change: Change) {
+        match change {
+            Change::Meta(meta) => {
+                batch.insert(META, entity::encode_meta(&meta));
+                self.meta = meta;
+            }
+            Change::Compartment(held) => {
+                let key = compartment_key(held.spec.no);
+                batch.insert(&key, entity::encode_compartment(&held));
+                self.compartments.insert(held.spec.no, held);
+            }
+            Change::CompartmentRemoved(no) => {
+                batch.remove(&compartment_key(no));
+                self.compartments.remove(&no);
+            }
+            Change::Parcel(parcel) => {
+                batch.insert(barcode_key(&parcel.barcode), &parcel.id.0);
+                batch.insert(&key(PARCEL, &parcel.id.0), entity::encode_parcel(&parcel));
+            }
+            Change::ParcelForgotten(parcel) => {
+                batch.remove(&key(PARCEL, &parcel.id.0));
+                batch.remove(&key(CREDENTIAL, &parcel.credential.0));
+                if self.parcel_by_barcode(&parcel.barcode) == Some(parcel.id) {
+                    batch.remove(barcode_key(&parcel.barcode));
+                }
+            }
+            Change::Credential(held) => {
+                batch.insert(&key(CREDENTIAL, &held.id.0), entity::encode_credential(&held));
+            }
+            Change::Session(session) => {
+                batch.insert(SESSION, entity::encode_session(&session));
+                self.session = session;
+            }
+        }
+    }
+
+    fn read<T>(
+        &self,
+        key: &[u8],
+        what: &'static str,
+        decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> Option<T> {
+        let bytes = self.db.get(key).map_err(FoldError::from);
+        let value = bytes.and_then(|bytes| {
+            bytes.map(|bytes| decode(&bytes).map_err(unreadable(what))).transpose()
+        });
+        value.unwrap_or_else(|error| {
+            self.fault.borrow_mut().get_or_insert(error);
+            None
+        })
+    }
+}
+
+impl View for SledFold {
+    fn meta(&self) -> Meta {
+        self.meta.clone()
+    }
+
+    fn compartment(&self, no: CompartmentNo) -> Option<Compartment> {
+        self.compartments.get(&no).copied()
+    }
+
+    fn compartments(&self) -> Vec<Compartment> {
+        self.compartments.values().copied().collect()
+    }
+
+    fn parcel(&self, id: ParcelId) -> Option<Parcel> {
+        self.read(&key(PARCEL, &id.0), "parcel", entity::decode_parcel)
+    }
+
+    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId> {
+        let bytes = self.read(&barcode_key(barcode), "barcode", |bytes| Ok(bytes.to_vec()))?;
+        ParcelId::try_from(bytes.as_slice()).ok()
+    }
+
+    fn parcels(&self) -> Vec<Parcel> {
+        let read = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
+            entity::decode_parcel(&pair?.1).map_err(unreadable("parcel"))
+        };
+        let all: Result<Vec<Parcel>, FoldError> = self.db.scan_prefix([PARCEL]).map(read).collect();
+        all.unwrap_or_else(|error| {
+            self.fault.borrow_mut().get_or_insert(error);
+            Vec::new()
+        })
+    }
+
+    fn credential(&self, id: CredentialId) -> Option<Credential> {
+        self.read(&key(CREDENTIAL, &id.0), "credential", entity::decode_credential)
+    }
+
+    fn session(&self) -> Option<Session> {
+        self.session.clone()
+    }
+}
+
+/// Moves a store that cannot be used out of the way, keeping the two newest such.
+pub(super) fn move_aside(dir: &Path) -> std::io::Result<()> {
+    let kept = |n: u8| -> PathBuf {
+        let mut name = dir.as_os_str().to_owned();
+        name.push(format!(".broken-{n}"));
+        name.into()
+    };
+    let (newer, older) = (kept(1), kept(2));
+    if newer.exists() {
+        if older.exists() {
+            std::fs::remove_dir_all(&older)?;
+        }
+        std::fs::rename(&newer, &older)?;
+    }
+    std::fs::rename(dir, &newer)
+}
+
+fn unreadable(what: &'static str) -> impl FnOnce(Malformed) -> FoldError {
+    move |source| FoldError::Entity { what, source }
+}
+
+fn key(kind: u8, id: &[u8; 16]) -> [u8; 17] {
+    let mut key = [kind; 17];
+    key[1..].copy_from_slice(id);
+    key
+}
+
+fn compartment_key(no: CompartmentNo) -> [u8; 3] {
+    let [high, low] = no.0.to_be_bytes();
+    [COMPARTMENT, high, low]
+}
+
+fn barcode_key(barcode: &Barcode) -> Vec<u8> {
+    let mut key = vec![BARCODE];
+    key.extend_from_slice(barcode.as_str().as_bytes());
+    key
+}
+
+/// Format version, fold version, stream, seq, hash; big-endian.
+fn write_applied(applied: Applied) -> Vec<u8> {
+    let mut bytes = FORMAT_VERSION.to_be_bytes().to_vec();
+    bytes.extend_from_slice(&FOLD_VERSION.to_be_bytes());
+    bytes.extend_from_slice(&applied.stream.0);
+    bytes.extend_from_slice(&applied.seq.to_be_bytes());
+    bytes.extend_from_slice(&applied.hash.0);
+    bytes
+}
+
+fn read_applied(bytes: &[u8]) -> Result<Applied, FoldError> {
+    let (format, rest) = bytes.split_first_chunk().ok_or(FoldError::Applied)?;
+    let found = u16::from_be_bytes(*format);
+    if found != FORMAT_VERSION {
+        return Err(FoldError::Format { found });
+    }
+    let (version, rest) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
+    let found = u32::from_be_bytes(*version);
+    if found != FOLD_VERSION {
+        return Err(FoldError::FoldVersion { found });
+    }
+    let (stream, rest) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
+    let (seq, hash) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
+    let hash = hash.try_into().map_err(|_| FoldError::Applied)?;
+    let (stream, seq) = (StreamId(*stream), u64::from_be_bytes(*seq));
+    Ok(Applied { stream, seq, hash: ChainHash(hash) })
+}

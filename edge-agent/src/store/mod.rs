@@ -1,0 +1,349 @@
+//! A bank's truth and its state: the journal, and sled as the journal's fold.
+//!
+//! A step is appended and synced first, then folded in. Whoever holds a [`Ledger`] is the only
+//! writer; it lives on the bank's own thread because every commit waits for the disk.
+
+mod fold;
+mod rebuild;
+
+use std::path::{Path, PathBuf};
+
+use locker_core::clock::TimeQuality;
+use locker_core::fact::Fact;
+use locker_core::ids::{BankId, BootId, StreamId, TraceParent};
+use locker_core::journal::fold as fold_record;
+use locker_core::journal::{Booted, ChainHash, FOLD_VERSION, Overlay, Record, StreamOpened, View};
+use locker_core::units::UnixMillis;
+use locker_proto::entity::{EncodeSnapshotError, Snapshot, encode_snapshot};
+use locker_proto::record::encode_record;
+use thiserror::Error;
+
+pub use fold::FoldError;
+use fold::{Applied, SledFold};
+
+use crate::journal::{self, AppendError, Entry, Journal, JournalReader, Limits, Verify};
+
+/// Records after which the fold is exported again.
+pub const SNAPSHOT_EVERY_RECORDS: u64 = 4_096;
+
+/// Who keeps the ledger, and which run this is.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    pub bank: BankId,
+    /// SHA-256 of the device key's SubjectPublicKeyInfo.
+    pub device_key: [u8; 32],
+    /// Random; names this run.
+    pub boot: BootId,
+    /// Random; names the stream if the store is new.
+    pub fresh_stream: StreamId,
+    pub agent_version: String,
+}
+
+/// A time and how good it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub at: UnixMillis,
+    pub quality: TimeQuality,
+}
+
+/// What opening found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    pub stream: StreamId,
+    pub new_stream: bool,
+    pub boot_count: u64,
+    /// Bytes of a commit that a crash cut short; it was never answered.
+    pub torn_bytes: u64,
+    /// Records folded in at this start.
+    pub replayed: u64,
+    /// Why sled was made again, if it was.
+    pub rebuilt: Option<String>,
+}
+
+/// Why the ledger did not open. The agent does not start.
+#[derive(Debug, Error)]
+pub enum OpenLedgerError {
+    #[error("cannot open the journal in {dir}")]
+    Journal { dir: PathBuf, source: journal::OpenError },
+    #[error("cannot make a journal in {dir}")]
+    Create { dir: PathBuf, source: journal::CreateError },
+    #[error("cannot make the folder {dir}")]
+    Folder { dir: PathBuf, source: std::io::Error },
+    #[error("cannot make the bank's state from its journal")]
+    Rebuild(#[from] rebuild::RebuildError),
+    #[error("cannot write the start into the journal")]
+    Commit(#[from] CommitError),
+}
+
+/// Why a step was not committed.
+#[derive(Debug, Error)]
+pub enum CommitError {
+    /// Nothing was kept; the ledger can be used on.
+    #[error("no space for more records")]
+    OutOfSpace { source: AppendError },
+    /// Nothing was kept; a bug, since facts are bounded.
+    #[error("the step breaks a limit of the journal")]
+    Limit { source: AppendError },
+    /// Final: the process must end and start again.
+    #[error("the journal's disk failed")]
+    Journal { source: AppendError },
+    /// Final: the record is durable, the state in memory may be wrong.
+    #[error("the fold failed")]
+    Fold { source: FoldError },
+}
+
+impl CommitError {
+    /// Whether the process must end.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::OutOfSpace { .. } | Self::Limit { .. } => false,
+            Self::Journal { .. } | Self::Fold { .. } => true,
+        }
+    }
+}
+
+/// The journal and its fold.
+pub struct Ledger {
+    dir: PathBuf,
+    journal: Journal,
+    fold: SledFold,
+    stream: StreamId,
+    boot: BootId,
+    snapshot_seq: u64,
+}
+
+impl Ledger {
+    /// Opens or makes the ledger in `dir` and writes this start into it.
+    ///
+    /// # Errors
+    ///
+    /// The journal is damaged, locked, newer than this agent, or the disk refuses. sled alone can
+    /// not make this fail.
+    pub fn open(
+        dir: &Path,
+        limits: Limits,
+        keeper: &Keeper,
+        stamp: Stamp,
+    ) -> Result<(Self, Opened), OpenLedgerError> {
+        let folder = |source| OpenLedgerError::Folder { dir: dir.to_owned(), source };
+        std::fs::create_dir_all(dir).map_err(folder)?;
+        let journal_dir = dir.join("journal");
+        let (journal, torn_bytes) = open_journal(&journal_dir, limits, keeper.fresh_stream)?;
+        let stream = StreamId(journal.stream_id());
+        let rebuilt = rebuild::open_fold(dir, &journal, stream)?;
+        let mut ledger = Self {
+            dir: dir.to_owned(),
+            fold: rebuilt.fold,
+            snapshot_seq: rebuilt.snapshot_seq,
+            stream,
+            boot: keeper.boot,
+            journal,
+        };
+        let new_stream = ledger.head().0 == 0;
+        let boot_count = ledger.fold.meta().boot_count + 1;
+        ledger.commit(&start_facts(keeper, new_stream, boot_count), None, stamp)?;
+        let opened = Opened {
+            stream,
+            new_stream,
+            boot_count,
+            torn_bytes,
+            replayed: rebuilt.replayed,
+            rebuilt: rebuilt.why,
+        };
+        Ok((ledger, opened))
+    }
+
+    /// The bank's state.
+    #[must_use]
+    pub const fn view(&self) -> &impl View {
+        &self.fold
+    }
+
+    /// The journal's own name.
+    #[must_use]
+    pub const fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// This run's name.
+    #[must_use]
+    pub const fn boot(&self) -> BootId {
+        self.boot
+    }
+
+    /// The last record and the chain's hash there.
+    #[must_use]
+    pub fn head(&self) -> (u64, ChainHash) {
+        (self.journal.head_seq(), ChainHash(self.journal.head_hash()))
+    }
+
+    /// A handle for reading records on another thread.
+    #[must_use]
+    pub fn reader(&self) -> JournalReader {
+        self.journal.reader()
+    }
+
+    /// Makes `facts` durable in this order, then folds them in.
+    ///
+    /// # Errors
+    ///
+    /// See [`CommitError::is_final`].
+    pub fn commit(
+        &mut self,
+        facts: &[Fact],
+        trace: Option<&TraceParent>,
+        stamp: Stamp,
+    ) -> Result<(), CommitError> {
+        self.check_reads()?;
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let (mut seq, mut hash) = self.head();
+        let mut overlay = Overlay::new(&self.fold);
+        let mut encoded = Vec::with_capacity(facts.len());
+        for fact in facts {
+            seq += 1;
+            let record = Record {
+                stream: self.stream,
+                seq,
+                boot: self.boot,
+                at: stamp.at,
+                quality: stamp.quality,
+                previous: hash,
+                trace: trace.cloned(),
+                detached: None,
+                fact: fact.clone(),
+            };
+            let changes = fold_record(&overlay, &record);
+            overlay.push(changes);
+            let bytes = encode_record(&record);
+            hash = locker_core::journal::next_hash(hash, &bytes);
+            encoded.push(bytes);
+        }
+        let changes = overlay.into_changes();
+        self.check_reads()?;
+        let entries: Vec<Entry<'_>> =
+            encoded.iter().map(|record| Entry { record, detached: None }).collect();
+        self.journal.append(&entries).map_err(commit_error)?;
+        let applied = Applied { stream: self.stream, seq, hash };
+        self.fold.apply(changes, applied).map_err(|source| CommitError::Fold { source })
+    }
+
+    /// Exports the fold if enough has happened since the last time; for a quiet moment.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses or is full. The next call tries again.
+    pub fn snapshot_if_due(&mut self) -> Result<bool, SnapshotLedgerError> {
+        let (seq, hash) = self.head();
+        if seq < self.snapshot_seq + SNAPSHOT_EVERY_RECORDS {
+            return Ok(false);
+        }
+        let changes = self.fold.export()?;
+        let (fold_version, stream) = (FOLD_VERSION, self.stream);
+        let snapshot = Snapshot { fold_version, stream, applied_seq: seq, changes };
+        let bytes = encode_snapshot(&snapshot)?;
+        journal::write_snapshot(&self.dir, seq, &hash.0, &bytes)?;
+        self.snapshot_seq = seq;
+        Ok(true)
+    }
+
+    /// Removes segments that the hub has safe and that a snapshot covers.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn prune(&mut self, safe: u64) -> Result<(), journal::PruneError> {
+        let upto = safe.min(self.snapshot_seq);
+        if upto >= self.journal.oldest_seq() {
+            self.journal.prune(upto)?;
+        }
+        Ok(())
+    }
+
+    /// Room on the disk.
+    ///
+    /// # Errors
+    ///
+    /// The disk does not answer.
+    pub fn space(&self) -> Result<journal::Space, journal::SpaceError> {
+        self.journal.space()
+    }
+
+    /// Gives the reserve to the journal, so that pickups go on; false if it was given before.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn release_ballast(&mut self) -> Result<bool, journal::SpaceError> {
+        self.journal.release_ballast()
+    }
+
+    /// Takes the reserve back where there is room again; answers whether it is there.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn restore_ballast(&mut self) -> Result<bool, journal::SpaceError> {
+        self.journal.restore_ballast()
+    }
+
+    fn check_reads(&self) -> Result<(), CommitError> {
+        self.fold.take_fault().map_or(Ok(()), |source| Err(CommitError::Fold { source }))
+    }
+}
+
+/// Why the fold could not be exported.
+#[derive(Debug, Error)]
+pub enum SnapshotLedgerError {
+    #[error("cannot read the fold")]
+    Fold(#[from] FoldError),
+    #[error("cannot encode the fold")]
+    Encode(#[from] EncodeSnapshotError),
+    #[error("cannot write the snapshot")]
+    Snapshot(#[from] journal::SnapshotError),
+}
+
+fn open_journal(
+    dir: &Path,
+    limits: Limits,
+    fresh: StreamId,
+) -> Result<(Journal, u64), OpenLedgerError> {
+    match Journal::open(dir, limits, Verify::Tail) {
+        Ok((journal, recovery)) => Ok((journal, recovery.torn_bytes)),
+        Err(journal::OpenError::NotCreated { .. }) => {
+            let create = |source| OpenLedgerError::Create { dir: dir.to_owned(), source };
+            Ok((Journal::create(dir, fresh.0, limits).map_err(create)?, 0))
+        }
+        Err(source) => Err(OpenLedgerError::Journal { dir: dir.to_owned(), source }),
+    }
+}
+
+fn start_facts(keeper: &Keeper, new_stream: bool, boot_count: u64) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if new_stream {
+        let (bank, device_key) = (keeper.bank.clone(), keeper.device_key);
+        facts.push(Fact::StreamOpened(StreamOpened { bank, device_key, parent: None }));
+    }
+    let agent_version = keeper.agent_version.clone();
+    facts.push(Fact::Booted(Booted { boot: keeper.boot, boot_count, agent_version }));
+    facts
+}
+
+fn commit_error(source: AppendError) -> CommitError {
+    match source {
+        AppendError::OutOfSpace { .. } => CommitError::OutOfSpace { source },
+        AppendError::Disk { .. } | AppendError::Failed => CommitError::Journal { source },
+        AppendError::NoEntries
+        | AppendError::TooManyEntries { .. }
+        | AppendError::EmptyRecord { .. }
+        | AppendError::RecordTooLarge { .. }
+        | AppendError::EmptyDetached { .. }
+        | AppendError::DetachedTooLarge { .. }
+        | AppendError::CallTooLarge { .. } => CommitError::Limit { source },
+    }
+}
+
+#[cfg(test)]
+mod tests;
