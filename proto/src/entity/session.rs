@@ -1,0 +1,103 @@
+//! Whoever is at the screen, in wire form.
+
+use locker_core::ids::IntentId;
+use locker_core::session::{Actor, Handover, Phase, Session, Task};
+use locker_core::units::UnixMillis;
+
+use crate::convert::{self, Wire, WireEnum, choice, present, required, same_names};
+use crate::malformed::Malformed;
+use crate::wire::journal::v1 as wire;
+use crate::wire::journal::v1::actor::Actor as ActorForm;
+use crate::wire::journal::v1::session::Task as TaskForm;
+
+/// Nobody at the screen is an empty message.
+impl Wire for Option<Session> {
+    type Form = wire::Session;
+
+    fn to_wire(&self) -> Self::Form {
+        let Some(session) = self else { return wire::Session::default() };
+        wire::Session {
+            session_id: session.id.0.to_vec(),
+            actor: Some(session.actor.to_wire()),
+            task: match &session.task {
+                Task::Idle => None,
+                Task::Deposit(handover) => Some(TaskForm::Deposit(handover.to_wire())),
+                Task::Pickup(handover) => Some(TaskForm::Pickup(handover.to_wire())),
+            },
+            moved_at_ms: session.moved_at.0,
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        if form == wire::Session::default() {
+            return Ok(None);
+        }
+        Ok(Some(Session {
+            id: convert::id("Session.session_id", &form.session_id)?,
+            actor: required("Session.actor", form.actor)?,
+            task: match form.task {
+                None => Task::Idle,
+                Some(TaskForm::Deposit(form)) => Task::Deposit(Handover::from_wire(form)?),
+                Some(TaskForm::Pickup(form)) => Task::Pickup(Handover::from_wire(form)?),
+            },
+            moved_at: UnixMillis(form.moved_at_ms),
+        }))
+    }
+}
+
+impl Wire for Handover {
+    type Form = wire::Handover;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::Handover {
+            parcel_id: self.parcel.0.to_vec(),
+            compartment: self.compartment.0.into(),
+            intent: self.intent.0,
+            pulses: self.pulses.into(),
+            phase: self.phase.number(),
+            tried: convert::compartments_to_wire(&self.tried),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            parcel: convert::id("Handover.parcel_id", &form.parcel_id)?,
+            compartment: convert::compartment("Handover.compartment", form.compartment)?,
+            intent: IntentId(form.intent),
+            pulses: convert::byte("Handover.pulses", form.pulses)?,
+            phase: choice("Handover.phase", form.phase)?,
+            tried: convert::compartments("Handover.tried", &form.tried)?,
+        })
+    }
+}
+
+impl Wire for Actor {
+    type Form = wire::Actor;
+
+    fn to_wire(&self) -> Self::Form {
+        let actor = match self {
+            Self::Courier { carrier, badge } => ActorForm::Courier(wire::Courier {
+                carrier: carrier.as_str().to_owned(),
+                badge_id: badge.0.to_vec(),
+            }),
+            Self::Recipient { credential } => {
+                ActorForm::RecipientCredentialId(credential.0.to_vec())
+            }
+        };
+        wire::Actor { actor: Some(actor) }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(match present("Actor.actor", form.actor)? {
+            ActorForm::Courier(courier) => Self::Courier {
+                carrier: convert::text("Courier.carrier", &courier.carrier)?,
+                badge: convert::id("Courier.badge_id", &courier.badge_id)?,
+            },
+            ActorForm::RecipientCredentialId(bytes) => Self::Recipient {
+                credential: convert::id("Actor.recipient_credential_id", &bytes)?,
+            },
+        })
+    }
+}
+
+same_names!(Phase, wire::handover::Phase, Opening, Stuck, Open, Shut);

@@ -1,0 +1,173 @@
+//! Facts in their wire forms: the closed list of the core against the `oneof` of a record. A new fact does not compile
+//! until it is in both lists here.
+
+mod door;
+mod parcel;
+
+use locker_core::downlink::{ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused};
+use locker_core::downlink::{GrantAccepted, GrantRefusal, GrantRefused};
+use locker_core::fact::Fact;
+use locker_core::ids::Generation;
+use locker_core::journal::{Booted, StreamOpened};
+
+use crate::convert::{self, Wire, WireEnum, choice, required, same_names};
+use crate::malformed::Malformed;
+use crate::wire::journal::v1 as wire;
+use crate::wire::journal::v1::record::Fact as Form;
+
+pub(crate) fn fact_to_wire(fact: &Fact) -> Form {
+    match fact {
+        Fact::StreamOpened(fact) => Form::StreamOpened(fact.to_wire()),
+        Fact::Booted(fact) => Form::Booted(fact.to_wire()),
+        Fact::GrantAccepted(fact) => Form::GrantAccepted(fact.to_wire()),
+        Fact::GrantRefused(fact) => Form::GrantRefused(fact.to_wire()),
+        Fact::ConfigAccepted(ConfigAccepted::Layout(layout)) => {
+            Form::LayoutAccepted(layout.to_wire())
+        }
+        Fact::ConfigAccepted(ConfigAccepted::KeySet(keys)) => Form::KeySetAccepted(keys.to_wire()),
+        Fact::ConfigRefused(fact) => Form::ConfigRefused(fact.to_wire()),
+        Fact::SessionStarted(fact) => Form::SessionStarted(fact.to_wire()),
+        Fact::SessionEnded(fact) => Form::SessionEnded(fact.to_wire()),
+        Fact::DepositStarted(fact) => Form::DepositStarted(fact.to_wire()),
+        Fact::DepositMisfit(fact) => Form::DepositMisfit(fact.to_wire()),
+        Fact::DepositAborted(fact) => Form::DepositAborted(fact.to_wire()),
+        Fact::DepositConfirmed(fact) => Form::DepositConfirmed(fact.to_wire()),
+        Fact::PickupStarted(fact) => Form::PickupStarted(fact.to_wire()),
+        Fact::PickupSettled(fact) => Form::PickupSettled(fact.to_wire()),
+        Fact::PulseIntended(fact) => Form::PulseIntended(fact.to_wire()),
+        Fact::PulseSettled(fact) => Form::PulseSettled(fact.to_wire()),
+        Fact::DoorMoved(fact) => Form::DoorMoved(fact.to_wire()),
+        Fact::DoorsRead(fact) => Form::DoorsRead(fact.to_wire()),
+        Fact::BoardChanged(fact) => Form::BoardChanged(fact.to_wire()),
+    }
+}
+
+pub(crate) fn fact_from_wire(form: Form) -> Result<Fact, Malformed> {
+    Ok(match form {
+        Form::StreamOpened(form) => Fact::StreamOpened(Wire::from_wire(form)?),
+        Form::Booted(form) => Fact::Booted(Wire::from_wire(form)?),
+        Form::GrantAccepted(form) => Fact::GrantAccepted(Wire::from_wire(form)?),
+        Form::GrantRefused(form) => Fact::GrantRefused(Wire::from_wire(form)?),
+        Form::LayoutAccepted(form) => {
+            Fact::ConfigAccepted(ConfigAccepted::Layout(Wire::from_wire(form)?))
+        }
+        Form::KeySetAccepted(form) => {
+            Fact::ConfigAccepted(ConfigAccepted::KeySet(Wire::from_wire(form)?))
+        }
+        Form::ConfigRefused(form) => Fact::ConfigRefused(Wire::from_wire(form)?),
+        Form::SessionStarted(form) => Fact::SessionStarted(Wire::from_wire(form)?),
+        Form::SessionEnded(form) => Fact::SessionEnded(Wire::from_wire(form)?),
+        Form::DepositStarted(form) => Fact::DepositStarted(Wire::from_wire(form)?),
+        Form::DepositMisfit(form) => Fact::DepositMisfit(Wire::from_wire(form)?),
+        Form::DepositAborted(form) => Fact::DepositAborted(Wire::from_wire(form)?),
+        Form::DepositConfirmed(form) => Fact::DepositConfirmed(Wire::from_wire(form)?),
+        Form::PickupStarted(form) => Fact::PickupStarted(Wire::from_wire(form)?),
+        Form::PickupSettled(form) => Fact::PickupSettled(Wire::from_wire(form)?),
+        Form::PulseIntended(form) => Fact::PulseIntended(Wire::from_wire(form)?),
+        Form::PulseSettled(form) => Fact::PulseSettled(Wire::from_wire(form)?),
+        Form::DoorMoved(form) => Fact::DoorMoved(Wire::from_wire(form)?),
+        Form::DoorsRead(form) => Fact::DoorsRead(Wire::from_wire(form)?),
+        Form::BoardChanged(form) => Fact::BoardChanged(Wire::from_wire(form)?),
+    })
+}
+
+impl Wire for StreamOpened {
+    type Form = wire::StreamOpened;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::StreamOpened {
+            bank: self.bank.as_str().to_owned(),
+            device_key_sha256: self.device_key.to_vec(),
+            parent_stream_id: self.parent.map(|id| id.0.to_vec()).unwrap_or_default(),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        let device_key = &form.device_key_sha256;
+        Ok(Self {
+            bank: convert::text("StreamOpened.bank", &form.bank)?,
+            device_key: convert::exact("StreamOpened.device_key_sha256", device_key)?,
+            parent: convert::maybe_id("StreamOpened.parent_stream_id", &form.parent_stream_id)?,
+        })
+    }
+}
+
+impl Wire for Booted {
+    type Form = wire::Booted;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::Booted {
+            boot_id: self.boot.0.to_vec(),
+            boot_count: self.boot_count,
+            agent_version: self.agent_version.clone(),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            boot: convert::id("Booted.boot_id", &form.boot_id)?,
+            boot_count: form.boot_count,
+            agent_version: form.agent_version,
+        })
+    }
+}
+
+impl Wire for GrantAccepted {
+    type Form = wire::GrantAccepted;
+
+    fn to_wire(&self) -> Self::Form {
+        let (position, grant) = (self.position.to_wire(), self.grant.to_wire());
+        wire::GrantAccepted { position: Some(position), grant: Some(grant) }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            position: required("GrantAccepted.position", form.position)?,
+            grant: required("GrantAccepted.grant", form.grant)?,
+        })
+    }
+}
+
+impl Wire for GrantRefused {
+    type Form = wire::GrantRefused;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::GrantRefused {
+            position: Some(self.position.to_wire()),
+            parcel_id: self.parcel.0.to_vec(),
+            reason: self.reason.number(),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            position: required("GrantRefused.position", form.position)?,
+            parcel: convert::id("GrantRefused.parcel_id", &form.parcel_id)?,
+            reason: choice("GrantRefused.reason", form.reason)?,
+        })
+    }
+}
+
+impl Wire for ConfigRefused {
+    type Form = wire::ConfigRefused;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::ConfigRefused {
+            kind: self.kind.number(),
+            generation: self.generation.0,
+            reason: self.reason.number(),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            kind: choice("ConfigRefused.kind", form.kind)?,
+            generation: Generation(form.generation),
+            reason: choice("ConfigRefused.reason", form.reason)?,
+        })
+    }
+}
+
+same_names!(GrantRefusal, wire::GrantRefusal, Stale, TooLate, UnknownParcel, BarcodeTaken);
+same_names!(ConfigKind, wire::ConfigKind, Layout, KeySet);
+same_names!(ConfigRefusal, wire::ConfigRefusal, Unsound, CompartmentInUse);

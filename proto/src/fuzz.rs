@@ -1,0 +1,73 @@
+//! Targets for fuzzing: any bytes in, no panic, and what was understood is understood the same way again. Tests feed
+//! them arbitrary bytes; a coverage-guided fuzzer can be put in front as it is.
+
+use std::fmt::Debug;
+
+use locker_core::ids::BankId;
+
+use crate::message::{Ack, Batch, Birth, Config, Grants, Presence, Telemetry};
+use crate::record::{decode_record, encode_record};
+use crate::signed::{CommandKey, open};
+use crate::topics::{DownTopic, UpTopic};
+use crate::{entity, grant};
+
+/// Longest input we look at, in bytes: far enough below the limits that what is understood also fits when it is written in
+/// its canonical form, which can be a little longer.
+const INPUT_MAX_BYTES: usize = 16 * 1024;
+
+/// Reads bytes as a record and as everything that is kept in stores.
+pub fn fuzz_record(bytes: &[u8]) {
+    again(bytes, decode_record, encode_record);
+    again(bytes, entity::decode_meta, entity::encode_meta);
+    again(bytes, entity::decode_compartment, entity::encode_compartment);
+    again(bytes, entity::decode_parcel, entity::encode_parcel);
+    again(bytes, entity::decode_credential, entity::encode_credential);
+    again(bytes, entity::decode_session, entity::encode_session);
+    again(bytes, grant::decode_grant, grant::encode_grant);
+    again(bytes, grant::decode_layout, grant::encode_layout);
+    again(bytes, grant::decode_key_set, grant::encode_key_set);
+    again(bytes, entity::decode_snapshot, |snapshot| {
+        entity::encode_snapshot(snapshot).expect("a decoded snapshot removes nothing")
+    });
+}
+
+/// Reads bytes as every message that travels, and as a topic.
+pub fn fuzz_message(bytes: &[u8]) {
+    again(bytes, Birth::decode, Birth::encode);
+    again(bytes, Batch::decode, |batch| batch.clone().encode());
+    again(bytes, Telemetry::decode, Telemetry::encode);
+    again(bytes, Presence::decode, Presence::encode);
+    again(bytes, Ack::decode, Ack::encode);
+    again(bytes, Grants::decode, Grants::encode);
+    again(bytes, Config::decode, Config::encode);
+    if let Ok(text) = str::from_utf8(bytes) {
+        let up = UpTopic::parse(text).map(|(bank, kind)| kind.of(&bank));
+        let down = DownTopic::parse(text).map(|(bank, kind)| kind.of(&bank));
+        for parsed in [up, down].into_iter().flatten() {
+            assert_eq!(parsed, text, "a topic has one spelling");
+        }
+    }
+    fuzz_signed(bytes);
+}
+
+/// No bytes open without the key; the public key is a point whose secret nobody here has.
+fn fuzz_signed(bytes: &[u8]) {
+    let bank: BankId = "fuzz".parse().expect("a name");
+    let keys = [CommandKey { kid: 1, public: [0x58; 32] }];
+    for topic in DownTopic::ALL {
+        let _ = open(bytes, topic, &bank, &keys);
+    }
+}
+
+fn again<T: PartialEq + Debug, E: PartialEq + Debug>(
+    bytes: &[u8],
+    decode: impl Fn(&[u8]) -> Result<T, E>,
+    encode: impl Fn(&T) -> Vec<u8>,
+) {
+    if let Ok(value) = decode(bytes)
+        && bytes.len() <= INPUT_MAX_BYTES
+    {
+        let encoded = encode(&value);
+        assert_eq!(decode(&encoded), Ok(value), "read again, it is another");
+    }
+}

@@ -1,0 +1,350 @@
+//! What nobody of ours wrote is refused, and the refusal names the field.
+
+use locker_core::downlink::GRANTS_PER_BATCH_MAX;
+use locker_core::ids::ParseIdError;
+use locker_core::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS, RECORD_MAX_BYTES};
+use locker_proto::message::{
+    AGENT_VERSION_MAX_BYTES, Ack, Batch, Birth, Config, DecodeMessageError, Grants,
+    MESSAGE_MAX_BYTES, Presence, Telemetry,
+};
+use locker_proto::record::{DecodeError, decode_record, encode_record};
+use locker_proto::wire::bank::v1 as bank;
+use locker_proto::wire::journal::v1 as wire;
+use locker_proto::wire::journal::v1::record::Fact as Form;
+use locker_proto::{FieldProblem, Malformed, entity};
+use prost::Message;
+
+use crate::samples;
+
+/// The form of a record with the fact of the given field.
+fn form(field: &str) -> wire::Record {
+    let mut facts = samples::facts().into_iter();
+    let fact = facts.find(|fact| samples::field_of(fact) == field).unwrap();
+    wire::Record::decode(&encode_record(&samples::record(fact))[..]).unwrap()
+}
+
+fn refusal(form: &wire::Record) -> DecodeError {
+    decode_record(&form.encode_to_vec()).unwrap_err()
+}
+
+fn field(field: &'static str, problem: FieldProblem) -> DecodeError {
+    DecodeError::Malformed(Malformed::Field { field, problem })
+}
+
+fn length(bytes: usize, want_bytes: usize) -> FieldProblem {
+    FieldProblem::Length { bytes, want_bytes }
+}
+
+#[test]
+fn a_record_whose_envelope_is_wrong_names_the_field() {
+    let good = form("booted");
+    let table = [
+        (
+            wire::Record { stream_id: vec![1; 15], ..good.clone() },
+            field("Record.stream_id", length(15, 16)),
+        ),
+        (
+            wire::Record { stream_id: vec![], ..good.clone() },
+            field("Record.stream_id", FieldProblem::Missing),
+        ),
+        (
+            wire::Record { boot_id: vec![1; 17], ..good.clone() },
+            field("Record.boot_id", length(17, 16)),
+        ),
+        (
+            wire::Record { previous_hash: vec![1; 31], ..good.clone() },
+            field("Record.previous_hash", length(31, 32)),
+        ),
+        (
+            wire::Record { detached_hash: vec![1; 33], ..good.clone() },
+            field("Record.detached_hash", length(33, 32)),
+        ),
+        (
+            wire::Record { traceparent: "01-a".into(), ..good.clone() },
+            field("Record.traceparent", FieldProblem::Text(ParseIdError::TraceParent)),
+        ),
+        // Without a sound envelope it is not a newer agent's record, but nobody's.
+        (
+            wire::Record { fact: None, boot_id: vec![], ..good },
+            field("Record.boot_id", FieldProblem::Missing),
+        ),
+    ];
+    for (form, reason) in table {
+        assert_eq!(refusal(&form), reason);
+        assert!(!reason.may_be_newer());
+    }
+}
+
+/// What is done to a good fact.
+type Harm = fn(&mut Form);
+
+#[test]
+fn a_fact_that_is_wrong_names_the_field() {
+    const MISSING: FieldProblem = FieldProblem::Missing;
+    let range = |value, max| FieldProblem::Range { value, min: 0, max };
+    let table: Vec<(&str, Harm, &'static str, FieldProblem)> = vec![
+        ("stream_opened", |f| opened(f).bank.clear(), "StreamOpened.bank", MISSING),
+        (
+            "stream_opened",
+            |f| opened(f).bank = "Berlin".into(),
+            "StreamOpened.bank",
+            FieldProblem::Text(ParseIdError::Grammar { kind: "bank id" }),
+        ),
+        (
+            "stream_opened",
+            |f| opened(f).parent_stream_id.truncate(3),
+            "StreamOpened.parent_stream_id",
+            length(3, 16),
+        ),
+        ("grant_accepted", |f| accepted(f).position = None, "GrantAccepted.position", MISSING),
+        ("grant_accepted", |f| accepted(f).grant = None, "GrantAccepted.grant", MISSING),
+        (
+            "grant_accepted",
+            |f| accepted(f).grant = Some(wire::Grant { grant: None }),
+            "Grant.grant",
+            MISSING,
+        ),
+        ("grant_accepted", |f| booking(f).size = None, "Booking.size", MISSING),
+        (
+            "grant_accepted",
+            |f| booking(f).barcode = "a b".into(),
+            "Booking.barcode",
+            FieldProblem::Text(ParseIdError::NotPrintable { kind: "barcode" }),
+        ),
+        ("layout_accepted", |f| spec(f).no = 65_536, "CompartmentSpec.no", range(65_536, 65_535)),
+        ("layout_accepted", |f| spec(f).board = 256, "CompartmentSpec.board", range(256, 255)),
+        ("layout_accepted", |f| spec(f).inside = None, "CompartmentSpec.inside", MISSING),
+        (
+            "pulse_settled",
+            |f| pulse(f).compartment = 65_536,
+            "PulseSettled.compartment",
+            range(65_536, 65_535),
+        ),
+        ("pulse_settled", |f| pulse(f).outcome = 0, "PulseSettled.outcome", MISSING),
+    ];
+    for (fact, harm, name, problem) in table {
+        let mut form = form(fact);
+        harm(form.fact.as_mut().unwrap());
+        let reason = refusal(&form);
+        assert_eq!(reason, field(name, problem));
+        assert!(!reason.may_be_newer(), "{name}");
+    }
+}
+
+fn opened(fact: &mut Form) -> &mut wire::StreamOpened {
+    if let Form::StreamOpened(fact) = fact { fact } else { panic!("{fact:?}") }
+}
+
+fn accepted(fact: &mut Form) -> &mut wire::GrantAccepted {
+    if let Form::GrantAccepted(fact) = fact { fact } else { panic!("{fact:?}") }
+}
+
+fn booking(fact: &mut Form) -> &mut wire::Booking {
+    match accepted(fact).grant.as_mut().unwrap().grant.as_mut().unwrap() {
+        wire::grant::Grant::Book(booking) => booking,
+        wire::grant::Grant::Cancel(other) => panic!("{other:?}"),
+    }
+}
+
+fn spec(fact: &mut Form) -> &mut wire::CompartmentSpec {
+    if let Form::LayoutAccepted(fact) = fact {
+        &mut fact.compartments[0]
+    } else {
+        panic!("{fact:?}")
+    }
+}
+
+fn pulse(fact: &mut Form) -> &mut wire::PulseSettled {
+    if let Form::PulseSettled(fact) = fact { fact } else { panic!("{fact:?}") }
+}
+
+#[test]
+fn a_fact_of_a_newer_agent_is_told_apart_from_a_malformed_one() {
+    // A fact with the next free number, which an older version skips as an unknown field.
+    let mut newer = wire::Record { fact: None, ..form("booted") }.encode_to_vec();
+    prost::encoding::bytes::encode(36, &b"\x08\x01".to_vec(), &mut newer);
+    assert_eq!(decode_record(&newer), Err(DecodeError::UnknownFact));
+    assert!(DecodeError::UnknownFact.may_be_newer());
+
+    let mut value = form("pulse_settled");
+    pulse(value.fact.as_mut().unwrap()).outcome = 7;
+    let reason = refusal(&value);
+    assert_eq!(reason, field("PulseSettled.outcome", FieldProblem::UnknownValue { value: 7 }));
+    assert!(reason.may_be_newer());
+}
+
+#[test]
+fn a_field_of_a_newer_agent_is_passed_over() {
+    let record = samples::record(samples::facts().remove(0));
+    let mut bytes = encode_record(&record);
+    prost::encoding::uint64::encode(15, &1, &mut bytes);
+    assert_eq!(decode_record(&bytes), Ok(record));
+}
+
+#[test]
+fn a_record_above_the_limit_is_not_read() {
+    let mut form = form("booted");
+    let Some(Form::Booted(booted)) = &mut form.fact else { panic!("{form:?}") };
+    booted.agent_version = "v".repeat(RECORD_MAX_BYTES);
+    let bytes = form.encode_to_vec();
+    let reason = Malformed::TooLarge { bytes: bytes.len(), max_bytes: RECORD_MAX_BYTES };
+    assert_eq!(decode_record(&bytes), Err(DecodeError::Malformed(reason)));
+}
+
+#[test]
+fn bytes_that_are_no_protobuf_are_nothing() {
+    let bytes = [0xff; 11];
+    let is_not = |malformed: &Malformed| matches!(malformed, Malformed::NotProtobuf(_));
+    let Err(DecodeError::Malformed(reason)) = decode_record(&bytes) else { panic!() };
+    assert!(is_not(&reason));
+    let messages = [
+        Birth::decode(&bytes).unwrap_err(),
+        Batch::decode(&bytes).unwrap_err(),
+        Telemetry::decode(&bytes).unwrap_err(),
+        Presence::decode(&bytes).unwrap_err(),
+        Ack::decode(&bytes).unwrap_err(),
+        Grants::decode(&bytes).unwrap_err(),
+        Config::decode(&bytes).unwrap_err(),
+    ];
+    for reason in messages {
+        assert!(matches!(reason, DecodeMessageError::Malformed(reason) if is_not(&reason)));
+    }
+    assert!(is_not(&entity::decode_snapshot(&bytes).unwrap_err()));
+    assert!(is_not(&entity::decode_parcel(&bytes).unwrap_err()));
+}
+
+#[test]
+fn nothing_is_no_record_and_no_message() {
+    let missing = |field| Malformed::Field { field, problem: FieldProblem::Missing };
+    assert_eq!(decode_record(&[]), Err(DecodeError::Malformed(missing("Record.stream_id"))));
+    assert_eq!(Birth::decode(&[]), Err(DecodeMessageError::FormatVersion { found: 0 }));
+    assert_eq!(Batch::decode(&[]), Err(DecodeMessageError::EmptyBatch));
+    assert_eq!(Grants::decode(&[]), Err(DecodeMessageError::NoGrants));
+    assert_eq!(Ack::decode(&[]), Err(missing("Ack.stream_id").into()));
+    assert_eq!(Presence::decode(&[]), Err(missing("Presence.boot_id").into()));
+    assert_eq!(Config::decode(&[]), Err(missing("Config.document").into()));
+    assert_eq!(entity::decode_meta(&[]), Err(missing("Meta.grants")));
+    assert_eq!(entity::decode_compartment(&[]), Err(missing("Compartment.spec")));
+    assert_eq!(entity::decode_parcel(&[]), Err(missing("Parcel.parcel_id")));
+    assert_eq!(entity::decode_credential(&[]), Err(missing("Credential.credential_id")));
+    assert_eq!(entity::decode_session(&[]), Ok(None), "nobody is at the screen");
+    assert_eq!(entity::decode_snapshot(&[]), Err(missing("Snapshot.stream_id")));
+}
+
+#[test]
+fn an_entity_that_is_wrong_names_the_field() {
+    let bytes = entity::encode_parcel(&samples::parcel());
+    let parcel = wire::Parcel::decode(&bytes[..]).unwrap();
+    let refused = |form: wire::Parcel| entity::decode_parcel(&form.encode_to_vec()).unwrap_err();
+    assert_eq!(
+        refused(wire::Parcel { phase: 0, ..parcel.clone() }),
+        Malformed::Field { field: "Parcel.phase", problem: FieldProblem::Missing }
+    );
+    assert_eq!(
+        refused(wire::Parcel { phase: 8, ..parcel.clone() }),
+        Malformed::Field {
+            field: "Parcel.phase",
+            problem: FieldProblem::UnknownValue { value: 8 }
+        }
+    );
+    assert_eq!(
+        refused(wire::Parcel { session_id: vec![], ..parcel }),
+        Malformed::Field { field: "Parcel.session_id", problem: FieldProblem::Missing }
+    );
+    let nobody = wire::Session { moved_at_ms: 1, ..wire::Session::default() };
+    assert_eq!(
+        entity::decode_session(&nobody.encode_to_vec()),
+        Err(Malformed::Field { field: "Session.session_id", problem: FieldProblem::Missing })
+    );
+    let stream_id = vec![1; 16];
+    let entities = vec![wire::Entity { entity: None }];
+    let snapshot = wire::Snapshot { stream_id, entities, ..wire::Snapshot::default() };
+    assert_eq!(
+        entity::decode_snapshot(&snapshot.encode_to_vec()),
+        Err(Malformed::Field { field: "Entity.entity", problem: FieldProblem::Missing })
+    );
+}
+
+#[test]
+fn a_birth_that_is_wrong_names_the_field() {
+    let good = bank::Birth::decode(&samples::birth().encode()[..]).unwrap();
+    let refused = |form: &bank::Birth| Birth::decode(&form.encode_to_vec()).unwrap_err();
+    let malformed = |field, problem| Malformed::Field { field, problem }.into();
+    let newer = bank::Birth { format_version: 2, ..good.clone() };
+    assert_eq!(refused(&newer), DecodeMessageError::FormatVersion { found: 2 });
+    let version = "v".repeat(AGENT_VERSION_MAX_BYTES + 1);
+    let problem =
+        FieldProblem::TooLong { bytes: version.len(), max_bytes: AGENT_VERSION_MAX_BYTES };
+    let wordy = bank::Birth { agent_version: version, ..good.clone() };
+    assert_eq!(refused(&wordy), malformed("Birth.agent_version", problem));
+    let many = bank::Birth { kids: vec![1; 5], ..good.clone() };
+    let problem = FieldProblem::TooMany { entries: 5, max: 4 };
+    assert_eq!(refused(&many), malformed("Birth.kids", problem));
+    let wide = bank::Birth { kids: vec![256], ..good.clone() };
+    let problem = FieldProblem::Range { value: 256, min: 0, max: 255 };
+    assert_eq!(refused(&wide), malformed("Birth.kids", problem));
+    let short = bank::Birth { nonce: vec![1; 8], ..good.clone() };
+    assert_eq!(refused(&short), malformed("Birth.nonce", length(8, 16)));
+    let without = bank::Birth { grants: None, ..good };
+    assert_eq!(refused(&without), malformed("Birth.grants", FieldProblem::Missing));
+}
+
+#[test]
+fn a_batch_at_its_limits_is_taken_and_one_above_is_not() {
+    let batch = |records: Vec<Vec<u8>>| {
+        let bytes = Batch { records, ..samples::batch() }.encode();
+        Batch::decode(&bytes).map(|batch| batch.records.len())
+    };
+    let record = |bytes| vec![0xff; bytes];
+
+    assert_eq!(batch(vec![]), Err(DecodeMessageError::EmptyBatch));
+    assert_eq!(batch(vec![record(1); BATCH_MAX_RECORDS]), Ok(BATCH_MAX_RECORDS));
+    let records = BATCH_MAX_RECORDS + 1;
+    let too_many = DecodeMessageError::TooManyRecords { records };
+    assert_eq!(batch(vec![record(1); records]), Err(too_many));
+
+    assert_eq!(batch(vec![record(RECORD_MAX_BYTES); 2]), Ok(2));
+    let large = DecodeMessageError::RecordTooLarge { bytes: RECORD_MAX_BYTES + 1 };
+    assert_eq!(batch(vec![record(1), record(RECORD_MAX_BYTES + 1)]), Err(large));
+    let full = vec![record(RECORD_MAX_BYTES), record(RECORD_MAX_BYTES), record(1)];
+    let bytes = BATCH_MAX_BYTES + 1;
+    assert_eq!(batch(full), Err(DecodeMessageError::TooManyRecordBytes { bytes }));
+
+    // The most bytes that a batch within its limits can take.
+    let fullest = BATCH_MAX_BYTES / BATCH_MAX_RECORDS;
+    assert_eq!(batch(vec![record(fullest); BATCH_MAX_RECORDS]), Ok(BATCH_MAX_RECORDS));
+}
+
+#[test]
+fn records_come_out_of_a_batch_as_they_went_in() {
+    let records = vec![vec![], vec![0xff; 3], b"no record at all".to_vec()];
+    let batch = Batch { records, ..samples::batch() };
+    assert_eq!(Batch::decode(&batch.clone().encode()), Ok(batch));
+}
+
+#[test]
+fn grants_at_their_limit_are_taken_and_one_above_is_not() {
+    let batch = |count: usize, gseq: u64| {
+        let mut grants = samples::grants();
+        grants.grants = vec![samples::cancellation(); count];
+        grants.first.gseq = gseq;
+        Grants::decode(&grants.encode()).map(|grants| grants.positions().last().unwrap().0.gseq)
+    };
+    assert_eq!(batch(0, 1), Err(DecodeMessageError::NoGrants));
+    assert_eq!(batch(GRANTS_PER_BATCH_MAX, 1), Ok(64));
+    let grants = GRANTS_PER_BATCH_MAX + 1;
+    assert_eq!(batch(grants, 1), Err(DecodeMessageError::TooManyGrants { grants }));
+    for gseq in [0, u64::MAX] {
+        let problem = FieldProblem::Range { value: gseq, min: 1, max: u64::MAX / 2 };
+        let malformed = Malformed::Field { field: "GrantPosition.gseq", problem };
+        assert_eq!(batch(1, gseq), Err(malformed.into()));
+    }
+}
+
+#[test]
+fn a_message_above_the_limit_is_not_read() {
+    let bytes = vec![0; MESSAGE_MAX_BYTES + 1];
+    let too_large = Malformed::TooLarge { bytes: bytes.len(), max_bytes: MESSAGE_MAX_BYTES };
+    assert_eq!(Birth::decode(&bytes), Err(too_large.clone().into()));
+    assert_eq!(Batch::decode(&bytes), Err(too_large.into()));
+}

@@ -1,0 +1,323 @@
+//! One of everything, with no field at its default, so that a field that is lost on the way is missed.
+
+use locker_core::bank::{
+    AbortedContent, BoardChanged, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted,
+    DoorMoved, DoorsRead, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
+    PulseSettled, SessionEnded, SessionStarted,
+};
+use locker_core::clock::TimeQuality;
+use locker_core::compartment::{
+    Allocation, Compartment, CompartmentSpec, Content, Door, DoorReading, Evidence, Health, Layout,
+    LockPosition, QuarantineReason,
+};
+use locker_core::credential::{Credential, CredentialKey, CredentialState, KeySet};
+use locker_core::downlink::{
+    Booking, ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantAccepted,
+    GrantPosition, GrantRefusal, GrantRefused,
+};
+use locker_core::fact::Fact;
+use locker_core::ids::{
+    BankId, BootId, CompartmentNo, CredentialId, Generation, HubEpoch, IntentId, ParcelId,
+    SessionId, StreamId, Version,
+};
+use locker_core::journal::{Booted, ChainHash, Change, Meta, Record, StreamOpened};
+use locker_core::parcel::{Parcel, ParcelState};
+use locker_core::session::{Actor, Handover, Phase, Session, SessionEnd, Task};
+use locker_core::units::{Dimensions, Grams, UnixMillis};
+use locker_proto::entity::Snapshot;
+use locker_proto::message::{
+    Ack, Batch, Birth, Config, Document, Grants, Nonce, Presence, Telemetry,
+};
+use locker_proto::record::encode_record;
+
+pub(crate) const PARCEL: ParcelId = ParcelId([0x11; 16]);
+pub(crate) const SESSION: SessionId = SessionId([0x22; 16]);
+pub(crate) const CREDENTIAL: CredentialId = CredentialId([0x33; 16]);
+pub(crate) const STREAM: StreamId = StreamId([0x44; 16]);
+pub(crate) const PARENT: StreamId = StreamId([0x55; 16]);
+pub(crate) const BOOT: BootId = BootId([0x66; 16]);
+pub(crate) const HASH: ChainHash = ChainHash([0x77; 32]);
+pub(crate) const NO: CompartmentNo = CompartmentNo(300);
+pub(crate) const AT: UnixMillis = UnixMillis(1_790_000_000_000);
+pub(crate) const NONCE: Nonce = Nonce([0x88; 16]);
+const EPOCH: HubEpoch = HubEpoch(1_780_000_000_000);
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+pub(crate) fn bank() -> BankId {
+    "berlin-07".parse().unwrap()
+}
+
+pub(crate) fn position() -> GrantPosition {
+    GrantPosition { epoch: EPOCH, gseq: 17 }
+}
+
+pub(crate) fn size() -> Dimensions {
+    Dimensions { length_mm: 400, width_mm: 300, height_mm: 200 }
+}
+
+pub(crate) fn booking() -> Booking {
+    Booking {
+        parcel: PARCEL,
+        version: Version(2),
+        carrier: "acme".parse().unwrap(),
+        barcode: "JD0146/0001".parse().unwrap(),
+        size: size(),
+        weight: Grams(1_500),
+        credential: CREDENTIAL,
+        trace: Some(TRACE.parse().unwrap()),
+    }
+}
+
+pub(crate) fn cancellation() -> Grant {
+    Grant::Cancel { parcel: PARCEL, version: Version(3) }
+}
+
+pub(crate) fn spec() -> CompartmentSpec {
+    CompartmentSpec { no: NO, inside: size(), lock: LockPosition { board: 2, lock: 47 } }
+}
+
+pub(crate) fn layout() -> Layout {
+    let other = CompartmentSpec {
+        no: CompartmentNo(1),
+        lock: LockPosition { board: 0, lock: 0 },
+        ..spec()
+    };
+    Layout { generation: Generation(4), compartments: vec![spec(), other] }
+}
+
+pub(crate) fn key_set() -> KeySet {
+    let keys = vec![
+        CredentialKey { kid: 9, public: [0x99; 32] },
+        CredentialKey { kid: 10, public: [0xaa; 32] },
+    ];
+    KeySet { generation: Generation(5), keys }
+}
+
+pub(crate) fn courier() -> Actor {
+    Actor::Courier { carrier: "acme".parse().unwrap(), badge: CREDENTIAL }
+}
+
+/// The name of a fact's field in `record.proto`. A new fact does not compile before it has one.
+pub(crate) const fn field_of(fact: &Fact) -> &'static str {
+    match fact {
+        Fact::StreamOpened(_) => "stream_opened",
+        Fact::Booted(_) => "booted",
+        Fact::GrantAccepted(_) => "grant_accepted",
+        Fact::GrantRefused(_) => "grant_refused",
+        Fact::ConfigAccepted(ConfigAccepted::Layout(_)) => "layout_accepted",
+        Fact::ConfigAccepted(ConfigAccepted::KeySet(_)) => "key_set_accepted",
+        Fact::ConfigRefused(_) => "config_refused",
+        Fact::SessionStarted(_) => "session_started",
+        Fact::SessionEnded(_) => "session_ended",
+        Fact::DepositStarted(_) => "deposit_started",
+        Fact::DepositMisfit(_) => "deposit_misfit",
+        Fact::DepositAborted(_) => "deposit_aborted",
+        Fact::DepositConfirmed(_) => "deposit_confirmed",
+        Fact::PickupStarted(_) => "pickup_started",
+        Fact::PickupSettled(_) => "pickup_settled",
+        Fact::PulseIntended(_) => "pulse_intended",
+        Fact::PulseSettled(_) => "pulse_settled",
+        Fact::DoorMoved(_) => "door_moved",
+        Fact::DoorsRead(_) => "doors_read",
+        Fact::BoardChanged(_) => "board_changed",
+    }
+}
+
+/// One of each fact, in the order of their field numbers.
+pub(crate) fn facts() -> Vec<Fact> {
+    let (session, parcel, compartment) = (SESSION, PARCEL, NO);
+    let tried = vec![CompartmentNo(1), CompartmentNo(65_535)];
+    let intent = IntentId(12);
+    vec![
+        Fact::StreamOpened(StreamOpened {
+            bank: bank(),
+            device_key: [0xbb; 32],
+            parent: Some(PARENT),
+        }),
+        Fact::Booted(Booted { boot: BOOT, boot_count: 3, agent_version: "0.1.0".into() }),
+        Fact::GrantAccepted(GrantAccepted { position: position(), grant: Grant::Book(booking()) }),
+        Fact::GrantRefused(GrantRefused {
+            position: position(),
+            parcel,
+            reason: GrantRefusal::TooLate,
+        }),
+        Fact::ConfigAccepted(ConfigAccepted::Layout(layout())),
+        Fact::ConfigAccepted(ConfigAccepted::KeySet(key_set())),
+        Fact::ConfigRefused(ConfigRefused {
+            kind: ConfigKind::Layout,
+            generation: Generation(6),
+            reason: ConfigRefusal::CompartmentInUse,
+        }),
+        Fact::SessionStarted(SessionStarted { session, actor: courier() }),
+        Fact::SessionEnded(SessionEnded { session, end: SessionEnd::Left }),
+        Fact::DepositStarted(DepositStarted { session, parcel, compartment, tried }),
+        Fact::DepositMisfit(DepositMisfit { session, parcel, compartment }),
+        Fact::DepositAborted(DepositAborted {
+            session,
+            parcel,
+            compartment,
+            content: AbortedContent::Unknown(QuarantineReason::DoorLeftOpen),
+            lock_failed: true,
+        }),
+        Fact::DepositConfirmed(DepositConfirmed { session, parcel, compartment, presumed: true }),
+        Fact::PickupStarted(PickupStarted { session, parcel, compartment, credential: CREDENTIAL }),
+        Fact::PickupSettled(PickupSettled {
+            session,
+            parcel,
+            compartment,
+            end: PickupEnd::Collected { presumed: true },
+            lock_failed: true,
+        }),
+        Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel }),
+        Fact::PulseSettled(PulseSettled {
+            intent,
+            compartment,
+            outcome: PulseOutcome::Opened { after_ms: 180 },
+        }),
+        Fact::DoorMoved(DoorMoved { compartment, reading: DoorReading::Open, cause: Some(intent) }),
+        Fact::DoorsRead(DoorsRead {
+            readings: vec![(NO, DoorReading::Closed), (CompartmentNo(1), DoorReading::Open)],
+        }),
+        Fact::BoardChanged(BoardChanged { board: 2, online: true }),
+    ]
+}
+
+pub(crate) fn record(fact: Fact) -> Record {
+    Record {
+        stream: STREAM,
+        seq: 4_711,
+        boot: BOOT,
+        at: AT,
+        quality: TimeQuality::Bounded { within_ms: 40 },
+        previous: HASH,
+        trace: Some(TRACE.parse().unwrap()),
+        detached: Some(ChainHash([0xcc; 32])),
+        fact,
+    }
+}
+
+pub(crate) fn meta() -> Meta {
+    Meta {
+        last_intent: IntentId(12),
+        boot_count: 3,
+        grants: position(),
+        layout: Generation(4),
+        keys: key_set(),
+    }
+}
+
+pub(crate) fn compartment() -> Compartment {
+    Compartment {
+        spec: spec(),
+        allocation: Allocation::Depositing { session: SESSION, parcel: PARCEL },
+        door: Door::ForcedOpen,
+        content: Content::Full(Evidence::Attested),
+        health: Health::OpenFailed,
+        pulse: Some(IntentId(12)),
+    }
+}
+
+pub(crate) fn parcel() -> Parcel {
+    Parcel {
+        id: PARCEL,
+        carrier: "acme".parse().unwrap(),
+        barcode: "JD0146/0001".parse().unwrap(),
+        size: size(),
+        weight: Grams(1_500),
+        version: Version(2),
+        credential: CREDENTIAL,
+        trace: Some(TRACE.parse().unwrap()),
+        state: ParcelState::Collecting { session: SESSION, compartment: NO, since: AT },
+    }
+}
+
+pub(crate) fn credential() -> Credential {
+    Credential {
+        id: CREDENTIAL,
+        parcel: PARCEL,
+        version: Version(2),
+        state: CredentialState::UsedPending,
+    }
+}
+
+pub(crate) fn handover() -> Handover {
+    Handover {
+        parcel: PARCEL,
+        compartment: NO,
+        intent: IntentId(12),
+        pulses: 2,
+        phase: Phase::Stuck,
+        tried: vec![CompartmentNo(1)],
+    }
+}
+
+pub(crate) fn session() -> Session {
+    Session { id: SESSION, actor: courier(), task: Task::Deposit(handover()), moved_at: AT }
+}
+
+pub(crate) fn snapshot() -> Snapshot {
+    let changes = vec![
+        Change::Meta(meta()),
+        Change::Session(Some(session())),
+        Change::Compartment(compartment()),
+        Change::Parcel(parcel()),
+        Change::Credential(credential()),
+    ];
+    Snapshot { fold_version: 1, stream: STREAM, applied_seq: 4_711, changes }
+}
+
+pub(crate) fn birth() -> Birth {
+    Birth {
+        stream: STREAM,
+        parent: Some(PARENT),
+        boot: BOOT,
+        boot_count: 3,
+        connection_count: 8,
+        nonce: NONCE,
+        agent_version: "0.1.0".into(),
+        oldest_seq: 100,
+        head_seq: 4_711,
+        head_hash: HASH,
+        grants: position(),
+        layout: Generation(4),
+        key_set: Generation(5),
+        kids: vec![9, 10],
+        at: AT,
+        quality: TimeQuality::Bounded { within_ms: 40 },
+    }
+}
+
+pub(crate) fn batch() -> Batch {
+    let record = |fact| encode_record(&record(fact));
+    let facts = facts().into_iter().rev().take(2);
+    Batch { stream: STREAM, first_seq: 4_711, previous: HASH, records: facts.map(record).collect() }
+}
+
+pub(crate) fn telemetry() -> Telemetry {
+    Telemetry { at: AT, resident_bytes: 14 << 20, disk_free_bytes: 3 << 30, backlog_records: 5 }
+}
+
+pub(crate) fn presence() -> Presence {
+    Presence { boot: BOOT, online: true }
+}
+
+pub(crate) fn ack() -> Ack {
+    Ack {
+        stream: STREAM,
+        committed_seq: 4_700,
+        committed_hash: HASH,
+        safe_seq: 4_600,
+        epoch: EPOCH,
+        nonce: NONCE,
+        at: AT,
+    }
+}
+
+pub(crate) fn grants() -> Grants {
+    Grants { first: position(), grants: vec![Grant::Book(booking()), cancellation()], at: AT }
+}
+
+pub(crate) fn configs() -> [Config; 2] {
+    [Document::Layout(layout()), Document::KeySet(key_set())]
+        .map(|document| Config { epoch: EPOCH, document })
+}
