@@ -6,7 +6,8 @@
 //! header's `first_seq` and counting.
 //!
 //! ```text
-//! header  magic "PSTJ" | format_version u16 | stream_id [16] | first_seq u64 | prev_hash [32] | crc32c u32
+//! header  magic "PSTJ" | format_version u16 | stream_id [16] | first_seq u64 | prev_hash [32]
+//!         | crc32c u32
 //! frame   head [20] | record | detached
 //! head    record_len u16 | call u16 | record_crc u32
 //!         | detached_len u16 | left u8 | state u8 | detached_crc u32 | head_crc u32
@@ -112,9 +113,9 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// A live head. The checksum leaves the state byte out (takes it as live): erasing then changes a single
-    /// byte, which no power cut can tear. `detached_crc` may stay when the bytes go: four bytes of
-    /// the erased random salt are enough to make it independent of what was said.
+    /// A live head. The checksum leaves the state byte out (takes it as live): erasing then changes
+    /// a single byte, which no power cut can tear. `detached_crc` may stay when the bytes go: four
+    /// bytes of the erased random salt are enough to make it independent of what was said.
     fn encode(&self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..2].copy_from_slice(&self.record_len.to_le_bytes());
@@ -181,6 +182,16 @@ impl<'a> Frame<'a> {
     /// The frame at the start of `bytes`.
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameFault> {
         let head = Head::decode(bytes).ok_or(FrameFault::Head)?;
+        Self::behind(head, bytes)
+    }
+
+    /// As [`Self::decode`], where the part has been erased since its head was read.
+    pub(super) fn decode_erased(bytes: &'a [u8]) -> Result<Self, FrameFault> {
+        let head = Head::decode(bytes).ok_or(FrameFault::Head)?;
+        Self::behind(Head { erased: true, ..head }, bytes)
+    }
+
+    fn behind(head: Head, bytes: &'a [u8]) -> Result<Self, FrameFault> {
         let frame_bytes = head.frame_bytes();
         let body = bytes.get(HEAD_BYTES..frame_bytes).ok_or(FrameFault::Cut { frame_bytes })?;
         let (record, detached) = body.split_at(usize::from(head.record_len));

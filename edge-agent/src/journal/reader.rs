@@ -369,10 +369,12 @@ impl Walk {
             self.fill()?;
         }
         let (seq, offset, used) = (self.seq, self.offset, self.used);
-        if let Err(FrameFault::Detached { .. }) = Frame::decode(&self.window[used..]) {
-            self.see_erasure()?;
+        let bytes = &self.window[used..];
+        let mut found = Frame::decode(bytes);
+        if matches!(found, Err(FrameFault::Detached { .. })) && self.is_erased_now()? {
+            found = Frame::decode_erased(bytes);
         }
-        let frame = Frame::decode(&self.window[used..]).map_err(|fault| ReadError::Damaged {
+        let frame = found.map_err(|fault| ReadError::Damaged {
             segment: self.path.clone(),
             offset,
             seq,
@@ -398,16 +400,13 @@ impl Walk {
         Ok(())
     }
 
-    /// The detached part changed between reading its head and reading its bytes when it is just
-    /// being erased: the state byte was written before the first zero.
-    fn see_erasure(&mut self) -> Result<(), ReadError> {
+    /// A detached part that fails its checksum may have been erased since its head was read: the
+    /// state byte is written before the first zero.
+    fn is_erased_now(&self) -> Result<bool, ReadError> {
         let mut state = [0];
         let read = self.file.read_full_at(&mut state, self.offset + STATE_AT as u64);
         read.map_err(DiskFault::new(Act::Read, &self.path))?;
-        if state == [STATE_ERASED] {
-            self.window[self.used + STATE_AT] = STATE_ERASED;
-        }
-        Ok(())
+        Ok(state == [STATE_ERASED])
     }
 }
 

@@ -28,7 +28,7 @@ struct State {
     capacity_bytes: Option<u64>,
     fail_write_in: Option<(u64, ErrorKind)>,
     fail_sync_in: Option<u64>,
-    powerless: bool,
+    dying: bool,
     writes: u64,
     syncs: u64,
 }
@@ -69,16 +69,18 @@ impl FaultyDisk {
         self.state().fail_sync_in = Some(n);
     }
 
-    /// The next sync fails, and all that is unsynced waits for `cut_power` to say what arrived.
-    pub(crate) fn lose_power_at_next_sync(&self) {
-        self.state().powerless = true;
+    /// The process dies inside its next sync, which gets nothing done: what is unsynced stays so,
+    /// until the next process syncs it or the power is cut.
+    pub(crate) fn die_at_next_sync(&self) {
+        self.state().dying = true;
     }
 
-    /// Takes back failures that were asked for and did not happen.
+    /// From here on the disk works.
     pub(crate) fn forgive(&self) {
         let mut state = self.state();
         state.fail_write_in = None;
         state.fail_sync_in = None;
+        state.dying = false;
     }
 
     pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
@@ -118,7 +120,7 @@ impl FaultyDisk {
         state.names = names.clone();
         state.durable_names = names;
         state.locks.clear();
-        state.powerless = false;
+        state.dying = false;
     }
 
     fn add(&self, path: &Path, id: usize) -> Box<dyn MediumFile> {
@@ -242,7 +244,7 @@ impl Medium for FaultyDisk {
 
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
         let mut state = self.state();
-        if state.powerless || state.count_sync() {
+        if state.dying || state.count_sync() {
             return Err(io::Error::other("sync of the directory failed"));
         }
         state.changes.clear();
@@ -331,8 +333,8 @@ impl MediumFile for FaultyFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        if state.powerless {
-            return Err(io::Error::other("no power"));
+        if state.dying {
+            return Err(io::Error::other("killed"));
         }
         let fails = state.count_sync();
         let file = &mut state.files[self.id];
