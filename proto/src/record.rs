@@ -9,8 +9,11 @@ use thiserror::Error;
 
 use crate::convert;
 use crate::fact::{fact_from_wire, fact_to_wire};
-use crate::malformed::Malformed;
+use crate::malformed::{FieldProblem, Malformed};
 use crate::wire::journal::v1 as wire;
+
+/// The version of a record's form that this software writes.
+pub const FORMAT_VERSION: u32 = 1;
 
 /// Why bytes are not a record.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -21,6 +24,8 @@ pub enum DecodeError {
     /// All is well but the fact, which an agent newer than this one wrote. Keep the bytes.
     #[error("the record holds a fact that this version does not know")]
     UnknownFact,
+    #[error("the record has format {found}, and this version knows {FORMAT_VERSION}")]
+    NewerFormat { found: u32 },
 }
 
 impl DecodeError {
@@ -29,7 +34,7 @@ impl DecodeError {
     pub const fn may_be_newer(&self) -> bool {
         match self {
             Self::Malformed(malformed) => malformed.may_be_newer(),
-            Self::UnknownFact => true,
+            Self::UnknownFact | Self::NewerFormat { .. } => true,
         }
     }
 }
@@ -47,6 +52,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
         previous_hash: record.previous.0.to_vec(),
         traceparent: convert::trace_to_wire(record.trace.as_ref()),
         detached_hash: record.detached.map(|hash| hash.0.to_vec()).unwrap_or_default(),
+        format_version: FORMAT_VERSION,
         fact: Some(fact_to_wire(&record.fact)),
     };
     form.encode_to_vec()
@@ -63,6 +69,12 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         return Err(Malformed::TooLarge { bytes: bytes.len(), max_bytes }.into());
     }
     let form = wire::Record::decode(bytes).map_err(Malformed::NotProtobuf)?;
+    if form.format_version > FORMAT_VERSION {
+        return Err(DecodeError::NewerFormat { found: form.format_version });
+    }
+    if form.format_version == 0 {
+        return Err(Malformed::field("Record.format_version", FieldProblem::Missing).into());
+    }
     let stream = convert::id("Record.stream_id", &form.stream_id)?;
     let boot: BootId = convert::id("Record.boot_id", &form.boot_id)?;
     let previous = convert::hash("Record.previous_hash", &form.previous_hash)?;

@@ -798,6 +798,9 @@ pub struct Record {
     /// SHA-256 over salt and detached part, 32 bytes, if there is a detached part.
     #[prost(bytes = "vec", tag = "8")]
     pub detached_hash: ::prost::alloc::vec::Vec<u8>,
+    /// The version of this form, from 1. A reader that knows only older ones keeps the bytes.
+    #[prost(uint32, tag = "9")]
+    pub format_version: u32,
     /// What happened.
     #[prost(
         oneof = "record::Fact",

@@ -166,6 +166,13 @@ fn a_fact_of_a_newer_agent_is_told_apart_from_a_malformed_one() {
     assert_eq!(decode_record(&newer), Err(DecodeError::UnknownFact));
     assert!(DecodeError::UnknownFact.may_be_newer());
 
+    let newer = wire::Record { format_version: 2, ..form("booted") };
+    let reason = decode_record(&newer.encode_to_vec()).unwrap_err();
+    assert_eq!(reason, DecodeError::NewerFormat { found: 2 });
+    assert!(reason.may_be_newer());
+    let none = wire::Record { format_version: 0, ..form("booted") };
+    assert_eq!(refusal(&none), field("Record.format_version", FieldProblem::Missing));
+
     let mut value = form("pulse_settled");
     pulse(value.fact.as_mut().unwrap()).outcome = 7;
     let reason = refusal(&value);
@@ -216,7 +223,7 @@ fn bytes_that_are_no_protobuf_are_nothing() {
 #[test]
 fn nothing_is_no_record_and_no_message() {
     let missing = |field| Malformed::Field { field, problem: FieldProblem::Missing };
-    assert_eq!(decode_record(&[]), Err(DecodeError::Malformed(missing("Record.stream_id"))));
+    assert_eq!(decode_record(&[]), Err(DecodeError::Malformed(missing("Record.format_version"))));
     assert_eq!(Birth::decode(&[]), Err(DecodeMessageError::FormatVersion { found: 0 }));
     assert_eq!(Batch::decode(&[]), Err(DecodeMessageError::EmptyBatch));
     assert_eq!(Grants::decode(&[]), Err(DecodeMessageError::NoGrants));
