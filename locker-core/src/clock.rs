@@ -80,9 +80,9 @@ struct Anchor {
 impl Anchor {
     fn at(self, monotonic_ms: u64) -> (UnixMillis, UnixMillis) {
         let elapsed_ms = monotonic_ms.saturating_sub(self.monotonic_ms);
-        let drift_ms = elapsed_ms / 1_000_000 * DRIFT_PPM + 1;
+        let drift_ms = elapsed_ms.saturating_mul(DRIFT_PPM).div_ceil(1_000_000) + 1;
         let earliest = self.earliest.plus_ms(elapsed_ms).minus_ms(drift_ms);
-        (earliest, self.latest.plus_ms(elapsed_ms + drift_ms))
+        (earliest, self.latest.plus_ms(elapsed_ms.saturating_add(drift_ms)))
     }
 }
 
@@ -105,7 +105,9 @@ impl BankClock {
     pub fn interval(&self, monotonic_ms: u64) -> ClockInterval {
         self.anchor.map_or(ClockInterval { earliest: self.floor, latest: None }, |anchor| {
             let (earliest, latest) = anchor.at(monotonic_ms);
-            ClockInterval { earliest: earliest.max(self.floor), latest: Some(latest) }
+            let earliest = earliest.max(self.floor);
+            // A hub may set its clock back a little; what it said before still counts.
+            ClockInterval { earliest, latest: Some(latest.max(earliest)) }
         })
     }
 
@@ -166,3 +168,6 @@ impl BankClock {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,10 @@
 
 use coset::cbor::value::Value;
 use coset::cwt::{ClaimName, ClaimsSet, ClaimsSetBuilder, Timestamp};
-use coset::{CborSerializable, CoseSign1, CoseSign1Builder, HeaderBuilder, RegisteredLabelWithPrivate};
+use coset::iana::CwtClaimName;
+use coset::{
+    CborSerializable, CoseSign1, CoseSign1Builder, HeaderBuilder, RegisteredLabelWithPrivate,
+};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use thiserror::Error;
 
@@ -26,13 +29,14 @@ pub const KEYS_MAX: usize = 4;
 
 /// Private claim: the bank's tag, see [`BankId::tag`].
 const CLAIM_BANK: i64 = -65_537;
-/// Private claim: what the holder may do, see [`Action`].
-const CLAIM_ACTION: i64 = -65_538;
 /// Private claim: the carrier of a courier's badge.
-const CLAIM_CARRIER: i64 = -65_539;
+const CLAIM_CARRIER: i64 = -65_538;
 
-const ACTION_PICKUP: i64 = 1;
-const ACTION_COURIER: i64 = 2;
+/// The claim `scope` (RFC 9200, section 8.14): what the holder may do, see [`Action`]. With a
+/// private claim instead, a token would outgrow QR version 7-M.
+const CLAIM_SCOPE: CwtClaimName = CwtClaimName::Scope;
+const SCOPE_PICKUP: &str = "p";
+const SCOPE_COURIER: &str = "c";
 
 /// What a token entitles its holder to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,10 +133,8 @@ pub struct SignError {
 pub fn sign(key: &SigningKey, kid: u8, claims: &Claims) -> Result<String, SignError> {
     let cbor = |error: coset::CoseError| SignError { reason: error.to_string() };
     let payload = claims_set(claims).to_vec().map_err(cbor)?;
-    let protected = HeaderBuilder::new()
-        .algorithm(coset::iana::Algorithm::Ed25519)
-        .key_id(vec![kid])
-        .build();
+    let protected =
+        HeaderBuilder::new().algorithm(coset::iana::Algorithm::Ed25519).key_id(vec![kid]).build();
     let message = CoseSign1Builder::new()
         .protected(protected)
         .payload(payload)
@@ -143,15 +145,15 @@ pub fn sign(key: &SigningKey, kid: u8, claims: &Claims) -> Result<String, SignEr
 
 fn claims_set(claims: &Claims) -> ClaimsSet {
     let seconds = i64::try_from(claims.expires.0 / 1_000).unwrap_or(i64::MAX);
-    let (action, carrier) = match &claims.action {
-        Action::Pickup => (ACTION_PICKUP, None),
-        Action::Courier { carrier } => (ACTION_COURIER, Some(carrier)),
+    let (scope, carrier) = match &claims.action {
+        Action::Pickup => (SCOPE_PICKUP, None),
+        Action::Courier { carrier } => (SCOPE_COURIER, Some(carrier)),
     };
     let set = ClaimsSetBuilder::new()
         .expiration_time(Timestamp::WholeSeconds(seconds))
         .cwt_id(claims.credential.0.to_vec())
         .private_claim(CLAIM_BANK, Value::from(claims.bank_tag))
-        .private_claim(CLAIM_ACTION, Value::from(action));
+        .claim(CLAIM_SCOPE, Value::from(scope));
     match carrier {
         Some(carrier) => set.private_claim(CLAIM_CARRIER, Value::from(carrier.as_str())),
         None => set,
@@ -228,21 +230,21 @@ fn check_signature(message: &CoseSign1, keys: &[CredentialKey]) -> Result<(), Re
 fn read_claims(payload: &[u8]) -> Option<Claims> {
     let set = ClaimsSet::from_slice(payload).ok()?;
     let Some(Timestamp::WholeSeconds(seconds)) = set.expiration_time else { return None };
-    let private = |wanted: i64| {
-        let name = ClaimName::PrivateUse(wanted);
-        set.rest.iter().find_map(|(found, value)| (*found == name).then_some(value))
+    let claim = |wanted: ClaimName| {
+        set.rest.iter().find_map(|(found, value)| (*found == wanted).then_some(value))
     };
-    let integer = |wanted| private(wanted)?.as_integer().and_then(|n| i64::try_from(n).ok());
-    let action = match integer(CLAIM_ACTION)? {
-        ACTION_PICKUP => Action::Pickup,
-        ACTION_COURIER => {
+    let private = |wanted| claim(ClaimName::PrivateUse(wanted));
+    let bank_tag = private(CLAIM_BANK)?.as_integer().and_then(|tag| u32::try_from(tag).ok())?;
+    let action = match claim(ClaimName::Assigned(CLAIM_SCOPE))?.as_text()? {
+        SCOPE_PICKUP => Action::Pickup,
+        SCOPE_COURIER => {
             Action::Courier { carrier: private(CLAIM_CARRIER)?.as_text()?.parse().ok()? }
         }
         _ => return None,
     };
     Some(Claims {
         credential: CredentialId::try_from(set.cwt_id?.as_slice()).ok()?,
-        bank_tag: u32::try_from(integer(CLAIM_BANK)?).ok()?,
+        bank_tag,
         expires: UnixMillis(u64::try_from(seconds).ok()?.checked_mul(1_000)?),
         action,
     })

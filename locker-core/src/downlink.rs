@@ -3,8 +3,8 @@
 //! Grants are the mirror of facts: an ordered log per bank with a dense number. The bank applies
 //! them in order; taking or refusing each one is a fact, so that the hub never has to guess.
 
-use crate::credential::KeySet;
 use crate::compartment::{Allocation, Layout};
+use crate::credential::KeySet;
 use crate::fact::Fact;
 use crate::ids::{Barcode, CarrierId, CredentialId, Generation, HubEpoch, ParcelId};
 use crate::ids::{TraceParent, Version};
@@ -122,15 +122,16 @@ pub fn apply_grant(view: &impl View, position: GrantPosition, grant: &Grant) -> 
 fn book_refusal(view: &impl View, booking: &Booking) -> Option<GrantRefusal> {
     if let Some(known) = view.parcel(booking.parcel) {
         let late = !matches!(known.state, ParcelState::Booked | ParcelState::Cancelled { .. });
-        return match (known.version >= booking.version, late) {
-            (true, _) => Some(GrantRefusal::Stale),
-            (false, true) => Some(GrantRefusal::TooLate),
-            (false, false) => None,
-        };
+        if known.version >= booking.version {
+            return Some(GrantRefusal::Stale);
+        }
+        if late {
+            return Some(GrantRefusal::TooLate);
+        }
     }
     let namesake = view.parcel_by_barcode(&booking.barcode).and_then(|id| view.parcel(id));
     namesake
-        .is_some_and(|other| other.state.settled_at().is_none())
+        .is_some_and(|other| other.id != booking.parcel && other.state.settled_at().is_none())
         .then_some(GrantRefusal::BarcodeTaken)
 }
 
@@ -156,9 +157,10 @@ pub fn apply_layout(view: &impl View, layout: &Layout) -> Option<Fact> {
     }
     let refused = |reason| ConfigRefused { kind: ConfigKind::Layout, generation, reason };
     let keeps = |no| layout.compartments.iter().find(|spec| spec.no == no).copied();
-    let in_use = view.compartments().into_iter().any(|held| {
-        held.allocation != Allocation::Free && keeps(held.spec.no) != Some(held.spec)
-    });
+    let in_use = view
+        .compartments()
+        .into_iter()
+        .any(|held| held.allocation != Allocation::Free && keeps(held.spec.no) != Some(held.spec));
     Some(if !layout.is_sound() {
         Fact::ConfigRefused(refused(ConfigRefusal::Unsound))
     } else if in_use {
@@ -181,3 +183,6 @@ pub fn apply_key_set(view: &impl View, keys: &KeySet) -> Option<Fact> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@
 //! in every place that reads facts.
 
 use crate::bank::{BoardChanged, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted};
-use crate::bank::{DoorMoved, DoorsRead, PickupSettled, PickupStarted, PulseIntended, PulseSettled};
+use crate::bank::{
+    DoorMoved, DoorsRead, PickupSettled, PickupStarted, PulseIntended, PulseSettled,
+};
 use crate::bank::{SessionEnded, SessionStarted};
 use crate::downlink::{ConfigAccepted, ConfigRefused, GrantAccepted, GrantRefused};
 use crate::journal::{Booted, StreamOpened};

@@ -237,12 +237,23 @@ impl FromStr for TraceParent {
             part.len() == digits
                 && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
+        // The standard keeps all zeros for "no id".
+        let names = |id: &str| id.bytes().any(|digit| digit != b'0');
         let parts: Vec<&str> = text.split('-').collect();
         match parts[..] {
-            ["00", trace, span, flags] if hex(trace, 32) && hex(span, 16) && hex(flags, 2) => {
+            ["00", trace, span, flags]
+                if hex(trace, 32)
+                    && hex(span, 16)
+                    && hex(flags, 2)
+                    && names(trace)
+                    && names(span) =>
+            {
                 Ok(Self(text.to_owned()))
             }
             _ => Err(ParseIdError::TraceParent),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,3 +69,6 @@ impl fmt::Display for Dimensions {
         write!(f, "{} x {} x {} mm", self.length_mm, self.width_mm, self.height_mm)
     }
 }
+
+#[cfg(test)]
+mod tests;

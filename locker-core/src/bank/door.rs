@@ -56,18 +56,12 @@ pub(super) fn settled(
             Task::Pickup(_) => pickup::not_opened(view, step, session.id, handover),
             Task::Idle => step,
         },
-        PulseOutcome::Unknown | PulseOutcome::Recovered => match session.task {
-            Task::Deposit(_) => step.and(deposit::unresolved(session.id, handover)),
-            Task::Pickup(_) => step
-                .and(pickup::interrupted(session.id, handover))
-                .and(ended(session.id, SessionEnd::Left)),
-            Task::Idle => step,
-        },
+        PulseOutcome::Unknown | PulseOutcome::Recovered => not_known(view, step, session, handover),
     }
 }
 
-/// A door moved. It is explained by a pulse under way, or by the opening that the session is busy
-/// with.
+/// A door moved. Only the opening that the session is busy with explains it: once that is settled,
+/// not even a pulse whose outcome is still to come may open the door unseen.
 pub(super) fn moved(view: &impl View, lock: LockPosition, reading: DoorReading) -> Step {
     let Some(held) = at_lock(view, lock) else { return Step::default() };
     let unchanged = match reading {
@@ -85,7 +79,7 @@ pub(super) fn moved(view: &impl View, lock: LockPosition, reading: DoorReading) 
     if unchanged && !waits {
         return Step::default();
     }
-    let cause = held.pulse.or_else(|| handover.map(|handover| handover.intent));
+    let cause = handover.map(|handover| handover.intent);
     let moved = DoorMoved { compartment: held.spec.no, reading, cause };
     let step = Step::of([Fact::DoorMoved(moved)]);
     match handover {
@@ -102,16 +96,45 @@ pub(super) fn baseline(view: &impl View, board: u8, readings: &[(u8, DoorReading
             at_lock(view, LockPosition { board, lock }).map(|held| (held.spec.no, reading))
         })
         .collect();
-    if read.is_empty() { Step::default() } else { Step::of([Fact::DoorsRead(DoorsRead { readings: read })]) }
+    if read.is_empty() {
+        Step::default()
+    } else {
+        Step::of([Fact::DoorsRead(DoorsRead { readings: read })])
+    }
 }
 
-/// A board went silent or answers again.
+/// A board went silent or answers again. A door that is stuck in its lock may spring open while
+/// nobody can see it, so an opening that waits there for another try is given up as not known.
 pub(super) fn board(view: &impl View, board: u8, online: bool) -> Step {
-    let changes = view.compartments().into_iter().any(|held| {
+    let mut affected = view.compartments();
+    affected.retain(|held| {
         let unreachable = held.health == Health::Unreachable;
-        held.spec.lock.board == board && (unreachable == online)
+        held.spec.lock.board == board && unreachable == online
     });
-    if changes { Step::of([Fact::BoardChanged(BoardChanged { board, online })]) } else { Step::default() }
+    if affected.is_empty() {
+        return Step::default();
+    }
+    let step = Step::of([Fact::BoardChanged(BoardChanged { board, online })]);
+    let session = view.session();
+    let busy = affected.iter().find_map(|held| busy_with(session.as_ref(), held));
+    match busy {
+        Some((session, handover)) if !online && handover.phase == Phase::Stuck => {
+            not_known(view, step, session, handover)
+        }
+        Some(_) | None => step,
+    }
+}
+
+/// Whether the door opened cannot be known.
+fn not_known(view: &impl View, step: Step, session: &Session, handover: &Handover) -> Step {
+    let step = step.traced(view, handover.parcel);
+    match session.task {
+        Task::Deposit(_) => step.and(deposit::unresolved(session.id, handover)),
+        Task::Pickup(_) => step
+            .and(pickup::interrupted(session.id, handover))
+            .and(ended(session.id, SessionEnd::Left)),
+        Task::Idle => step,
+    }
 }
 
 fn at_lock(view: &impl View, lock: LockPosition) -> Option<Compartment> {

@@ -52,11 +52,24 @@ pub enum Command {
 /// What the board or a timer reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    PulseSettled { intent: IntentId, lock: LockPosition, outcome: PulseOutcome },
-    Door { lock: LockPosition, reading: DoorReading },
+    PulseSettled {
+        intent: IntentId,
+        lock: LockPosition,
+        outcome: PulseOutcome,
+    },
+    Door {
+        lock: LockPosition,
+        reading: DoorReading,
+    },
     /// All doors of a board, when it came (back) on line: a baseline, not events.
-    Baseline { board: u8, readings: Vec<(u8, DoorReading)> },
-    Board { board: u8, online: bool },
+    Baseline {
+        board: u8,
+        readings: Vec<(u8, DoorReading)>,
+    },
+    Board {
+        board: u8,
+        online: bool,
+    },
     /// [`deadline`] has come.
     DeadlinePassed,
 }

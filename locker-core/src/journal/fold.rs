@@ -126,6 +126,10 @@ impl<V: View> Changes<'_, V> {
 
     fn book(&mut self, booking: &Booking) {
         let &Booking { parcel: id, version, size, weight, credential, .. } = booking;
+        let superseded = self.view.parcel(id).filter(|known| known.credential != credential);
+        if superseded.is_some() {
+            self.credential_of(id, CredentialState::Revoked);
+        }
         self.changes.push(Change::Parcel(Parcel {
             id,
             carrier: booking.carrier.clone(),
@@ -158,7 +162,12 @@ impl<V: View> Changes<'_, V> {
         for spec in &layout.compartments {
             let held = self.view.compartment(spec.no);
             let next = match held {
-                Some(held) => Compartment { spec: *spec, ..held },
+                Some(held) if held.spec.lock == spec.lock => Compartment { spec: *spec, ..held },
+                // Rewired: what the old lock's sensor said and how it worked is of no use.
+                Some(held) => {
+                    let door = Door::Unknown;
+                    Compartment { spec: *spec, door, health: Health::Ok, pulse: None, ..held }
+                }
                 None => Compartment::commissioned(*spec),
             };
             self.changes.push(Change::Compartment(next));
@@ -235,7 +244,9 @@ impl<V: View> Changes<'_, V> {
             held.allocation = Allocation::Collecting { session, parcel };
         });
         let since = match self.view.parcel(parcel).map(|known| known.state) {
-            Some(ParcelState::Stored { since, .. } | ParcelState::Collecting { since, .. }) => since,
+            Some(ParcelState::Stored { since, .. } | ParcelState::Collecting { since, .. }) => {
+                since
+            }
             Some(
                 ParcelState::Booked
                 | ParcelState::Depositing { .. }
@@ -336,7 +347,8 @@ impl<V: View> Changes<'_, V> {
 
     fn doors_read(&mut self, read: &DoorsRead) {
         let session = self.view.session();
-        let busy = session.as_ref().and_then(Session::handover).map(|handover| handover.compartment);
+        let busy =
+            session.as_ref().and_then(Session::handover).map(|handover| handover.compartment);
         for &(no, reading) in &read.readings {
             self.compartment(no, |held| match reading {
                 DoorReading::Closed => held.door = Door::Closed,
@@ -439,3 +451,6 @@ fn after_pickup(end: PickupEnd, parcel: ParcelId, content: Content) -> (Allocati
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,8 +44,16 @@ pub trait View {
     /// All compartments, by number.
     fn compartments(&self) -> Vec<Compartment>;
     fn parcel(&self, id: ParcelId) -> Option<Parcel>;
-    /// The newest parcel with this barcode.
-    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId>;
+    /// The live parcel with this barcode; if there is none, the one that was settled last. Barcodes
+    /// come again, so a settled parcel must never hide the live one that bears its label today.
+    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId> {
+        let namesakes = self.parcels().into_iter().filter(|parcel| parcel.barcode == *barcode);
+        let newest = namesakes.max_by_key(|parcel| {
+            let settled = parcel.state.settled_at();
+            (settled.is_none(), settled, parcel.id)
+        });
+        newest.map(|parcel| parcel.id)
+    }
     /// All parcels, settled ones too until they are forgotten.
     fn parcels(&self) -> Vec<Parcel>;
     fn credential(&self, id: CredentialId) -> Option<Credential>;
@@ -70,7 +78,6 @@ pub struct MemoryView {
     meta: Meta,
     compartments: BTreeMap<CompartmentNo, Compartment>,
     parcels: BTreeMap<ParcelId, Parcel>,
-    barcodes: BTreeMap<Barcode, ParcelId>,
     credentials: BTreeMap<CredentialId, Credential>,
     session: Option<Session>,
 }
@@ -88,15 +95,11 @@ impl MemoryView {
                     self.compartments.remove(&no);
                 }
                 Change::Parcel(parcel) => {
-                    self.barcodes.insert(parcel.barcode.clone(), parcel.id);
                     self.parcels.insert(parcel.id, parcel);
                 }
                 Change::ParcelForgotten(parcel) => {
                     self.parcels.remove(&parcel.id);
                     self.credentials.remove(&parcel.credential);
-                    if self.barcodes.get(&parcel.barcode) == Some(&parcel.id) {
-                        self.barcodes.remove(&parcel.barcode);
-                    }
                 }
                 Change::Credential(credential) => {
                     self.credentials.insert(credential.id, credential);
@@ -132,10 +135,6 @@ impl View for MemoryView {
 
     fn parcel(&self, id: ParcelId) -> Option<Parcel> {
         self.parcels.get(&id).cloned()
-    }
-
-    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId> {
-        self.barcodes.get(barcode).copied()
     }
 
     fn parcels(&self) -> Vec<Parcel> {
@@ -182,9 +181,12 @@ impl<'a, V: View> Overlay<'a, V> {
 
 impl<V: View> View for Overlay<'_, V> {
     fn meta(&self) -> Meta {
-        let changed = self.newest(|change| {
-            if let Change::Meta(meta) = change { Some(meta.clone()) } else { None }
-        });
+        let changed =
+            self.newest(
+                |change| {
+                    if let Change::Meta(meta) = change { Some(meta.clone()) } else { None }
+                },
+            );
         changed.unwrap_or_else(|| self.base.meta())
     }
 
@@ -225,19 +227,6 @@ impl<V: View> View for Overlay<'_, V> {
             matches!(change, Change::ParcelForgotten(gone) if gone.id == id).then_some(None)
         });
         changed.unwrap_or_else(|| self.base.parcel(id))
-    }
-
-    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId> {
-        let changed = self.newest(|change| {
-            if let Change::Parcel(parcel) = change
-                && parcel.barcode == *barcode
-            {
-                return Some(Some(parcel.id));
-            }
-            let gone = matches!(change, Change::ParcelForgotten(gone) if gone.barcode == *barcode);
-            gone.then_some(None)
-        });
-        changed.unwrap_or_else(|| self.base.parcel_by_barcode(barcode))
     }
 
     fn parcels(&self) -> Vec<Parcel> {

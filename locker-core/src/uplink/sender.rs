@@ -122,8 +122,10 @@ impl Sender {
             link.progress_ms = now_ms;
         } else if committed > self.committed {
             self.committed = committed;
-            link.outstanding.retain(|last| *last > committed);
             link.progress_ms = now_ms;
+            // The hub may commit what it was sent before this connection.
+            link.next_seq = link.next_seq.max(Some(committed + 1));
+            link.outstanding.retain(|last| *last > committed);
         }
         Ok(())
     }
@@ -142,3 +144,6 @@ impl Sender {
         waits.then_some(link.progress_ms + STALL_MS)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Positions, epochs and generations: what a bank takes as new. What a grant does to a parcel is
+//! told by the scripts in `bank::tests`.
+
+use super::*;
+use crate::clock::TimeQuality;
+use crate::compartment::{CompartmentSpec, LockPosition};
+use crate::credential::CredentialKey;
+use crate::ids::{BootId, CompartmentNo, StreamId};
+use crate::journal::{CHAIN_START, MemoryView, Record, fold};
+use crate::units::UnixMillis;
+
+#[test]
+fn a_later_epoch_wins_over_any_number() {
+    let mut view = MemoryView::default();
+    let fact = apply_grant(&view, at(1, 50), &book(1)).unwrap();
+    take(&mut view, fact);
+    assert_eq!(apply_grant(&view, at(1, 50), &book(2)), None);
+    assert_eq!(apply_grant(&view, at(1, 49), &book(2)), None);
+    assert_eq!(apply_grant(&view, at(0, 99), &book(2)), None);
+    let fact = apply_grant(&view, at(2, 1), &book(2)).unwrap();
+    take(&mut view, fact);
+    assert_eq!(view.meta().grants, at(2, 1));
+    assert_eq!(apply_grant(&view, at(1, 51), &book(3)), None, "an epoch that is over");
+}
+
+#[test]
+fn r11_a_refused_grant_is_answered_and_counts_as_answered() {
+    let mut view = MemoryView::default();
+    let cancel = Grant::Cancel { parcel: ParcelId([9; 16]), version: Version(1) };
+    let fact = apply_grant(&view, at(1, 1), &cancel).unwrap();
+    let reason = GrantRefusal::UnknownParcel;
+    let parcel = ParcelId([9; 16]);
+    assert_eq!(fact, Fact::GrantRefused(GrantRefused { position: at(1, 1), parcel, reason }));
+    take(&mut view, fact);
+    assert_eq!(apply_grant(&view, at(1, 1), &cancel), None);
+}
+
+#[test]
+fn a_document_is_taken_once_and_never_an_older_one() {
+    let mut view = MemoryView::default();
+    let first = apply_layout(&view, &layout(3)).unwrap();
+    take(&mut view, first);
+    assert_eq!(apply_layout(&view, &layout(3)), None);
+    assert_eq!(apply_layout(&view, &layout(2)), None);
+    assert!(matches!(apply_layout(&view, &layout(4)), Some(Fact::ConfigAccepted(_))));
+
+    let first = apply_key_set(&view, &keys(2, 1)).unwrap();
+    take(&mut view, first);
+    assert_eq!(apply_key_set(&view, &keys(2, 1)), None);
+    assert_eq!(apply_key_set(&view, &keys(1, 2)), None);
+    for unsound in [0, 5] {
+        let said = apply_key_set(&view, &keys(3, unsound));
+        assert!(matches!(said, Some(Fact::ConfigRefused(_))), "{said:?}");
+    }
+    let next = apply_key_set(&view, &keys(3, 4)).unwrap();
+    take(&mut view, next);
+    assert_eq!(view.meta().keys, keys(3, 4));
+}
+
+fn take(view: &mut MemoryView, fact: Fact) {
+    let record = Record {
+        stream: StreamId([1; 16]),
+        seq: 1,
+        boot: BootId([1; 16]),
+        at: UnixMillis(0),
+        quality: TimeQuality::Unknown,
+        previous: CHAIN_START,
+        trace: None,
+        detached: None,
+        fact,
+    };
+    let changes = fold(view, &record);
+    view.apply(changes);
+}
+
+const fn at(epoch: u64, gseq: u64) -> GrantPosition {
+    GrantPosition { epoch: HubEpoch(epoch), gseq }
+}
+
+fn book(n: u8) -> Grant {
+    Grant::Book(Booking {
+        parcel: ParcelId([n; 16]),
+        version: Version(1),
+        carrier: "acme".parse().unwrap(),
+        barcode: format!("PKG{n}").parse().unwrap(),
+        size: Dimensions { length_mm: 1, width_mm: 1, height_mm: 1 },
+        weight: Grams(1),
+        credential: CredentialId([n; 16]),
+        trace: None,
+    })
+}
+
+fn layout(generation: u64) -> Layout {
+    let inside = Dimensions { length_mm: 1, width_mm: 1, height_mm: 1 };
+    let lock = LockPosition { board: 0, lock: 0 };
+    let spec = CompartmentSpec { no: CompartmentNo(1), inside, lock };
+    Layout { generation: Generation(generation), compartments: vec![spec] }
+}
+
+fn keys(generation: u64, count: u8) -> KeySet {
+    let keys = (0..count).map(|kid| CredentialKey { kid, public: [kid; 32] }).collect();
+    KeySet { generation: Generation(generation), keys }
+}

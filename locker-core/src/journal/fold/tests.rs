@@ -1,0 +1,221 @@
+//! Any facts in any order fold without a panic, alike from memory and from an overlay: a hub folds
+//! what a damaged bank sends. What honest facts add up to, the scripts in `bank::tests` tell.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::bank::SessionEnded;
+use crate::clock::TimeQuality;
+use crate::compartment::{CompartmentSpec, LockPosition};
+use crate::credential::{CredentialKey, KeySet};
+use crate::downlink::{ConfigKind, ConfigRefusal, ConfigRefused, GrantAccepted, GrantPosition};
+use crate::downlink::{GrantRefusal, GrantRefused};
+use crate::ids::{BankId, BootId, CredentialId, Generation, HubEpoch, SessionId, StreamId};
+use crate::journal::{Booted, CHAIN_START, MemoryView, Overlay, StreamOpened};
+use crate::session::{Actor, SessionEnd};
+use crate::units::{Dimensions, Grams};
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_facts_are_too_strange_to_fold(facts in prop::collection::vec((fact(), any::<u64>()), 0..60)) {
+        let mut view = MemoryView::default();
+        let empty = MemoryView::default();
+        let mut overlay = Overlay::new(&empty);
+        for (fact, at) in facts {
+            let record = record(fact, at);
+            let changes = fold(&view, &record);
+            prop_assert_eq!(&fold(&overlay, &record), &changes);
+            overlay.push(changes.clone());
+            view.apply(changes);
+        }
+        let mut again = MemoryView::default();
+        again.apply(overlay.into_changes());
+        prop_assert_eq!(&again, &view);
+    }
+}
+
+fn fact() -> impl Strategy<Value = Fact> {
+    let intent = || prop_oneof![(0..4_u64), Just(u64::MAX)].prop_map(IntentId);
+    let outcome = prop::sample::select(vec![
+        PulseOutcome::Opened { after_ms: 1 },
+        PulseOutcome::NotOpened,
+        PulseOutcome::AlreadyOpen,
+        PulseOutcome::Unknown,
+        PulseOutcome::NotSent,
+        PulseOutcome::Recovered,
+    ]);
+    let end = prop::sample::select(vec![
+        PickupEnd::Collected { presumed: true },
+        PickupEnd::CollectedDoorOpen,
+        PickupEnd::NotTaken,
+        PickupEnd::NotOpened,
+        PickupEnd::Interrupted,
+    ]);
+    let content = prop_oneof![
+        Just(AbortedContent::Untouched),
+        Just(AbortedContent::Unknown(QuarantineReason::Interrupted)),
+    ];
+    let who = || (session(), parcel(), no());
+    prop_oneof![
+        device(),
+        hub(),
+        (who(), prop::collection::vec(no(), 0..3)).prop_map(
+            |((session, parcel, compartment), tried)| {
+                Fact::DepositStarted(DepositStarted { session, parcel, compartment, tried })
+            }
+        ),
+        who().prop_map(|(session, parcel, compartment)| {
+            Fact::DepositMisfit(DepositMisfit { session, parcel, compartment })
+        }),
+        (who(), content, any::<bool>()).prop_map(
+            |((session, parcel, compartment), content, lock_failed)| {
+                let aborted = DepositAborted { session, parcel, compartment, content, lock_failed };
+                Fact::DepositAborted(aborted)
+            }
+        ),
+        (who(), any::<bool>()).prop_map(|((session, parcel, compartment), presumed)| {
+            Fact::DepositConfirmed(DepositConfirmed { session, parcel, compartment, presumed })
+        }),
+        (who(), code()).prop_map(|((session, parcel, compartment), credential)| {
+            Fact::PickupStarted(PickupStarted { session, parcel, compartment, credential })
+        }),
+        (who(), end, any::<bool>()).prop_map(
+            |((session, parcel, compartment), end, lock_failed)| {
+                Fact::PickupSettled(PickupSettled {
+                    session,
+                    parcel,
+                    compartment,
+                    end,
+                    lock_failed,
+                })
+            }
+        ),
+        (who(), intent()).prop_map(|((session, parcel, compartment), intent)| {
+            Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel })
+        }),
+        (no(), intent(), outcome).prop_map(|(compartment, intent, outcome)| {
+            Fact::PulseSettled(PulseSettled { intent, compartment, outcome })
+        }),
+        (no(), reading(), prop::option::of(intent())).prop_map(|(compartment, reading, cause)| {
+            Fact::DoorMoved(DoorMoved { compartment, reading, cause })
+        }),
+    ]
+}
+
+fn device() -> impl Strategy<Value = Fact> {
+    let bank: BankId = "bank-1".parse().unwrap();
+    let opened = StreamOpened { bank, device_key: [0; 32], parent: None };
+    prop_oneof![
+        Just(Fact::StreamOpened(opened)),
+        any::<u64>().prop_map(|boot_count| {
+            let agent_version = String::new();
+            Fact::Booted(Booted { boot: BootId([0; 16]), boot_count, agent_version })
+        }),
+        (session(), code(), any::<bool>()).prop_map(|(session, credential, courier)| {
+            let actor = if courier {
+                Actor::Courier { carrier: "acme".parse().unwrap(), badge: credential }
+            } else {
+                Actor::Recipient { credential }
+            };
+            Fact::SessionStarted(SessionStarted { session, actor })
+        }),
+        session().prop_map(|session| {
+            Fact::SessionEnded(SessionEnded { session, end: SessionEnd::Left })
+        }),
+        prop::collection::vec((no(), reading()), 0..6)
+            .prop_map(|readings| Fact::DoorsRead(DoorsRead { readings })),
+        (0..2_u8, any::<bool>())
+            .prop_map(|(board, online)| Fact::BoardChanged(BoardChanged { board, online })),
+    ]
+}
+
+fn hub() -> impl Strategy<Value = Fact> {
+    let position = || {
+        (0..3_u64, 0..3_u64)
+            .prop_map(|(epoch, gseq)| GrantPosition { epoch: HubEpoch(epoch), gseq })
+    };
+    let version = || any::<u32>().prop_map(Version);
+    prop_oneof![
+        (position(), parcel(), version(), code(), 0..3_u8).prop_map(
+            |(position, parcel, version, credential, label)| {
+                let grant = Grant::Book(Booking {
+                    parcel,
+                    version,
+                    carrier: "acme".parse().unwrap(),
+                    barcode: format!("PKG{label}").parse().unwrap(),
+                    size: Dimensions { length_mm: 1, width_mm: 1, height_mm: 1 },
+                    weight: Grams(1),
+                    credential,
+                    trace: None,
+                });
+                Fact::GrantAccepted(GrantAccepted { position, grant })
+            }
+        ),
+        (position(), parcel(), version()).prop_map(|(position, parcel, version)| {
+            let grant = Grant::Cancel { parcel, version };
+            Fact::GrantAccepted(GrantAccepted { position, grant })
+        }),
+        (position(), parcel()).prop_map(|(position, parcel)| {
+            let reason = GrantRefusal::Stale;
+            Fact::GrantRefused(GrantRefused { position, parcel, reason })
+        }),
+        (any::<u64>(), prop::collection::vec((no(), 0..3_u8), 0..4)).prop_map(
+            |(generation, locks)| {
+                let inside = Dimensions { length_mm: 1, width_mm: 1, height_mm: 1 };
+                let spec = |(no, lock)| {
+                    let lock = LockPosition { board: 0, lock };
+                    CompartmentSpec { no, inside, lock }
+                };
+                let compartments = locks.into_iter().map(spec).collect();
+                let layout = Layout { generation: Generation(generation), compartments };
+                Fact::ConfigAccepted(ConfigAccepted::Layout(layout))
+            }
+        ),
+        any::<u64>().prop_map(|generation| {
+            let keys = vec![CredentialKey { kid: 1, public: [0; 32] }];
+            let generation = Generation(generation);
+            Fact::ConfigAccepted(ConfigAccepted::KeySet(KeySet { generation, keys }))
+        }),
+        any::<u64>().prop_map(|generation| {
+            let (kind, reason) = (ConfigKind::Layout, ConfigRefusal::Unsound);
+            let generation = Generation(generation);
+            Fact::ConfigRefused(ConfigRefused { kind, generation, reason })
+        }),
+    ]
+}
+
+fn record(fact: Fact, at: u64) -> Record {
+    Record {
+        stream: StreamId([1; 16]),
+        seq: 1,
+        boot: BootId([1; 16]),
+        at: UnixMillis(at),
+        quality: TimeQuality::Unknown,
+        previous: CHAIN_START,
+        trace: None,
+        detached: None,
+        fact,
+    }
+}
+
+fn no() -> impl Strategy<Value = CompartmentNo> {
+    (1..4_u16).prop_map(CompartmentNo)
+}
+
+fn parcel() -> impl Strategy<Value = ParcelId> {
+    (1..4_u8).prop_map(|n| ParcelId([n; 16]))
+}
+
+fn code() -> impl Strategy<Value = CredentialId> {
+    (1..5_u8).prop_map(|n| CredentialId([n; 16]))
+}
+
+fn session() -> impl Strategy<Value = SessionId> {
+    (1..3_u8).prop_map(|n| SessionId([n; 16]))
+}
+
+fn reading() -> impl Strategy<Value = DoorReading> {
+    prop_oneof![Just(DoorReading::Open), Just(DoorReading::Closed)]
+}
