@@ -1,1 +1,20 @@
-//! Skeleton.
+//! The hub: takes in what banks report, issues signed pickup codes, and serves carriers,
+//! retailers and operators over gRPC.
+
+pub mod banks;
+pub mod config;
+pub mod credential_keys;
+pub mod grpc;
+pub mod hubctl;
+pub mod identity;
+pub mod ingest;
+pub mod mqtt;
+pub mod notify;
+pub mod parcels;
+pub mod pki;
+pub mod serve;
+pub mod store;
+pub mod telemetry;
+pub mod tls;
+pub mod trace_spans;
+mod wall_clock;

@@ -1,0 +1,164 @@
+//! What the hub decides about banks: make one known, issue its layout, sign a courier's badge.
+
+mod decisions;
+
+use locker_core::compartment::{CompartmentSpec, Layout};
+use locker_core::credential::Action;
+use locker_core::ids::{BankId, CarrierId, CredentialId, Generation};
+use locker_core::units::UnixMillis;
+use thiserror::Error;
+
+use crate::credential_keys::{HubKeys, SignTokenError};
+use crate::store::{BankRow, Call, RequestKey, Store, WriteError};
+
+/// A bank to be made known.
+#[derive(Clone, Debug)]
+pub struct NewBank {
+    pub id: BankId,
+    pub display_name: String,
+    pub address: String,
+    pub compartments: Vec<CompartmentSpec>,
+}
+
+/// A courier's badge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Badge {
+    /// What its QR code says.
+    pub text: String,
+    pub expires_at: UnixMillis,
+}
+
+/// Why a bank was not made known.
+#[derive(Debug, Error)]
+pub enum CreateBankError {
+    #[error("there is a bank of this name")]
+    Exists,
+    #[error("the layout uses a number or a lock twice, or has an impossible size")]
+    UnsoundLayout,
+    #[error("the request id was used for another call")]
+    RequestIdReused,
+    #[error("the bank could not be written")]
+    Write(#[source] WriteError),
+}
+
+/// Why a layout was not issued.
+#[derive(Debug, Error)]
+pub enum SetLayoutError {
+    #[error("there is no bank of this name")]
+    NotFound,
+    #[error("the layout uses a number or a lock twice, or has an impossible size")]
+    UnsoundLayout,
+    #[error("the request id was used for another call")]
+    RequestIdReused,
+    #[error("the layout could not be written")]
+    Write(#[source] WriteError),
+}
+
+/// Why a badge was not signed.
+#[derive(Debug, Error)]
+pub enum IssueBadgeError {
+    #[error("there is no bank of this name")]
+    NotFound,
+    #[error("the request id was used for another call")]
+    RequestIdReused,
+    #[error("the badge could not be signed")]
+    Sign(#[source] SignTokenError),
+    #[error("the badge could not be written")]
+    Write(#[source] WriteError),
+}
+
+/// Makes a bank known and issues its first layout.
+///
+/// # Errors
+///
+/// See [`CreateBankError`]; nothing has changed then.
+pub async fn create_bank(
+    store: &Store,
+    new: NewBank,
+    request: RequestKey,
+    now: UnixMillis,
+) -> Result<BankRow, CreateBankError> {
+    let layout = Layout { generation: Generation(1), compartments: new.compartments };
+    if !layout.is_sound() {
+        return Err(CreateBankError::UnsoundLayout);
+    }
+    let content = [
+        new.id.as_str().as_bytes(),
+        new.display_name.as_bytes(),
+        new.address.as_bytes(),
+        &locker_proto::encode_layout(&layout),
+    ];
+    let decision = decisions::Create {
+        call: Call::new(request, "CreateBank", &content),
+        id: new.id,
+        display_name: new.display_name,
+        address: new.address,
+        layout,
+        now,
+    };
+    store.decide(decision).await.map_err(CreateBankError::Write)?
+}
+
+/// Issues a new layout. The bank takes it over when what it changes is free.
+///
+/// # Errors
+///
+/// See [`SetLayoutError`]; nothing has changed then.
+pub async fn set_layout(
+    store: &Store,
+    bank: &BankId,
+    compartments: Vec<CompartmentSpec>,
+    request: RequestKey,
+    now: UnixMillis,
+) -> Result<BankRow, SetLayoutError> {
+    let layout = Layout { generation: Generation(0), compartments };
+    if !layout.is_sound() {
+        return Err(SetLayoutError::UnsoundLayout);
+    }
+    let content = [bank.as_str().as_bytes(), &locker_proto::encode_layout(&layout)];
+    let call = Call::new(request, "SetLayout", &content);
+    let compartments = layout.compartments;
+    let decision = decisions::SetLayout { call, bank: bank.clone(), compartments, now };
+    store.decide(decision).await.map_err(SetLayoutError::Write)?
+}
+
+/// What a badge is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadgeOrder {
+    pub bank: BankId,
+    pub carrier: CarrierId,
+    /// How long it works, in milliseconds.
+    pub ttl_ms: u64,
+    /// A random id; a repeated call gets the first one's.
+    pub fresh: CredentialId,
+}
+
+/// Signs a badge with which a courier of one carrier can deposit at one bank.
+///
+/// # Errors
+///
+/// See [`IssueBadgeError`].
+pub async fn issue_badge(
+    store: &Store,
+    keys: &HubKeys,
+    order: BadgeOrder,
+    request: RequestKey,
+    now: UnixMillis,
+) -> Result<Badge, IssueBadgeError> {
+    let content = [
+        order.bank.as_str().as_bytes(),
+        order.carrier.as_str().as_bytes(),
+        &order.ttl_ms.to_be_bytes(),
+    ];
+    let call = Call::new(request, "IssueBadge", &content);
+    let BadgeOrder { bank, carrier, ttl_ms, fresh } = order;
+    let decision =
+        decisions::Badge { call, bank: bank.clone(), fresh, expires_at: now.plus_ms(ttl_ms), now };
+    let badge = store.decide(decision).await.map_err(IssueBadgeError::Write)??;
+    let action = Action::Courier { carrier };
+    let text = keys.sign_token(&bank, &badge.held, badge.id, badge.expires_at, action);
+    Ok(Badge { text: text.map_err(IssueBadgeError::Sign)?, expires_at: badge.expires_at })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Tests of the decisions about banks.
+
+use locker_core::clock::ClockInterval;
+use locker_core::credential::verify;
+use tempfile::tempdir;
+
+use super::*;
+use crate::credential_keys::tests::test_keys;
+use crate::ingest::tests::fixture::{
+    Journal, NOW, add_bank, bank_id, carrier, commit, open_store, request, specs,
+};
+use crate::store::EventKind;
+
+#[tokio::test]
+async fn a_bank_is_made_once_and_its_layouts_are_numbered() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    // The same call again, and another one for the same bank.
+    add_bank(&store, &[300]).await;
+    let new = NewBank {
+        id: bank_id(),
+        display_name: String::new(),
+        address: String::new(),
+        compartments: specs(&[300]),
+    };
+    let exists = create_bank(&store, new, request("other"), NOW).await;
+    assert!(matches!(exists, Err(CreateBankError::Exists)));
+    let id = bank_id();
+    let call = || set_layout(&store, &id, specs(&[300, 400]), request("layout"), NOW);
+    let bank = call().await.unwrap();
+    assert_eq!((bank.layout.generation.0, bank.layout_held.0), (2, 0));
+    assert_eq!(call().await.unwrap().layout.generation.0, 2);
+    let reused = set_layout(&store, &bank_id(), specs(&[1]), request("layout"), NOW).await;
+    assert!(matches!(reused, Err(SetLayoutError::RequestIdReused)));
+    let kinds: Vec<_> = store.events_after(0, None, 10).await.unwrap();
+    let kinds: Vec<_> = kinds.iter().map(|event| event.kind).collect();
+    use EventKind as K;
+    assert_eq!(kinds, [K::BankCreated, K::BankLayoutIssued, K::BankLayoutIssued]);
+    assert_eq!(store.banks(None, 10).await.unwrap().len(), 1);
+    assert!(store.banks(Some(&bank_id()), 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_unsound_layout_and_an_unknown_bank_are_refused() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut twice = specs(&[300, 300]);
+    twice[1].lock = twice[0].lock;
+    let refused = set_layout(&store, &bank_id(), twice, request("a"), NOW).await;
+    assert!(matches!(refused, Err(SetLayoutError::UnsoundLayout)));
+    let missing = set_layout(&store, &bank_id(), specs(&[300]), request("b"), NOW).await;
+    assert!(matches!(missing, Err(SetLayoutError::NotFound)));
+}
+
+#[tokio::test]
+async fn a_badge_is_signed_with_a_key_the_bank_holds_and_a_repeat_gives_the_same_badge() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    let keys = test_keys();
+    let order = |fresh| BadgeOrder {
+        bank: bank_id(),
+        carrier: carrier(),
+        ttl_ms: 60_000,
+        fresh: CredentialId([fresh; 16]),
+    };
+    let early = issue_badge(&store, &keys, order(1), request("badge"), NOW).await;
+    assert!(matches!(early, Err(IssueBadgeError::Sign(SignTokenError::NoCommonKey))));
+    commit(&store, &Journal::commissioned(&[300])).await;
+    let badge = issue_badge(&store, &keys, order(2), request("badge"), NOW).await.unwrap();
+    let again = issue_badge(&store, &keys, order(3), request("badge"), NOW.plus_ms(9)).await;
+    assert_eq!(again.unwrap(), badge);
+    let held = store.bank(&bank_id()).await.unwrap().unwrap().keys_held;
+    let clock = ClockInterval { earliest: NOW, latest: Some(NOW) };
+    let token = verify(&badge.text, &bank_id(), &held.keys, clock).unwrap();
+    assert_eq!(token.claims().action, Action::Courier { carrier: carrier() });
+    assert_eq!(token.claims().credential, CredentialId([1; 16]));
+}

@@ -1,0 +1,242 @@
+//! Rows of the store as messages.
+
+use aws_lc_rs::digest;
+use locker_core::compartment::{
+    Allocation, Compartment, CompartmentSpec, Content, Door, Evidence, Health, Layout,
+    QuarantineReason,
+};
+use locker_core::ids::{BankId, CompartmentNo, ParcelId};
+use locker_core::units::{Dimensions, UnixMillis};
+use locker_proto::wire::carrier::v1 as carrier;
+use locker_proto::wire::carrier::v1::parcel::State;
+use locker_proto::wire::fleet::v1 as fleet;
+use prost_types::Timestamp;
+use uuid::Uuid;
+
+use super::names;
+use crate::store::{BankRow, EventParcel, EventRow, HubParcelState, ParcelRow};
+
+/// A parcel as its carrier sees it. The recipient is never returned.
+pub(super) fn parcel(row: ParcelRow) -> carrier::Parcel {
+    event_parcel(EventParcel {
+        uid: row.uid,
+        carrier: row.carrier,
+        name: row.name,
+        barcode: row.barcode,
+        size: row.size,
+        weight: row.weight,
+        state: row.state,
+        bank: row.bank,
+        compartment: row.compartment,
+        version: row.version,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        expires_at: row.expires_at,
+    })
+}
+
+/// A parcel as its carrier sees it, as it was after an event.
+pub(super) fn event_parcel(row: EventParcel) -> carrier::Parcel {
+    carrier::Parcel {
+        name: names::of_parcel(&row.carrier, &row.name),
+        uid: uid(row.uid),
+        barcode: row.barcode.as_str().to_owned(),
+        dimensions: Some(carrier::Dimensions {
+            length_mm: row.size.length_mm,
+            width_mm: row.size.width_mm,
+            height_mm: row.size.height_mm,
+        }),
+        weight_g: row.weight.0,
+        recipient: None,
+        state: state(row.state).into(),
+        etag: etag(&row),
+        bank: bank_name(row.bank.as_ref()),
+        compartment: number(row.compartment),
+        create_time: Some(timestamp(row.created_at)),
+        update_time: Some(timestamp(row.updated_at)),
+        expire_time: row.expires_at.map(timestamp),
+    }
+}
+
+/// An event as a carrier's watch tells it; `None` if it is about no parcel.
+pub(super) fn parcel_event(row: EventRow) -> Option<carrier::ParcelEvent> {
+    Some(carrier::ParcelEvent {
+        event_id: row.event_id,
+        parcel: row.parcel.map(event_parcel)?.into(),
+        occur_time: Some(timestamp(row.occurred_at)),
+        record_time: Some(timestamp(row.recorded_at)),
+    })
+}
+
+/// An event as operators see it.
+pub(super) fn event(row: EventRow) -> fleet::Event {
+    let parcel = row.parcel.as_ref();
+    fleet::Event {
+        event_id: row.event_id,
+        kind: row.kind.as_str().to_owned(),
+        bank: bank_name(row.bank.as_ref()),
+        parcel: parcel.map(|row| names::of_parcel(&row.carrier, &row.name)).unwrap_or_default(),
+        compartment: number(row.compartment),
+        detail: row.detail,
+        occur_time: Some(timestamp(row.occurred_at)),
+        record_time: Some(timestamp(row.recorded_at)),
+    }
+}
+
+/// A parcel as operators see it.
+pub(super) fn found_parcel(row: &ParcelRow, events: Vec<EventRow>) -> fleet::FindParcelResponse {
+    fleet::FindParcelResponse {
+        name: names::of_parcel(&row.carrier, &row.name),
+        uid: uid(row.uid),
+        barcode: row.barcode.as_str().to_owned(),
+        state: row.state.as_str().to_owned(),
+        bank: bank_name(row.bank.as_ref()),
+        compartment: number(row.compartment),
+        events: events.into_iter().map(event).collect(),
+    }
+}
+
+/// A bank, without its compartments.
+pub(super) fn bank(row: BankRow, connected: bool) -> fleet::Bank {
+    fleet::Bank {
+        name: names::of_bank(&row.id),
+        display_name: row.display_name,
+        address: row.address,
+        layout: Some(layout(&row.layout)),
+        layout_held: row.layout_held.0,
+        connected,
+        last_seen_time: row.last_seen.map(timestamp),
+        committed_seq: row.committed_seq,
+        stopped_reason: row
+            .stopped_reason
+            .map(|reason| reason.as_str().to_owned())
+            .unwrap_or_default(),
+        compartments: Vec::new(),
+    }
+}
+
+/// A compartment as it is; `parcel` is the name of the one inside or concerned.
+pub(super) fn compartment(row: &Compartment, parcel: String) -> fleet::Compartment {
+    let (allocation, reason) = match row.allocation {
+        Allocation::Free => ("FREE", ""),
+        Allocation::Depositing { .. } => ("DEPOSITING", ""),
+        Allocation::Occupied { .. } => ("OCCUPIED", ""),
+        Allocation::Collecting { .. } => ("COLLECTING", ""),
+        Allocation::Quarantined { reason, .. } => ("QUARANTINED", quarantine(reason)),
+    };
+    fleet::Compartment {
+        number: row.spec.no.0.into(),
+        allocation: allocation.to_owned(),
+        quarantine_reason: reason.to_owned(),
+        door: door(row.door).to_owned(),
+        content: match row.content {
+            Content::Unknown => "UNKNOWN".to_owned(),
+            Content::Empty(on) => format!("EMPTY ({})", evidence(on)),
+            Content::Full(on) => format!("FULL ({})", evidence(on)),
+        },
+        health: health(row.health).to_owned(),
+        parcel,
+    }
+}
+
+fn layout(row: &Layout) -> fleet::Layout {
+    fleet::Layout {
+        generation: row.generation.0,
+        compartments: row.compartments.iter().map(spec).collect(),
+    }
+}
+
+fn spec(spec: &CompartmentSpec) -> fleet::CompartmentSpec {
+    let Dimensions { length_mm, width_mm, height_mm } = spec.inside;
+    fleet::CompartmentSpec {
+        number: spec.no.0.into(),
+        length_mm,
+        width_mm,
+        height_mm,
+        board: spec.lock.board.into(),
+        lock: spec.lock.lock.into(),
+    }
+}
+
+pub(super) fn timestamp(at: UnixMillis) -> Timestamp {
+    let seconds = i64::try_from(at.0 / 1_000).unwrap_or(i64::MAX);
+    let millis = i32::try_from(at.0 % 1_000).unwrap_or(0);
+    Timestamp { seconds, nanos: millis * 1_000_000 }
+}
+
+fn uid(id: ParcelId) -> String {
+    Uuid::from_bytes(id.0).to_string()
+}
+
+fn bank_name(bank: Option<&BankId>) -> String {
+    bank.map(names::of_bank).unwrap_or_default()
+}
+
+fn number(compartment: Option<CompartmentNo>) -> u32 {
+    compartment.map_or(0, |no| no.0.into())
+}
+
+/// Quoted, as RFC 9110, section 8.8.3 writes it (AIP-154).
+fn etag(row: &EventParcel) -> String {
+    let seen = format!(
+        "{}/{}/{:?}/{:?}/{:?}/{}",
+        row.uid,
+        row.state.as_str(),
+        row.bank,
+        row.compartment,
+        row.expires_at,
+        row.version.0,
+    );
+    let digest = digest::digest(&digest::SHA256, seen.as_bytes());
+    let short: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{short}\"")
+}
+
+const fn state(state: HubParcelState) -> State {
+    match state {
+        HubParcelState::Announced => State::Announced,
+        HubParcelState::Booked => State::Booked,
+        HubParcelState::Depositing => State::Depositing,
+        HubParcelState::Stored => State::Stored,
+        HubParcelState::Collecting => State::Collecting,
+        HubParcelState::Collected => State::Collected,
+        HubParcelState::Cancelled => State::Cancelled,
+        HubParcelState::Unresolved => State::Unresolved,
+        HubParcelState::RecallRequested => State::RecallRequested,
+    }
+}
+
+const fn quarantine(reason: QuarantineReason) -> &'static str {
+    match reason {
+        QuarantineReason::DepositUnresolved => "DEPOSIT_UNRESOLVED",
+        QuarantineReason::OpenedByNobody => "OPENED_BY_NOBODY",
+        QuarantineReason::DoorLeftOpen => "DOOR_LEFT_OPEN",
+        QuarantineReason::Interrupted => "INTERRUPTED",
+        QuarantineReason::LockFailed => "LOCK_FAILED",
+    }
+}
+
+const fn door(door: Door) -> &'static str {
+    match door {
+        Door::Unknown => "UNKNOWN",
+        Door::Closed => "CLOSED",
+        Door::Open => "OPEN",
+        Door::ForcedOpen => "FORCED_OPEN",
+    }
+}
+
+const fn evidence(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::DoorCycle => "DOOR_CYCLE",
+        Evidence::Attested => "ATTESTED",
+        Evidence::Inspected => "INSPECTED",
+    }
+}
+
+const fn health(health: Health) -> &'static str {
+    match health {
+        Health::Ok => "OK",
+        Health::OpenFailed => "OPEN_FAILED",
+        Health::Unreachable => "UNREACHABLE",
+    }
+}

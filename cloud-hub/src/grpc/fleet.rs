@@ -1,0 +1,278 @@
+//! `locker.fleet.v1`: what operators call.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use futures::stream::try_unfold;
+use locker_core::compartment::{COMPARTMENTS_MAX, Compartment, CompartmentSpec, LockPosition};
+use locker_core::ids::{CompartmentNo, CredentialId};
+use locker_core::units::Dimensions;
+use locker_proto::wire::fleet::v1 as wire;
+use locker_proto::wire::fleet::v1::fleet_service_server::FleetService;
+use tonic::{Request, Response, Status};
+use tracing::info;
+use uuid::Uuid;
+
+use super::carrier::start;
+use super::fields::Fields;
+use super::gate::peer;
+use super::names::{self, ParcelName};
+use super::token::TokenKey;
+use super::watch::{Sight, Watches};
+use super::{Surface, convert, status};
+use crate::banks::{self, BadgeOrder, NewBank};
+use crate::credential_keys::HubKeys;
+use crate::ingest::Presence;
+use crate::notify::qr;
+use crate::store::{BankRow, DISPLAY_NAME_MAX_CHARS, Store};
+use crate::wall_clock::now;
+
+/// Longest address of a bank, in characters.
+const ADDRESS_MAX_CHARS: usize = 200;
+/// Longest edge of a compartment, in millimetres.
+const EDGE_MAX_MM: u32 = 3_000;
+/// Highest number on a door; three digits fit on every plate.
+const NUMBER_MAX: u32 = 999;
+/// Highest address of a lock board.
+const BOARD_MAX: u32 = 9;
+/// Highest lock on a board.
+const LOCK_MAX: u32 = 47;
+/// Shortest and longest life of a badge, in seconds.
+const BADGE_TTL_S: [u32; 2] = [60, 86_400];
+/// Banks of a page, if the caller does not say, and at most.
+const PAGE_DEFAULT: u32 = 50;
+const PAGE_MAX: u32 = 500;
+/// What page tokens are good for.
+const BANKS: &str = "banks";
+/// What the fleet's resume tokens are good for.
+const EVENTS: &str = "events";
+
+/// The service for operators.
+pub(super) struct Operators {
+    store: Store,
+    keys: Arc<HubKeys>,
+    presence: Presence,
+    watches: Watches,
+    key: TokenKey,
+}
+
+impl Operators {
+    pub(super) fn new(surface: &Surface, watches: &Watches) -> Self {
+        Self {
+            store: surface.store.clone(),
+            keys: Arc::clone(&surface.keys),
+            presence: surface.presence.clone(),
+            watches: watches.clone(),
+            key: surface.tokens.clone(),
+        }
+    }
+
+    /// The bank with its compartments as they are.
+    async fn whole_bank(&self, row: BankRow) -> Result<wire::Bank, Status> {
+        let compartments = self.store.compartments(&row.id).await.map_err(status::of_read)?;
+        let connected = self.presence.is_connected(&row.id);
+        let mut bank = convert::bank(row, connected);
+        for compartment in &compartments {
+            let parcel = self.parcel_in(compartment).await?;
+            bank.compartments.push(convert::compartment(compartment, parcel));
+        }
+        Ok(bank)
+    }
+
+    async fn parcel_in(&self, compartment: &Compartment) -> Result<String, Status> {
+        let Some(uid) = compartment.parcel() else { return Ok(String::new()) };
+        let row = self.store.parcel_by_uid(uid).await.map_err(status::of_read)?;
+        Ok(row.map(|row| names::of_parcel(&row.carrier, &row.name)).unwrap_or_default())
+    }
+}
+
+type Responses = Pin<Box<dyn Stream<Item = Result<wire::WatchEventsResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl FleetService for Operators {
+    type WatchEventsStream = Responses;
+
+    async fn create_bank(
+        &self,
+        request: Request<wire::CreateBankRequest>,
+    ) -> Result<Response<wire::Bank>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let id = fields.take("bank_id", request.bank_id.parse());
+        let key = fields.request(&peer, &request.request_id);
+        let bank = fields.present("bank", request.bank).unwrap_or_default();
+        let display_name =
+            fields.text("bank.display_name", bank.display_name, 1, DISPLAY_NAME_MAX_CHARS);
+        let address = fields.text("bank.address", bank.address, 0, ADDRESS_MAX_CHARS);
+        let compartments = layout(&mut fields, "bank.layout", bank.layout);
+        let whole = || {
+            let (id, display_name, address) = (id?, display_name?, address?);
+            Some((NewBank { id, display_name, address, compartments: compartments? }, key?))
+        };
+        let (new, key) = fields.done(whole())?;
+        let name = names::of_bank(&new.id);
+        let row = banks::create_bank(&self.store, new, key, now()).await;
+        let row = row.map_err(|error| status::of_create_bank(error, &name))?;
+        self.whole_bank(row).await.map(Response::new)
+    }
+
+    async fn get_bank(
+        &self,
+        request: Request<wire::GetBankRequest>,
+    ) -> Result<Response<wire::Bank>, Status> {
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let id = fields.take("name", names::bank(&request.name));
+        let row = self.store.bank(&fields.done(id)?).await.map_err(status::of_read)?;
+        let row = row.ok_or_else(|| status::bank_not_found(&request.name))?;
+        self.whole_bank(row).await.map(Response::new)
+    }
+
+    async fn list_banks(
+        &self,
+        request: Request<wire::ListBanksRequest>,
+    ) -> Result<Response<wire::ListBanksResponse>, Status> {
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let asked = u32::try_from(request.page_size).map_err(|_| "expected 0 or more");
+        let size = fields.take("page_size", asked);
+        let size = fields.done(size)?;
+        let size = if size == 0 { PAGE_DEFAULT } else { size.min(PAGE_MAX) };
+        let after = match request.page_token.as_str() {
+            "" => None,
+            token => {
+                let bank = self.key.read_page(token, BANKS);
+                Some(bank.map_err(|_| status::token_malformed("page_token"))?)
+            }
+        };
+        // One more than asked for tells whether there is a next page.
+        let rows = self.store.banks(after.as_ref(), size + 1).await;
+        let mut rows = rows.map_err(status::of_read)?;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let last = rows.last().filter(|_| more);
+        let next_page_token = last.map(|row| self.key.page(&row.id, BANKS)).unwrap_or_default();
+        let banks = rows.into_iter().map(|row| {
+            let connected = self.presence.is_connected(&row.id);
+            convert::bank(row, connected)
+        });
+        let banks = banks.collect();
+        Ok(Response::new(wire::ListBanksResponse { banks, next_page_token }))
+    }
+
+    async fn set_layout(
+        &self,
+        request: Request<wire::SetLayoutRequest>,
+    ) -> Result<Response<wire::Bank>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let id = fields.take("name", names::bank(&request.name));
+        let key = fields.request(&peer, &request.request_id);
+        let compartments = layout(&mut fields, "layout", request.layout);
+        let (id, compartments, key) = fields.done((|| Some((id?, compartments?, key?)))())?;
+        let row = banks::set_layout(&self.store, &id, compartments, key, now()).await;
+        let row = row.map_err(|error| status::of_set_layout(error, &request.name))?;
+        self.whole_bank(row).await.map(Response::new)
+    }
+
+    async fn issue_badge(
+        &self,
+        request: Request<wire::IssueBadgeRequest>,
+    ) -> Result<Response<wire::Badge>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let bank = fields.take("name", names::bank(&request.name));
+        let carrier = fields.take("carrier", names::carrier(&request.carrier));
+        let ttl = fields.within("ttl_s", request.ttl_s, BADGE_TTL_S[0], BADGE_TTL_S[1]);
+        let key = fields.request(&peer, &request.request_id);
+        let fresh = CredentialId(*Uuid::new_v4().as_bytes());
+        let whole = || {
+            let ttl_ms = u64::from(ttl?) * 1_000;
+            Some((BadgeOrder { bank: bank?, carrier: carrier?, ttl_ms, fresh }, key?))
+        };
+        let (order, key) = fields.done(whole())?;
+        info!(operator = %peer.identity, bank = %order.bank, carrier = %order.carrier, "badge ordered");
+        let badge = banks::issue_badge(&self.store, &self.keys, order, key, now()).await;
+        let badge = badge.map_err(|error| status::of_issue_badge(error, &request.name))?;
+        let qr_png =
+            qr::png_of(&badge.text).map_err(|error| status::internal("badge not drawn", &error))?;
+        Ok(Response::new(wire::Badge {
+            text: badge.text,
+            qr_png,
+            expire_time: Some(convert::timestamp(badge.expires_at)),
+        }))
+    }
+
+    async fn find_parcel(
+        &self,
+        request: Request<wire::FindParcelRequest>,
+    ) -> Result<Response<wire::FindParcelResponse>, Status> {
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let name = fields.take("name", names::parcel(&request.name));
+        let ParcelName { carrier, parcel } = fields.done(name)?;
+        let row = self.store.parcel(&carrier, &parcel).await.map_err(status::of_read)?;
+        let row = row.ok_or_else(|| status::parcel_not_found(&request.name))?;
+        let events = self.store.parcel_events(row.uid).await.map_err(status::of_read)?;
+        Ok(Response::new(convert::found_parcel(&row, events)))
+    }
+
+    async fn watch_events(
+        &self,
+        request: Request<wire::WatchEventsRequest>,
+    ) -> Result<Response<Responses>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let epoch = self.store.epoch();
+        let position = match start(&self.key, &request.resume_token, epoch, EVENTS)? {
+            Some(position) => position,
+            None if request.from_beginning => 0,
+            None => self.store.last_event().await.map_err(status::of_read)?,
+        };
+        let watch = self.watches.open(peer, None, position)?;
+        let key = self.key.clone();
+        let stream = try_unfold(watch, move |mut watch| {
+            let key = key.clone();
+            async move {
+                let event = match watch.next().await? {
+                    Sight::Event(row) => Some(convert::event(*row)),
+                    Sight::CaughtUp => None,
+                };
+                let resume_token = key.resume(epoch, watch.position(), EVENTS);
+                Ok(Some((wire::WatchEventsResponse { event, resume_token }, watch)))
+            }
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+}
+
+fn layout(
+    fields: &mut Fields,
+    field: &'static str,
+    layout: Option<wire::Layout>,
+) -> Option<Vec<CompartmentSpec>> {
+    let specs = fields.present(field, layout)?.compartments;
+    let expected = || format!("expected 1 to {COMPARTMENTS_MAX} compartments");
+    let count = (1..=COMPARTMENTS_MAX).contains(&specs.len()).then_some(());
+    fields.take(field, count.ok_or_else(expected))?;
+    specs.iter().map(|wire| spec(fields, wire)).collect()
+}
+
+fn spec(fields: &mut Fields, wire: &wire::CompartmentSpec) -> Option<CompartmentSpec> {
+    let number = fields.within("layout.compartments.number", wire.number, 1, NUMBER_MAX);
+    let length = fields.within("layout.compartments.length_mm", wire.length_mm, 1, EDGE_MAX_MM);
+    let width = fields.within("layout.compartments.width_mm", wire.width_mm, 1, EDGE_MAX_MM);
+    let height = fields.within("layout.compartments.height_mm", wire.height_mm, 1, EDGE_MAX_MM);
+    let board = fields.within("layout.compartments.board", wire.board, 0, BOARD_MAX);
+    let lock = fields.within("layout.compartments.lock", wire.lock, 0, LOCK_MAX);
+    Some(CompartmentSpec {
+        no: CompartmentNo(u16::try_from(number?).ok()?),
+        inside: Dimensions { length_mm: length?, width_mm: width?, height_mm: height? },
+        lock: LockPosition { board: u8::try_from(board?).ok()?, lock: u8::try_from(lock?).ok()? },
+    })
+}

@@ -1,0 +1,218 @@
+//! The command line of `hubctl`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use locker_core::ids::{BankId, CarrierId};
+use uuid::Uuid;
+
+const CONNECTING: &str = "\
+How to connect: name the hub, its authority, and your operator certificate with --hub, --ca, --cert
+and --key, with the variables POSTERN_HUB, POSTERN_CA, POSTERN_CERT and POSTERN_KEY, or in a file
+given with --context or POSTERN_CONTEXT:
+
+  hub = \"https://hub.example.org:8443\"
+  ca = \"ca.pem\"              # relative paths count from this file's folder
+  cert = \"operators/olga.pem\"
+  key = \"operators/olga.key\"
+
+Exit codes: 0 done; 1 the hub refused; 2 the command line or a file is wrong; 3 the hub cannot be
+reached or did not answer in time (repeat the call with the same --request-id to be safe).";
+
+/// Operate a Postern hub from the terminal.
+#[derive(Debug, Parser)]
+#[command(name = "hubctl", version, after_help = CONNECTING)]
+pub struct Args {
+    /// How to reach the hub.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// Write JSON, one value a line, instead of tables.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How to reach the hub, and as whom.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ConnectArgs {
+    /// File with `hub`, `ca`, `cert` and `key`; the options below take precedence.
+    #[arg(long, global = true, env = "POSTERN_CONTEXT", value_name = "FILE")]
+    pub context: Option<PathBuf>,
+    /// The hub's address, as in https://localhost:8443.
+    #[arg(long, global = true, env = "POSTERN_HUB", value_name = "URL")]
+    pub hub: Option<String>,
+    /// The authority of the hub's certificate (PEM).
+    #[arg(long, global = true, env = "POSTERN_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Your operator certificate (PEM).
+    #[arg(long, global = true, env = "POSTERN_CERT", value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// The key of your certificate (PEM).
+    #[arg(long, global = true, env = "POSTERN_KEY", value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// How long to wait for an answer, in seconds.
+    #[arg(long, global = true, default_value_t = 10, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub timeout: u64,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make banks known, look at them, change their layout, sign couriers' badges.
+    Bank {
+        /// What to do.
+        #[command(subcommand)]
+        command: BankCommand,
+    },
+    /// Look at a parcel and what happened to it.
+    Parcel {
+        /// What to do.
+        #[command(subcommand)]
+        command: ParcelCommand,
+    },
+    /// Follow what happens in the fleet, event by event, until interrupted.
+    ///
+    /// When the connection is lost, the watch goes on where it was as soon as the hub is back.
+    Watch(WatchArgs),
+}
+
+/// What to do with banks.
+#[derive(Debug, Subcommand)]
+pub enum BankCommand {
+    /// Make a bank known, so that its agent may connect.
+    Create {
+        /// The name in the bank's certificate.
+        bank: BankId,
+        /// What people call it; shown in notices.
+        #[arg(long)]
+        name: String,
+        /// Where it is; shown in notices.
+        #[arg(long, default_value = "")]
+        address: String,
+        /// Its compartments.
+        #[command(flatten)]
+        layout: LayoutArgs,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// Show a bank and its compartments.
+    Get {
+        /// The bank.
+        bank: BankId,
+    },
+    /// List all banks.
+    List,
+    /// Issue a new layout; the bank takes it when every compartment it changes is free.
+    SetLayout {
+        /// The bank.
+        bank: BankId,
+        /// Its compartments.
+        #[command(flatten)]
+        layout: LayoutArgs,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// Sign a badge with which a courier can deposit at a bank.
+    Badge {
+        /// The bank.
+        bank: BankId,
+        /// The courier's carrier.
+        #[arg(long)]
+        carrier: CarrierId,
+        /// How long it works, in minutes: 1 to 1440.
+        #[arg(long, default_value_t = 480, value_name = "MINUTES",
+              value_parser = clap::value_parser!(u32).range(1..=1_440))]
+        ttl: u32,
+        /// Also write its QR code to this file (PNG).
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+}
+
+/// A bank's compartments, as built.
+#[derive(Debug, clap::Args)]
+pub struct LayoutArgs {
+    /// File with the compartments: TOML, or JSON if it ends in .json.
+    ///
+    /// In TOML, each compartment is `[[compartments]]` with `number`, `length_mm`, `width_mm`,
+    /// `height_mm` (room inside), `board` (address of its lock board, 0 if left out) and `lock`
+    /// (its lock there, from 0).
+    #[arg(long, value_name = "FILE")]
+    pub layout: PathBuf,
+}
+
+/// The id of a call that changes something.
+#[derive(Debug, clap::Args)]
+pub struct RequestArgs {
+    /// Repeat an earlier call: the same id and content answer as the first did.
+    #[arg(long, value_name = "UUID")]
+    pub request_id: Option<Uuid>,
+}
+
+impl RequestArgs {
+    /// The id given, or a new one.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.request_id.unwrap_or_else(Uuid::new_v4).to_string()
+    }
+}
+
+/// What to do with parcels.
+#[derive(Debug, Subcommand)]
+pub enum ParcelCommand {
+    /// Show any carrier's parcel and everything that happened to it.
+    Find {
+        /// Its carrier.
+        carrier: CarrierId,
+        /// The carrier's own name for it.
+        parcel: String,
+    },
+}
+
+/// From where to watch.
+#[derive(Debug, clap::Args)]
+pub struct WatchArgs {
+    /// Begin with the oldest event instead of now.
+    #[arg(long, conflicts_with = "token")]
+    pub from_beginning: bool,
+    /// Go on after this resume token (`--json` shows one with each event).
+    #[arg(long, default_value = "", value_name = "TOKEN", hide_default_value = true)]
+    pub token: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_or_after_the_command() {
+        for line in
+            ["hubctl --json bank list", "hubctl bank list --json", "hubctl bank --json list"]
+        {
+            assert!(Args::try_parse_from(line.split(' ')).unwrap().json, "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_ids_and_bounds_are_refused_with_what_is_expected() {
+        let said = |line: &str| Args::try_parse_from(line.split(' ')).unwrap_err().to_string();
+        assert!(said("hubctl bank get Bank_1").contains("lower-case letters"));
+        assert!(said("hubctl bank badge b --carrier c --ttl 1441").contains("1..=1440"));
+        assert!(said("hubctl watch --from-beginning --token x").contains("cannot be used with"));
+    }
+}

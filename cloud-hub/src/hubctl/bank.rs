@@ -1,0 +1,214 @@
+//! `hubctl bank ..`.
+
+use locker_proto::wire::fleet::v1 as wire;
+use serde_json::{Value, json};
+
+use super::args::BankCommand;
+use super::connection::Connection;
+use super::table::{pairs, table};
+use super::{Failure, Output, layout_file};
+
+/// Banks asked for at a time.
+const PAGE: i32 = 200;
+
+pub(super) async fn run(
+    connection: &Connection,
+    command: BankCommand,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    match command {
+        BankCommand::Create { bank, name, address, layout, request } => {
+            let layout = Some(layout_file::load(&layout.layout)?);
+            let call = wire::CreateBankRequest {
+                bank_id: bank.to_string(),
+                bank: Some(wire::Bank {
+                    display_name: name,
+                    address,
+                    layout,
+                    ..wire::Bank::default()
+                }),
+                request_id: request.id(),
+            };
+            let mut client = connection.client().await?;
+            show(&client.create_bank(connection.call(call)).await?.into_inner(), output)
+        }
+        BankCommand::Get { bank } => {
+            let call = wire::GetBankRequest { name: format!("banks/{bank}") };
+            let mut client = connection.client().await?;
+            show(&client.get_bank(connection.call(call)).await?.into_inner(), output)
+        }
+        BankCommand::List => list(connection, output).await,
+        BankCommand::SetLayout { bank, layout, request } => {
+            let layout = Some(layout_file::load(&layout.layout)?);
+            let name = format!("banks/{bank}");
+            let call = wire::SetLayoutRequest { name, layout, request_id: request.id() };
+            let mut client = connection.client().await?;
+            show(&client.set_layout(connection.call(call)).await?.into_inner(), output)
+        }
+        BankCommand::Badge { bank, carrier, ttl, png, request } => {
+            let call = wire::IssueBadgeRequest {
+                name: format!("banks/{bank}"),
+                carrier: format!("carriers/{carrier}"),
+                ttl_s: ttl * 60,
+                request_id: request.id(),
+            };
+            let mut client = connection.client().await?;
+            let badge = client.issue_badge(connection.call(call)).await?.into_inner();
+            if let Some(path) = png {
+                std::fs::write(&path, &badge.qr_png)
+                    .map_err(|error| Failure::File { path, reason: error.to_string() })?;
+            }
+            show_badge(&badge, output)
+        }
+    }
+}
+
+async fn list(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut client = connection.client().await?;
+    let mut banks = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let call = wire::ListBanksRequest { page_size: PAGE, page_token };
+        let page = client.list_banks(connection.call(call)).await?.into_inner();
+        banks.extend(page.banks);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    if output.json {
+        return banks.iter().try_for_each(|bank| output.json(&bank_json(bank)));
+    }
+    let rows: Vec<_> = banks.iter().map(row).collect();
+    let heading = ["BANK", "NAME", "CONNECTED", "COMPARTMENTS", "LAYOUT", "LAST SEEN", "STOPPED"];
+    output.text(&table(heading, &rows))
+}
+
+fn row(bank: &wire::Bank) -> [String; 7] {
+    [
+        id(bank),
+        bank.display_name.clone(),
+        yes_no(bank.connected),
+        compartments_built(bank).to_string(),
+        layout_state(bank),
+        time(bank.last_seen_time.as_ref()),
+        bank.stopped_reason.clone(),
+    ]
+}
+
+fn show(bank: &wire::Bank, output: &mut Output<'_>) -> Result<(), Failure> {
+    if output.json {
+        return output.json(&bank_json(bank));
+    }
+    output.text(&pairs(&[
+        ("bank", id(bank)),
+        ("name", bank.display_name.clone()),
+        ("address", bank.address.clone()),
+        ("connected", yes_no(bank.connected)),
+        ("last seen", time(bank.last_seen_time.as_ref())),
+        ("layout", layout_state(bank)),
+        ("records", bank.committed_seq.to_string()),
+        ("stopped", bank.stopped_reason.clone()),
+    ]))?;
+    if bank.compartments.is_empty() {
+        let built = compartments_built(bank);
+        return output.text(&format!(
+            "\n{built} compartments issued; the bank has not taken them over yet\n"
+        ));
+    }
+    let rows: Vec<_> = bank
+        .compartments
+        .iter()
+        .map(|compartment| {
+            let reason = Some(&compartment.quarantine_reason).filter(|reason| !reason.is_empty());
+            let allocation = reason.map_or_else(
+                || compartment.allocation.clone(),
+                |reason| format!("{} ({reason})", compartment.allocation),
+            );
+            [
+                compartment.number.to_string(),
+                allocation,
+                compartment.door.clone(),
+                compartment.content.clone(),
+                compartment.health.clone(),
+                compartment.parcel.clone(),
+            ]
+        })
+        .collect();
+    output.text("\n")?;
+    output.text(&table(["NO", "ALLOCATION", "DOOR", "CONTENT", "LOCK", "PARCEL"], &rows))
+}
+
+fn show_badge(badge: &wire::Badge, output: &mut Output<'_>) -> Result<(), Failure> {
+    let until = time(badge.expire_time.as_ref());
+    if output.json {
+        return output.json(&json!({ "text": badge.text, "expire_time": until }));
+    }
+    output.text(&pairs(&[("badge", badge.text.clone()), ("works until", until)]))
+}
+
+fn bank_json(bank: &wire::Bank) -> Value {
+    let layout = bank.layout.as_ref();
+    let spec = |spec: &wire::CompartmentSpec| {
+        json!({
+            "number": spec.number,
+            "length_mm": spec.length_mm,
+            "width_mm": spec.width_mm,
+            "height_mm": spec.height_mm,
+            "board": spec.board,
+            "lock": spec.lock,
+        })
+    };
+    let compartment = |compartment: &wire::Compartment| {
+        json!({
+            "number": compartment.number,
+            "allocation": compartment.allocation,
+            "quarantine_reason": compartment.quarantine_reason,
+            "door": compartment.door,
+            "content": compartment.content,
+            "health": compartment.health,
+            "parcel": compartment.parcel,
+        })
+    };
+    json!({
+        "name": bank.name,
+        "display_name": bank.display_name,
+        "address": bank.address,
+        "connected": bank.connected,
+        "last_seen_time": time(bank.last_seen_time.as_ref()),
+        "committed_seq": bank.committed_seq,
+        "stopped_reason": bank.stopped_reason,
+        "layout_held": bank.layout_held,
+        "layout": {
+            "generation": layout.map(|layout| layout.generation),
+            "compartments": layout.map(|layout| layout.compartments.iter().map(spec).collect::<Vec<_>>()),
+        },
+        "compartments": bank.compartments.iter().map(compartment).collect::<Vec<_>>(),
+    })
+}
+
+fn id(bank: &wire::Bank) -> String {
+    bank.name.trim_start_matches("banks/").to_owned()
+}
+
+fn compartments_built(bank: &wire::Bank) -> usize {
+    bank.layout.as_ref().map_or(0, |layout| layout.compartments.len())
+}
+
+/// Which layout was issued, and whether the bank holds it.
+fn layout_state(bank: &wire::Bank) -> String {
+    let issued = bank.layout.as_ref().map_or(0, |layout| layout.generation);
+    match bank.layout_held {
+        held if held == issued => format!("{issued}"),
+        0 => format!("{issued} (not taken over yet)"),
+        held => format!("{issued} (holds {held})"),
+    }
+}
+
+fn yes_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
+}
+
+pub(super) fn time(at: Option<&prost_types::Timestamp>) -> String {
+    at.map(ToString::to_string).unwrap_or_default()
+}

@@ -1,0 +1,189 @@
+//! From a batch that fits to everything that follows from it, in memory: decode, fold, collect.
+
+use std::collections::BTreeMap;
+
+use locker_core::clock::TimeQuality;
+use locker_core::ids::{BankId, CompartmentNo};
+use locker_core::journal::{Change, MemoryView, Record, fold};
+use locker_core::units::UnixMillis;
+use locker_core::uplink::inlet::Cursor;
+use locker_proto::entity;
+use locker_proto::message::Batch;
+use locker_proto::record::decode_record;
+use thiserror::Error;
+
+use super::facts;
+use super::stamp::TraceStamp;
+use crate::store::{
+    EntityKind, EntityRow, EventKind, FactEffect, FactRow, IngestWrite, Meaning,
+};
+
+/// A batch that was judged to continue the stream.
+pub(super) struct Accepted<'a> {
+    pub(super) bank: &'a BankId,
+    pub(super) batch: Batch,
+    /// Records at its beginning that are known.
+    pub(super) skip: usize,
+    pub(super) before: Cursor,
+    pub(super) next: Cursor,
+    /// Whether a record of this bank could not be read before.
+    pub(super) incomplete: bool,
+    pub(super) now: UnixMillis,
+}
+
+/// What follows from a batch.
+pub(super) struct Outcome {
+    pub(super) write: IngestWrite,
+    pub(super) stamps: Vec<TraceStamp>,
+    /// Records that this hub cannot read.
+    pub(super) unread: u32,
+}
+
+/// A record says of itself that it stands elsewhere: its chain is sound and its content is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the record at seq {seq} says that it is another one")]
+pub(super) struct Misplaced {
+    pub(super) seq: u64,
+}
+
+/// Folds a batch into `view`.
+///
+/// # Errors
+///
+/// When a record names another place than its own; `view` is as before then.
+pub(super) fn fold_batch(
+    view: &mut MemoryView,
+    accepted: Accepted<'_>,
+) -> Result<Outcome, Misplaced> {
+    let Accepted { bank, batch, skip, before, next, incomplete, now } = accepted;
+    let numbered = (before.committed + 1..).zip(batch.records.into_iter().skip(skip));
+    let mut decoded = Vec::new();
+    for (seq, bytes) in numbered {
+        // Committed in any case: the chain holds it, so the bank could never send anything else.
+        let record = decode_record(&bytes).ok();
+        if record.as_ref().is_some_and(|record| record.seq != seq || record.stream != next.stream) {
+            return Err(Misplaced { seq });
+        }
+        decoded.push((seq, bytes, record));
+    }
+    let write = IngestWrite {
+        bank: bank.clone(),
+        follows: Some(before.committed),
+        next,
+        incomplete,
+        facts: Vec::with_capacity(decoded.len()),
+        entities: Vec::new(),
+        effects: Vec::new(),
+        now,
+    };
+    let mut folding = Folding { view, write, changed: BTreeMap::new(), stamps: Vec::new(), unread: 0 };
+    for (seq, bytes, record) in decoded {
+        folding.take(seq, bytes, record);
+    }
+    Ok(folding.finish())
+}
+
+struct Folding<'a> {
+    view: &'a mut MemoryView,
+    write: IngestWrite,
+    /// Each entity's newest change, encoded only at the end.
+    changed: BTreeMap<(EntityKind, Vec<u8>), Change>,
+    stamps: Vec<TraceStamp>,
+    unread: u32,
+}
+
+impl Folding<'_> {
+    fn take(&mut self, seq: u64, bytes: Vec<u8>, record: Option<Record>) {
+        let Some(record) = record else {
+            self.unread += 1;
+            let at = self.write.now;
+            self.write.facts.push(FactRow { seq, at, kind: 0, bytes });
+            if !self.write.incomplete {
+                self.write.incomplete = true;
+                let (kind, detail) = (EventKind::BankIncomplete, format!("record {seq}"));
+                self.effect(seq, at, at, None, Meaning::Bank { kind, detail });
+            }
+            return;
+        };
+        let (kind, name) = facts::kind(&record.fact);
+        let (compartment, session) = facts::place(&record.fact);
+        self.write.facts.push(FactRow { seq, at: record.at, kind, bytes });
+        let promised_from = match record.quality {
+            TimeQuality::Unknown => self.write.now,
+            TimeQuality::Bounded { .. } => record.at,
+        };
+        if let Some(what) = facts::meaning(&record.fact) {
+            self.effect(seq, record.at, promised_from, compartment, what);
+        }
+        let changes = fold(&*self.view, &record);
+        for (no, reason) in facts::quarantined(self.view, &changes) {
+            let (kind, detail) = (EventKind::CompartmentQuarantined, reason.to_owned());
+            self.effect(seq, record.at, promised_from, Some(no), Meaning::Bank { kind, detail });
+        }
+        for change in &changes {
+            self.changed.insert(key(change), change.clone());
+        }
+        self.view.apply(changes);
+        if let Some(trace) = record.trace {
+            let (bank, stream) = (self.write.bank.clone(), self.write.next.stream);
+            let at = record.at;
+            let stamp = TraceStamp { bank, trace, stream, seq, kind: name, compartment, session, at };
+            self.stamps.push(stamp);
+        }
+    }
+
+    fn effect(
+        &mut self,
+        seq: u64,
+        at: UnixMillis,
+        promised_from: UnixMillis,
+        compartment: Option<CompartmentNo>,
+        what: Meaning,
+    ) {
+        let n = match self.write.effects.last() {
+            Some(last) if last.seq == seq => last.n + 1,
+            Some(_) | None => 0,
+        };
+        self.write.effects.push(FactEffect { seq, n, at, promised_from, compartment, what });
+    }
+
+    fn finish(mut self) -> Outcome {
+        let entities = &mut self.write.entities;
+        for ((kind, key), change) in self.changed {
+            if let Change::ParcelForgotten(parcel) = &change {
+                let (kind, key) = (EntityKind::Credential, parcel.credential.0.to_vec());
+                entities.push(EntityRow { kind, key, bytes: None });
+            }
+            entities.push(EntityRow { kind, key, bytes: encode(&change) });
+        }
+        Outcome { write: self.write, stamps: self.stamps, unread: self.unread }
+    }
+}
+
+/// Which entity a change is about.
+fn key(change: &Change) -> (EntityKind, Vec<u8>) {
+    match change {
+        Change::Meta(_) => (EntityKind::Meta, Vec::new()),
+        Change::Compartment(held) => {
+            (EntityKind::Compartment, held.spec.no.0.to_be_bytes().to_vec())
+        }
+        Change::CompartmentRemoved(no) => (EntityKind::Compartment, no.0.to_be_bytes().to_vec()),
+        Change::Parcel(parcel) | Change::ParcelForgotten(parcel) => {
+            (EntityKind::Parcel, parcel.id.0.to_vec())
+        }
+        Change::Credential(credential) => (EntityKind::Credential, credential.id.0.to_vec()),
+        Change::Session(_) => (EntityKind::Session, Vec::new()),
+    }
+}
+
+/// The entity as it is stored; `None` if it is gone.
+fn encode(change: &Change) -> Option<Vec<u8>> {
+    match change {
+        Change::Meta(meta) => Some(entity::encode_meta(meta)),
+        Change::Compartment(held) => Some(entity::encode_compartment(held)),
+        Change::Parcel(parcel) => Some(entity::encode_parcel(parcel)),
+        Change::Credential(credential) => Some(entity::encode_credential(credential)),
+        Change::Session(session) => Some(entity::encode_session(session)),
+        Change::CompartmentRemoved(_) | Change::ParcelForgotten(_) => None,
+    }
+}

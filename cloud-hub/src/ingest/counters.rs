@@ -1,0 +1,85 @@
+//! What ingest counts, one counter for each thing that can be lost, refused or stopped.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// Records committed.
+    Facts,
+    /// Batches committed.
+    Batches,
+    /// Batches of which everything was known.
+    Duplicates,
+    /// Batches that began above what comes next.
+    Gaps,
+    /// Messages that could not be read.
+    Unreadable,
+    /// Records that this hub cannot read yet.
+    UnreadRecords,
+    /// Banks stopped.
+    Stopped,
+    /// Sessions of banks that nobody made known.
+    UnknownBanks,
+    /// Facts that came before an accepted birth.
+    EarlyFacts,
+    /// Batches that could not be committed.
+    CommitFailed,
+    /// Trace stamps dropped because the channel was full.
+    StampsDropped,
+    /// Samples of telemetry heard.
+    Telemetry,
+}
+
+impl Count {
+    /// Everything that is counted, for metrics.
+    pub const ALL: [Self; 12] = [
+        Self::Facts,
+        Self::Batches,
+        Self::Duplicates,
+        Self::Gaps,
+        Self::Unreadable,
+        Self::UnreadRecords,
+        Self::Stopped,
+        Self::UnknownBanks,
+        Self::EarlyFacts,
+        Self::CommitFailed,
+        Self::StampsDropped,
+        Self::Telemetry,
+    ];
+
+    /// The count as a metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Facts => "facts",
+            Self::Batches => "batches",
+            Self::Duplicates => "duplicates",
+            Self::Gaps => "gaps",
+            Self::Unreadable => "unreadable",
+            Self::UnreadRecords => "unread_records",
+            Self::Stopped => "stopped",
+            Self::UnknownBanks => "unknown_banks",
+            Self::EarlyFacts => "early_facts",
+            Self::CommitFailed => "commit_failed",
+            Self::StampsDropped => "stamps_dropped",
+            Self::Telemetry => "telemetry",
+        }
+    }
+}
+
+/// Counts since ingest began.
+#[derive(Debug, Default)]
+pub struct Counters([AtomicU64; Count::ALL.len()]);
+
+impl Counters {
+    /// The present count.
+    #[must_use]
+    pub fn get(&self, count: Count) -> u64 {
+        self.0[count as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, count: Count, amount: u64) {
+        self.0[count as usize].fetch_add(amount, Ordering::Relaxed);
+    }
+}

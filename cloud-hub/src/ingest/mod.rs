@@ -1,0 +1,323 @@
+//! Where banks' reports become the hub's state.
+//!
+//! One loop owns every bank's cursor and folded state. A batch is judged, decoded and folded in
+//! memory, then written as one job; its PUBACK and the hub's ack follow the commit, so nothing is
+//! lost when the hub dies in between: the bank sends it again and it is known then. When a write
+//! fails, what memory holds of the bank is dropped and read again: the store is right.
+
+mod bank;
+mod batch;
+mod counters;
+mod facts;
+mod link;
+mod presence;
+mod stamp;
+mod talk;
+mod uplink;
+
+pub use counters::{Count, Counters};
+pub use link::{Link, LinkEvent};
+pub use presence::Presence;
+pub use stamp::TraceStamp;
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use locker_core::credential::KeySet;
+use locker_core::ids::{BankId, Generation};
+use locker_core::units::UnixMillis;
+use locker_core::uplink::inlet::Cursor;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::credential_keys::HubKeys;
+use crate::mqtt::{Sessions, UpTopic};
+use crate::store::{
+    Downlink, IssueKeySet, LoadedBank, ReadError, Store, WriteBatchError, WriteError,
+};
+use bank::{Bank, Strikes};
+
+/// The bounds of ingest.
+#[derive(Clone, Debug)]
+pub struct IngestLimits {
+    /// A bank hears of its watermark at most this often; grants that found no room are tried
+    /// again as often.
+    pub ack_every: Duration,
+    /// Room for other messages that a backlog of grants leaves in a session's queue.
+    pub queue_reserve: usize,
+}
+
+impl Default for IngestLimits {
+    fn default() -> Self {
+        Self { ack_every: Duration::from_millis(50), queue_reserve: 8 }
+    }
+}
+
+/// See the module's text.
+pub struct Ingest<L: Link = Sessions> {
+    store: Store,
+    keys: Arc<HubKeys>,
+    key_set: KeySet,
+    link: L,
+    limits: IngestLimits,
+    banks: HashMap<BankId, Bank<L>>,
+    strikes: Strikes,
+    work: FuturesUnordered<BoxFuture<'static, Done<L>>>,
+    /// Banks that are owed an ack.
+    unacked: BTreeSet<BankId>,
+    /// Banks whose session had no room for all their grants.
+    hungry: BTreeSet<BankId>,
+    presence: Presence,
+    counters: Arc<Counters>,
+    stamps: mpsc::Sender<TraceStamp>,
+}
+
+/// Something that ingest had waited for. Each is bounded by the session limits: four batches and a
+/// birth at a time.
+enum Done<L: Link> {
+    Loaded {
+        bank: BankId,
+        loaded: Result<Option<LoadedBank>, ReadError>,
+    },
+    Committed {
+        bank: BankId,
+        token: Option<L::Token>,
+        next: Cursor,
+        facts: u64,
+        stamps: Vec<TraceStamp>,
+        outcome: Result<(), WriteBatchError>,
+    },
+    Quarantined {
+        bank: BankId,
+        session: L::Session,
+        token: Option<L::Token>,
+        outcome: Result<bool, WriteError>,
+    },
+    Stopped {
+        bank: BankId,
+        outcome: Result<(), WriteError>,
+    },
+    Downlink {
+        bank: BankId,
+        session: L::Session,
+        read: Result<Option<Downlink>, ReadError>,
+    },
+}
+
+/// What ingest works with.
+#[derive(Debug)]
+pub struct IngestParts<L: Link = Sessions> {
+    pub store: Store,
+    pub keys: Arc<HubKeys>,
+    pub sessions: L,
+    /// Where stamps of committed records go; what finds it full is dropped and counted.
+    pub stamps: mpsc::Sender<TraceStamp>,
+}
+
+/// Why ingest did not start.
+#[derive(Debug, Error)]
+pub enum StartIngestError {
+    #[error("the credential keys could not be given a generation")]
+    KeySet(#[source] WriteError),
+}
+
+impl<L: Link> Ingest<L> {
+    /// Gets ready, with default limits.
+    ///
+    /// # Errors
+    ///
+    /// When the credential keys' generation cannot be written.
+    pub async fn start(parts: IngestParts<L>) -> Result<Self, StartIngestError> {
+        Self::start_with(parts, IngestLimits::default()).await
+    }
+
+    /// Gets ready.
+    ///
+    /// # Errors
+    ///
+    /// When the credential keys' generation cannot be written.
+    pub async fn start_with(
+        parts: IngestParts<L>,
+        limits: IngestLimits,
+    ) -> Result<Self, StartIngestError> {
+        let IngestParts { store, keys, sessions, stamps } = parts;
+        let issue = IssueKeySet { keys: keys.key_set(Generation(0)), now: now() };
+        let key_set = store.decide(issue).await.map_err(StartIngestError::KeySet)?;
+        Ok(Self {
+            store,
+            keys,
+            key_set,
+            link: sessions,
+            limits,
+            banks: HashMap::new(),
+            strikes: Strikes::default(),
+            work: FuturesUnordered::new(),
+            unacked: BTreeSet::new(),
+            hungry: BTreeSet::new(),
+            presence: Presence::default(),
+            counters: Arc::default(),
+            stamps,
+        })
+    }
+
+    /// Which banks have a session.
+    #[must_use]
+    pub fn presence(&self) -> Presence {
+        self.presence.clone()
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Runs until `events` ends. Sessions keep it open as long as ingest holds them: with those,
+    /// use [`Self::run_until`].
+    pub async fn run<E>(self, events: mpsc::Receiver<E>)
+    where
+        E: Into<LinkEvent<L::Session, L::Token>>,
+    {
+        self.run_until(events, std::future::pending()).await;
+    }
+
+    /// Runs until `stop` or the end of `events`; then takes in what was said before, and waits for
+    /// what is on its way to the store.
+    pub async fn run_until<E>(
+        mut self,
+        mut events: mpsc::Receiver<E>,
+        stop: impl Future<Output = ()>,
+    ) where
+        E: Into<LinkEvent<L::Session, L::Token>>,
+    {
+        let wakes = self.store.wakes();
+        let mut tick = interval(self.limits.ack_every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(done) = self.work.next() => self.on_done(done).await,
+                banks = wakes.next() => self.read_downlinks(&banks),
+                _ = tick.tick() => self.on_tick(),
+                event = events.recv() => match event {
+                    Some(event) => self.on_event(event.into()).await,
+                    None => break,
+                },
+            }
+        }
+        while let Ok(event) = events.try_recv() {
+            self.on_event(event.into()).await;
+        }
+        while let Some(done) = self.work.next().await {
+            self.on_done(done).await;
+        }
+    }
+
+    async fn on_event(&mut self, event: LinkEvent<L::Session, L::Token>) {
+        match event {
+            LinkEvent::Connected { session, bank } => {
+                let entry = self.banks.entry(bank).or_default();
+                entry.session = Some(bank::Live { id: session, subscribed: false, born: None });
+            }
+            LinkEvent::Subscribed { session, bank } => {
+                let live = self.banks.get_mut(&bank).and_then(|entry| entry.live(session));
+                if let Some(live) = live {
+                    live.subscribed = true;
+                    self.advance(&bank).await;
+                }
+            }
+            LinkEvent::Publish { session, bank, topic, payload, ack } => {
+                let ours = self.banks.get_mut(&bank).is_some_and(|b| b.live(session).is_some());
+                if !ours {
+                    return;
+                }
+                match topic {
+                    UpTopic::Birth => self.on_birth(&bank, session, &payload, ack).await,
+                    UpTopic::Facts => self.on_facts(&bank, session, &payload, ack).await,
+                    UpTopic::Telemetry | UpTopic::Presence => {
+                        self.on_sample(&bank, session, topic, &payload);
+                    }
+                }
+            }
+            LinkEvent::Ended { session, bank } => {
+                let Some(entry) = self.banks.get_mut(&bank) else { return };
+                if entry.live(session).is_some() {
+                    entry.session = None;
+                    entry.birth = None;
+                    self.presence.set(&bank, false);
+                    self.tidy(&bank);
+                }
+            }
+        }
+    }
+
+    async fn on_done(&mut self, done: Done<L>) {
+        match done {
+            Done::Loaded { bank, loaded } => self.on_loaded(&bank, loaded).await,
+            Done::Committed { bank, token, next, facts, stamps, outcome } => {
+                self.landed(&bank);
+                match outcome {
+                    Ok(()) => self.on_committed(&bank, token, next, facts, stamps),
+                    Err(error) => self.on_commit_failed(&bank, &error),
+                }
+                self.advance(&bank).await;
+                self.tidy(&bank);
+            }
+            Done::Quarantined { bank, session, token, outcome } => {
+                self.landed(&bank);
+                match (outcome, token) {
+                    (Ok(true), Some(token)) => self.link.acknowledge(token),
+                    (Ok(true), None) => {}
+                    (Ok(false), _) => self.unknown_bank(&bank, session),
+                    (Err(error), _) => {
+                        tracing::error!(%bank, %error, "unreadable message not kept");
+                        self.link.end(session, "message not kept");
+                    }
+                }
+                self.advance(&bank).await;
+                self.tidy(&bank);
+            }
+            Done::Stopped { bank, outcome } => {
+                self.landed(&bank);
+                if let Err(error) = outcome {
+                    tracing::error!(%bank, %error, "stop of a bank not written");
+                }
+                self.advance(&bank).await;
+                self.tidy(&bank);
+            }
+            Done::Downlink { bank, session, read } => self.on_downlink(&bank, session, read),
+        }
+    }
+
+    fn landed(&mut self, bank: &BankId) {
+        if let Some(entry) = self.banks.get_mut(bank) {
+            entry.in_flight = entry.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Forgets a bank that is gone and has nothing on its way.
+    fn tidy(&mut self, bank: &BankId) {
+        if self.banks.get(bank).is_some_and(Bank::is_idle) {
+            self.banks.remove(bank);
+            self.unacked.remove(bank);
+            self.hungry.remove(bank);
+        }
+    }
+}
+
+/// The hub's time.
+pub(crate) fn now() -> UnixMillis {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,198 @@
+//! What banks are told: acks, configuration, grants.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use locker_core::downlink::{GRANTS_PER_BATCH_MAX, GrantPosition};
+use locker_core::ids::{BankId, Generation};
+use locker_proto::message::{Ack, Birth, Config, Document, Grants};
+use locker_proto::topics::DownTopic as SignedTopic;
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
+
+use super::bank::{Born, Reading};
+use super::link::Link;
+use super::{Done, Ingest, now};
+use crate::mqtt::{DownTopic, SendError};
+use crate::store::{Downlink, ReadError};
+
+impl<L: Link> Ingest<L> {
+    /// After an accepted birth: the ack, then what the bank lacks.
+    pub(super) fn begin_downlink(&mut self, bank: &BankId, birth: &Birth) {
+        let epoch = self.store.epoch();
+        // Grants of another epoch say nothing about ours.
+        let grants_sent = if birth.grants.epoch == epoch {
+            birth.grants
+        } else {
+            GrantPosition { epoch, gseq: 0 }
+        };
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let Some(live) = entry.session.as_mut() else { return };
+        live.born = Some(Born {
+            nonce: birth.nonce,
+            grants_sent,
+            layout_sent: birth.layout,
+            acked_at: Instant::now(),
+            downlink: Reading::Idle,
+        });
+        self.send_ack(bank);
+        if birth.key_set < self.key_set.generation {
+            let document = Document::KeySet(self.key_set.clone());
+            let config = Config { epoch, document };
+            self.send(bank, DownTopic::Config, &config.encode());
+        }
+        self.read_downlink(bank);
+    }
+
+    /// Reads what is new for banks, if they are there to hear it.
+    pub(super) fn read_downlinks(&mut self, banks: &BTreeSet<BankId>) {
+        for bank in banks {
+            self.read_downlink(bank);
+        }
+    }
+
+    fn read_downlink(&mut self, bank: &BankId) {
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let Some(live) = entry.session.as_mut() else { return };
+        let session = live.id;
+        let Some(born) = live.born.as_mut() else { return };
+        if born.downlink != Reading::Idle {
+            born.downlink = Reading::UnderWayAndStale;
+            return;
+        }
+        born.downlink = Reading::UnderWay;
+        let after = born.grants_sent;
+        let (store, bank) = (self.store.clone(), bank.clone());
+        self.work.push(Box::pin(async move {
+            let read = store.downlink(&bank, after, GRANTS_PER_BATCH_MAX).await;
+            Done::Downlink { bank, session, read }
+        }));
+    }
+
+    pub(super) fn on_downlink(
+        &mut self,
+        bank: &BankId,
+        session: L::Session,
+        read: Result<Option<Downlink>, ReadError>,
+    ) {
+        let Some(live) = self.banks.get_mut(bank).and_then(|entry| entry.live(session)) else {
+            return;
+        };
+        let Some(born) = live.born.as_mut() else { return };
+        let stale = born.downlink == Reading::UnderWayAndStale;
+        born.downlink = Reading::Idle;
+        let downlink = match read {
+            Ok(Some(downlink)) => downlink,
+            Ok(None) => return,
+            Err(error) => {
+                error!(%bank, %error, source = error.source(), "grants cannot be read");
+                self.link.end(session, "grants cannot be read");
+                return;
+            }
+        };
+        let Some(room) = self.link.room(session) else { return };
+        if room <= self.limits.queue_reserve {
+            self.hungry.insert(bank.clone());
+            return;
+        }
+        let more = downlink.grants.len() == GRANTS_PER_BATCH_MAX;
+        self.send_layout(bank, &downlink);
+        self.send_grants(bank, downlink);
+        if stale || more {
+            self.read_downlink(bank);
+        }
+    }
+
+    fn send_layout(&mut self, bank: &BankId, downlink: &Downlink) {
+        let generation = downlink.layout.generation;
+        let sent = self.born(bank).map(|born| std::mem::replace(&mut born.layout_sent, generation));
+        if sent.is_some_and(|sent: Generation| sent < generation) {
+            let document = Document::Layout(downlink.layout.clone());
+            let config = Config { epoch: self.store.epoch(), document };
+            self.send(bank, DownTopic::Config, &config.encode());
+        }
+    }
+
+    fn send_grants(&mut self, bank: &BankId, downlink: Downlink) {
+        let Downlink { grants, first, .. } = downlink;
+        if grants.is_empty() {
+            return;
+        }
+        let count = u64::try_from(grants.len()).unwrap_or(u64::MAX);
+        if let Some(born) = self.born(bank) {
+            born.grants_sent.gseq = first.gseq + count - 1;
+        }
+        let grants = Grants { first, grants, at: now() };
+        self.send(bank, DownTopic::Grants, &grants.encode());
+    }
+
+    fn born(&mut self, bank: &BankId) -> Option<&mut Born> {
+        self.banks.get_mut(bank)?.session.as_mut()?.born.as_mut()
+    }
+
+    /// The bank is to hear of its watermark: now, or with the next tick if it heard just now.
+    pub(super) fn owe_ack(&mut self, bank: &BankId) {
+        let ack_every = self.limits.ack_every;
+        let due = self.born(bank).is_some_and(|born| born.acked_at.elapsed() >= ack_every);
+        if due {
+            self.send_ack(bank);
+        } else {
+            self.unacked.insert(bank.clone());
+        }
+    }
+
+    pub(super) fn on_tick(&mut self) {
+        for bank in std::mem::take(&mut self.unacked) {
+            self.send_ack(&bank);
+        }
+        for bank in std::mem::take(&mut self.hungry) {
+            self.read_downlink(&bank);
+        }
+    }
+
+    pub(super) fn send_ack(&mut self, bank: &BankId) {
+        let epoch = self.store.epoch();
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let Some(durable) = entry.known().and_then(|known| known.durable) else { return };
+        let Some(born) = entry.session.as_mut().and_then(|live| live.born.as_mut()) else { return };
+        born.acked_at = Instant::now();
+        let ack = Ack {
+            stream: durable.stream,
+            committed_seq: durable.committed,
+            committed_hash: durable.hash,
+            // Nothing is in a backup yet, so the bank keeps all it has.
+            safe_seq: 0,
+            epoch,
+            nonce: born.nonce,
+            at: now(),
+        };
+        self.unacked.remove(bank);
+        self.send(bank, DownTopic::Ack, &ack.encode());
+    }
+
+    fn send(&mut self, bank: &BankId, topic: DownTopic, payload: &[u8]) {
+        let Some(live) = self.banks.get(bank).and_then(|entry| entry.session.as_ref()) else {
+            return;
+        };
+        let signed = self.keys.sign_down(signed_topic(topic), bank, payload);
+        match self.link.send(live.id, topic, signed) {
+            Ok(()) => {}
+            Err(SendError::Gone | SendError::SlowReader) => {
+                debug!(%bank, "session is gone");
+            }
+            Err(error @ (SendError::NotSubscribed(_) | SendError::Oversize { .. })) => {
+                warn!(%bank, %error, "message not sent");
+                self.link.end(live.id, "message cannot be sent");
+            }
+        }
+    }
+}
+
+const fn signed_topic(topic: DownTopic) -> SignedTopic {
+    match topic {
+        DownTopic::Ack => SignedTopic::Ack,
+        DownTopic::Grants => SignedTopic::Grants,
+        DownTopic::Config => SignedTopic::Config,
+        DownTopic::Command => SignedTopic::Command,
+    }
+}

@@ -1,0 +1,502 @@
+//! Tests of ingest over a real store, with sessions that are channels.
+
+pub(crate) mod fixture;
+
+use locker_core::bank::{AbortedContent, DepositAborted, DepositMisfit, PickupEnd};
+use locker_core::compartment::QuarantineReason;
+use locker_core::downlink::{Grant, GrantPosition, GrantRefusal, GrantRefused};
+use locker_core::fact::Fact;
+use locker_core::ids::{CompartmentNo, ParcelId, SessionId, StreamId};
+use locker_proto::message::{Config, Document, Grants};
+use tempfile::tempdir;
+
+use super::Count;
+use crate::mqtt::{DownTopic, UpTopic};
+use crate::parcels::cancel_parcel;
+use crate::store::{EventKind, HubParcelState, StopReason, Store};
+use fixture::{
+    Did, Journal, NOW, World, add_bank, add_parcel, bank_id, book, carrier, open_store, request,
+};
+
+const EDGES: &[u32] = &[300, 300];
+
+async fn kinds(store: &Store) -> Vec<EventKind> {
+    store.events_after(0, None, 1_000).await.unwrap().iter().map(|event| event.kind).collect()
+}
+
+async fn state(store: &Store, no: u8) -> HubParcelState {
+    store.parcel_by_uid(ParcelId([no; 16])).await.unwrap().unwrap().state
+}
+
+fn count(kinds: &[EventKind], wanted: EventKind) -> usize {
+    kinds.iter().filter(|kind| **kind == wanted).count()
+}
+
+/// A store with a bank, a booked parcel 1 and a journal in which the bank took the booking over.
+async fn booked(store: &Store) -> Journal {
+    add_bank(store, EDGES).await;
+    let mut journal = Journal::commissioned(EDGES);
+    fixture::commit(store, &journal).await;
+    add_parcel(store, 1, 200).await;
+    book(store, 1).await;
+    let grant = store
+        .downlink(&bank_id(), GrantPosition { epoch: store.epoch(), gseq: 0 }, 64)
+        .await
+        .unwrap()
+        .unwrap()
+        .grants
+        .remove(0);
+    journal.accept(store.epoch(), 1, grant);
+    journal
+}
+
+#[tokio::test]
+async fn a_parcel_goes_through_and_its_recipient_is_told_once() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    let ack = world.birth(&journal).await;
+    assert_eq!(ack.committed_seq, 5);
+    assert!(world.presence.is_connected(&bank_id()));
+    journal.deposit(1, 2);
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    world.acknowledged(1).await;
+    let parcel = store.parcel(&carrier(), "p1").await.unwrap().unwrap();
+    assert_eq!((parcel.state, parcel.compartment), (HubParcelState::Stored, Some(CompartmentNo(2))));
+    let retention_ms = 7 * 24 * 3_600 * 1_000;
+    assert_eq!(parcel.expires_at, Some(NOW.plus_ms(journal.head() + retention_ms)));
+    let notices = store.due_notices(super::now(), 10).await.unwrap();
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0].bank.keys_held.generation.0, 1);
+    journal.pick_up(1, 2, PickupEnd::NotTaken);
+    journal.pick_up(1, 2, PickupEnd::Collected { presumed: false });
+    let head = journal.head();
+    world.facts(journal.batch(9, head), 2).await;
+    world.acknowledged(2).await;
+    assert_eq!(world.ack_of(head).await.committed_hash, *journal.hashes.last().unwrap());
+    use EventKind as K;
+    let parcels: Vec<EventKind> = kinds(&store).await.split_off(6);
+    let expected = [
+        K::ParcelDepositing,
+        K::ParcelStored,
+        K::ParcelCollecting,
+        K::ParcelPickupAborted,
+        K::ParcelCollecting,
+        K::ParcelCollected,
+    ];
+    assert_eq!(parcels, expected);
+    assert!(store.due_notices(super::now(), 10).await.unwrap().is_empty());
+    let stamp = world.stamps.recv().await.unwrap();
+    assert_eq!((stamp.kind, stamp.seq), ("grant_accepted", 6));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn duplicates_and_a_restart_commit_exactly_once() {
+    let directory = tempdir().unwrap();
+    let mut journal = {
+        let store = open_store(directory.path()).await;
+        let mut journal = booked(&store).await;
+        let mut world = World::start(&store).await;
+        world.birth(&journal).await;
+        journal.deposit(1, 1);
+        let all = journal.batch(6, journal.head());
+        world.facts(all.clone(), 1).await;
+        // Repeated while the first is on its way, and again once it is committed.
+        world.facts(all.clone(), 2).await;
+        // The session puts the answers in order.
+        world.acknowledged(2).await;
+        world.ack_of(journal.head()).await;
+        // A repeat that goes on where nothing was known.
+        journal.pick_up(1, 1, PickupEnd::NotOpened);
+        world.facts(journal.batch(4, journal.head()), 3).await;
+        world.acknowledged(3).await;
+        world.kill().await;
+        store.close().await;
+        journal
+    };
+    let store = open_store(directory.path()).await;
+    let before = kinds(&store).await;
+    let mut world = World::start(&store).await;
+    let ack = world.birth(&journal).await;
+    assert_eq!(ack.committed_seq, journal.head());
+    world.facts(journal.batch(1, journal.head()), 1).await;
+    world.acknowledged(1).await;
+    assert_eq!(world.counters.get(Count::Duplicates), 1);
+    assert_eq!(kinds(&store).await, before);
+    journal.pick_up(1, 1, PickupEnd::Collected { presumed: true });
+    world.facts(journal.batch(journal.head() - 1, journal.head()), 2).await;
+    world.acknowledged(2).await;
+    assert_eq!(state(&store, 1).await, HubParcelState::Collected);
+    assert_eq!(store.due_notices(super::now(), 10).await.unwrap().len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn killed_between_commit_and_ack_the_hub_repeats_neither_events_nor_notices() {
+    let directory = tempdir().unwrap();
+    let mut journal = {
+        let store = open_store(directory.path()).await;
+        let mut journal = booked(&store).await;
+        let mut world = World::start(&store).await;
+        world.birth(&journal).await;
+        let mut committed = store.committed_events();
+        committed.borrow_and_update();
+        journal.deposit(1, 1);
+        world.facts(journal.batch(6, journal.head()), 1).await;
+        // Committed; whether the PUBACK got out nobody looks.
+        committed.changed().await.unwrap();
+        world.kill().await;
+        store.close().await;
+        journal
+    };
+    let store = open_store(directory.path()).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    world.acknowledged(1).await;
+    journal.pick_up(1, 1, PickupEnd::Collected { presumed: false });
+    world.facts(journal.batch(6, journal.head()), 2).await;
+    world.acknowledged(2).await;
+    let kinds = kinds(&store).await;
+    for once in [EventKind::ParcelStored, EventKind::ParcelCollected, EventKind::ParcelDepositing] {
+        assert_eq!(count(&kinds, once), 1, "{once:?}");
+    }
+    assert_eq!(store.due_notices(super::now(), 10).await.unwrap().len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_skips_is_answered_with_the_watermark_and_ends_the_session() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    let mut longer = journal.clone();
+    longer.deposit(1, 1);
+    world.facts(longer.batch(7, 8), 1).await;
+    assert_eq!(world.ack().await.committed_seq, 5);
+    assert_eq!(world.ended().await, "batch skips records");
+    assert_eq!(world.counters.get(Count::Gaps), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_breaks_the_chain_stops_the_bank() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    let mut batch = journal.batch(6, 6);
+    batch.previous = locker_core::journal::ChainHash([0xee; 32]);
+    world.facts(batch, 1).await;
+    world.acknowledged(1).await;
+    let bank = store.bank(&bank_id()).await.unwrap().unwrap();
+    assert_eq!((bank.stopped_reason, bank.committed_seq), (Some(StopReason::Fork), 5));
+    assert_eq!(count(&kinds(&store).await, EventKind::BankStopped), 1);
+    // No facts after that, and no ack at the next birth.
+    world.facts(journal.batch(6, 6), 2).await;
+    assert_eq!(world.ended().await, "facts before an accepted birth");
+    world.disconnect().await;
+    world.connect().await;
+    world.say(UpTopic::Birth, journal.birth().encode(), Some(3)).await;
+    world.acknowledged(3).await;
+    world.facts(journal.batch(6, 6), 4).await;
+    loop {
+        match world.next().await {
+            Did::Sent { topic, .. } => panic!("a stopped bank was told something on {topic:?}"),
+            Did::Ended { .. } => break,
+            Did::Acknowledged(_) => {}
+        }
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn births_that_do_not_continue_what_is_known_stop_the_bank() {
+    let other = |stream: u8, parent: Option<u8>| {
+        let mut birth = Journal::new(stream).birth();
+        birth.parent = parent.map(|parent| StreamId([parent; 16]));
+        birth
+    };
+    let journal = Journal::commissioned(EDGES);
+    let mut behind = journal.birth();
+    behind.head_seq = 2;
+    let mut fork = journal.birth();
+    fork.head_hash = locker_core::journal::ChainHash([1; 32]);
+    let table = [
+        (behind, StopReason::Behind),
+        (fork, StopReason::Fork),
+        (other(2, Some(1)), StopReason::Successor),
+        (other(2, None), StopReason::Unrelated),
+    ];
+    for (birth, reason) in table {
+        let directory = tempdir().unwrap();
+        let store = open_store(directory.path()).await;
+        add_bank(&store, EDGES).await;
+        fixture::commit(&store, &journal).await;
+        let mut world = World::start(&store).await;
+        let mut committed = store.committed_events();
+        committed.borrow_and_update();
+        world.connect().await;
+        world.say(UpTopic::Birth, birth.encode(), Some(1)).await;
+        world.acknowledged(1).await;
+        committed.changed().await.unwrap();
+        let bank = store.bank(&bank_id()).await.unwrap().unwrap();
+        assert_eq!(bank.stopped_reason, Some(reason));
+        let event = store.events_after(0, None, 100).await.unwrap().pop().unwrap();
+        assert_eq!(event.kind, EventKind::BankStopped);
+        assert!(event.detail.starts_with(reason.as_str()), "{}", event.detail);
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_kept_and_never_moves_the_watermark() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    // On each topic; a lossy one has nothing to acknowledge.
+    world.connect().await;
+    world.say(UpTopic::Birth, b"\xff\xff".to_vec(), Some(1)).await;
+    world.acknowledged(1).await;
+    world.disconnect().await;
+    world.birth(&journal).await;
+    world.say(UpTopic::Telemetry, b"\xff\xff".to_vec(), None).await;
+    world.say(UpTopic::Presence, b"\xff\xff".to_vec(), None).await;
+    world.say(UpTopic::Facts, b"\xff\xff".to_vec(), Some(2)).await;
+    world.acknowledged(2).await;
+    assert_eq!(world.counters.get(Count::Unreadable), 4);
+    // The bank goes on afterwards, from the same watermark.
+    world.facts(journal.batch(6, 6), 3).await;
+    world.acknowledged(3).await;
+    assert_eq!(world.ack_of(6).await.committed_seq, 6);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn three_unreadable_messages_at_one_watermark_stop_the_bank() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    for attempt in 1..=3 {
+        let ack = world.birth(&journal).await;
+        assert_eq!(ack.committed_seq, 5);
+        // Fits the chain, but its record says that it stands elsewhere.
+        let mut record = journal.record(Fact::SessionEnded(locker_core::bank::SessionEnded {
+            session: SessionId([1; 16]),
+            end: locker_core::session::SessionEnd::Left,
+        }));
+        record.seq = 99;
+        let mut batch = journal.batch(6, 6);
+        batch.records = vec![locker_proto::record::encode_record(&record)];
+        world.facts(batch, attempt).await;
+        world.acknowledged(attempt).await;
+        world.disconnect().await;
+    }
+    let bank = store.bank(&bank_id()).await.unwrap().unwrap();
+    assert_eq!((bank.stopped_reason, bank.committed_seq), (Some(StopReason::Unreadable), 5));
+    assert_eq!(count(&kinds(&store).await, EventKind::BankStopped), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_fact_of_a_newer_agent_is_stored_and_the_bank_marked_incomplete() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    // Field 99 of a record, which is none of ours: a fact that this hub does not know.
+    let known = journal.record(Fact::Booted(locker_core::journal::Booted {
+        boot: locker_core::ids::BootId([1; 16]),
+        boot_count: 2,
+        agent_version: String::new(),
+    }));
+    let mut form = <locker_proto::wire::journal::v1::Record as prost::Message>::decode(
+        locker_proto::record::encode_record(&known).as_slice(),
+    )
+    .unwrap();
+    form.fact = None;
+    let mut bytes = prost::Message::encode_to_vec(&form);
+    bytes.extend([0x9a, 0x06, 0x00]);
+    journal.append_bytes(bytes.clone());
+    journal.deposit(1, 1);
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    world.acknowledged(1).await;
+    let bank = store.bank(&bank_id()).await.unwrap().unwrap();
+    assert!(bank.incomplete);
+    assert_eq!(bank.committed_seq, journal.head());
+    assert_eq!(count(&kinds(&store).await, EventKind::BankIncomplete), 1);
+    assert_eq!(state(&store, 1).await, HubParcelState::Stored);
+    assert_eq!(world.counters.get(Count::UnreadRecords), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn facts_before_a_birth_and_banks_that_nobody_knows_end_the_session() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut world = World::start(&store).await;
+    let journal = Journal::commissioned(EDGES);
+    world.connect().await;
+    world.facts(journal.batch(1, 1), 1).await;
+    assert_eq!(world.ended().await, "facts before an accepted birth");
+    world.disconnect().await;
+    world.connect().await;
+    world.say(UpTopic::Birth, journal.birth().encode(), Some(2)).await;
+    assert_eq!(world.ended().await, "bank is not known");
+    assert_eq!(world.counters.get(Count::UnknownBanks), 1);
+    assert!(!world.presence.is_connected(&bank_id()));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_birth_is_answered_with_what_the_bank_lacks_and_later_grants_follow() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let journal = booked(&store).await;
+    add_parcel(&store, 2, 100).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    let keys = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
+    assert!(matches!(keys.document, Document::KeySet(keys) if keys.generation.0 == 1));
+    let layout = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
+    assert!(matches!(layout.document, Document::Layout(layout) if layout.generation.0 == 1));
+    let grants = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
+    assert_eq!((grants.first.gseq, grants.grants.len()), (1, 1));
+    book(&store, 2).await;
+    let grants = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
+    assert_eq!(grants.first, GrantPosition { epoch: store.epoch(), gseq: 2 });
+    // A new session gets only what it does not have.
+    world.disconnect().await;
+    let mut birth = journal.birth();
+    birth.grants = GrantPosition { epoch: store.epoch(), gseq: 1 };
+    (birth.layout.0, birth.key_set.0) = (1, 1);
+    world.birth_with(birth).await;
+    let grants = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
+    assert_eq!((grants.first.gseq, grants.grants.len()), (2, 1));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn d14_a_deposit_of_a_cancelled_parcel_becomes_a_recall_and_nobody_is_told() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    cancel_parcel(&store, &carrier(), "p1", request("cancel"), NOW).await.unwrap();
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    journal.deposit(1, 1);
+    let position = GrantPosition { epoch: store.epoch(), gseq: 2 };
+    let reason = GrantRefusal::TooLate;
+    let parcel = ParcelId([1; 16]);
+    journal.append(Fact::GrantRefused(GrantRefused { position, parcel, reason }));
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    world.acknowledged(1).await;
+    assert_eq!(state(&store, 1).await, HubParcelState::RecallRequested);
+    let kinds = kinds(&store).await;
+    assert_eq!(count(&kinds, EventKind::ParcelRecallRequested), 1);
+    assert_eq!(count(&kinds, EventKind::ParcelStored), 0);
+    assert!(store.due_notices(super::now(), 10).await.unwrap().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_parcel_that_the_bank_expects_again_is_cancelled_again() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    cancel_parcel(&store, &carrier(), "p1", request("cancel"), NOW).await.unwrap();
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    let grants = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
+    assert_eq!(grants.grants.len(), 2);
+    journal.start_deposit(1, 1);
+    let (session, parcel, compartment) = (SessionId([3; 16]), ParcelId([1; 16]), CompartmentNo(1));
+    journal.append(Fact::DepositMisfit(DepositMisfit { session, parcel, compartment }));
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    let grants = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
+    let again = grants.grants.first().unwrap();
+    assert!(matches!(again, Grant::Cancel { parcel, version }
+        if *parcel == ParcelId([1; 16]) && version.0 == 4));
+    assert_eq!(state(&store, 1).await, HubParcelState::Cancelled);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_unresolved_deposit_shows_the_parcel_and_its_compartment() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    journal.start_deposit(1, 1);
+    journal.append(Fact::DepositAborted(DepositAborted {
+        session: SessionId([3; 16]),
+        parcel: ParcelId([1; 16]),
+        compartment: CompartmentNo(1),
+        content: AbortedContent::Unknown(QuarantineReason::DepositUnresolved),
+        lock_failed: false,
+    }));
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    world.acknowledged(1).await;
+    assert_eq!(state(&store, 1).await, HubParcelState::Unresolved);
+    let events = store.events_after(0, None, 100).await.unwrap();
+    let last = events.last().unwrap();
+    assert_eq!(last.kind, EventKind::CompartmentQuarantined);
+    assert_eq!((last.compartment, last.detail.as_str()), (Some(CompartmentNo(1)), "DEPOSIT_UNRESOLVED"));
+    assert_eq!(last.event_id, format!("{}:8:1", journal.stream));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn four_batches_may_be_outstanding_and_commit_in_order() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    journal.deposit(1, 1);
+    journal.pick_up(1, 1, PickupEnd::Collected { presumed: false });
+    for (token, seq) in (1..).zip(6..=journal.head()) {
+        world.facts(journal.batch(seq, seq), token).await;
+    }
+    for token in 1..=5 {
+        world.acknowledged(token).await;
+    }
+    assert_eq!(state(&store, 1).await, HubParcelState::Collected);
+    assert_eq!(store.bank(&bank_id()).await.unwrap().unwrap().committed_seq, journal.head());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_not_committed_ends_the_session_and_the_next_one_goes_on() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    // Somebody else commits the same records: memory is wrong now, and the store right.
+    let elsewhere = World::start(&store).await;
+    let mut other = elsewhere;
+    other.birth(&journal).await;
+    other.facts(journal.batch(6, 6), 1).await;
+    other.acknowledged(1).await;
+    world.facts(journal.batch(6, 6), 1).await;
+    assert_eq!(world.ended().await, "batch not committed");
+    world.disconnect().await;
+    let ack = world.birth(&journal).await;
+    assert_eq!(ack.committed_seq, 6);
+    journal.deposit(1, 1);
+    world.facts(journal.batch(6, journal.head()), 2).await;
+    world.acknowledged(2).await;
+    assert_eq!(state(&store, 1).await, HubParcelState::Stored);
+    other.stop().await;
+    world.stop().await;
+}

@@ -1,0 +1,434 @@
+//! Stand-ins for banks and sessions, and a store with a bank and parcels in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use locker_core::bank::{DepositConfirmed, DepositStarted, DoorsRead, PickupEnd};
+use locker_core::bank::{PickupSettled, PickupStarted};
+use locker_core::clock::TimeQuality;
+use locker_core::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition};
+use locker_core::credential::KeySet;
+use locker_core::downlink::{ConfigAccepted, Grant, GrantAccepted, GrantPosition};
+use locker_core::fact::Fact;
+use locker_core::ids::{
+    BankId, BootId, CarrierId, CompartmentNo, CredentialId, Generation, HubEpoch, ParcelId,
+    SessionId, StreamId, TraceParent,
+};
+use locker_core::journal::{
+    Booted, CHAIN_START, ChainHash, MemoryView, Record, StreamOpened, next_hash,
+};
+use locker_core::units::{Dimensions, Grams, UnixMillis};
+use locker_core::uplink::inlet::Cursor;
+use locker_proto::message::{Ack, Batch, Birth, Nonce};
+use locker_proto::record::encode_record;
+use locker_proto::signed::{self, CommandKey};
+use locker_proto::topics::DownTopic as SignedTopic;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::banks::{NewBank, create_bank};
+use crate::credential_keys::tests::test_keys;
+use crate::credential_keys::{COMMAND_KID, HubKeys};
+use crate::ingest::batch::{Accepted, fold_batch};
+use crate::ingest::{Counters, Ingest, IngestLimits, IngestParts, Link, LinkEvent, Presence};
+use crate::ingest::TraceStamp;
+use crate::mqtt::{DownTopic, SendError, UpTopic};
+use crate::parcels::{NewParcel, create_parcel};
+use crate::store::{ParcelRow, RequestKey, Store, StoreLimits};
+
+pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn bank_id() -> BankId {
+    "bank-1".parse().unwrap()
+}
+
+pub(crate) fn carrier() -> CarrierId {
+    "acme".parse().unwrap()
+}
+
+pub(crate) fn cube(edge_mm: u32) -> Dimensions {
+    Dimensions { length_mm: edge_mm, width_mm: edge_mm, height_mm: edge_mm }
+}
+
+/// Compartments 1.. of these sizes.
+pub(crate) fn specs(edges_mm: &[u32]) -> Vec<CompartmentSpec> {
+    let spec = |(no, &edge): (u16, &u32)| CompartmentSpec {
+        no: CompartmentNo(no),
+        inside: cube(edge),
+        lock: LockPosition { board: 0, lock: u8::try_from(no).unwrap() },
+    };
+    (1..).zip(edges_mm).map(spec).collect()
+}
+
+pub(crate) async fn open_store(directory: &Path) -> Store {
+    let limits = StoreLimits { group_wait: Duration::from_millis(1), ..StoreLimits::default() };
+    open_store_with(directory, limits).await
+}
+
+pub(crate) async fn open_store_with(directory: &Path, limits: StoreLimits) -> Store {
+    let url = format!("sqlite://{}?mode=rwc", directory.join("hub.db").display());
+    Store::open(&url, limits).await.unwrap()
+}
+
+pub(crate) fn request(id: &str) -> RequestKey {
+    RequestKey { principal: "urn:postern:carrier:acme".to_owned(), request_id: id.to_owned() }
+}
+
+pub(crate) async fn add_bank(store: &Store, edges_mm: &[u32]) {
+    let new = NewBank {
+        id: bank_id(),
+        display_name: "Bank".to_owned(),
+        address: "Street 1".to_owned(),
+        compartments: specs(edges_mm),
+    };
+    create_bank(store, new, request("bank"), NOW).await.unwrap();
+}
+
+pub(crate) fn new_parcel(no: u8, edge_mm: u32) -> NewParcel {
+    NewParcel {
+        uid: ParcelId([no; 16]),
+        carrier: carrier(),
+        name: format!("p{no}"),
+        barcode: format!("BC{no}").parse().unwrap(),
+        size: cube(edge_mm),
+        weight: Grams(500),
+        email: "someone@example.org".parse().unwrap(),
+        display_name: "Someone".parse().unwrap(),
+        trace: Some(trace()),
+    }
+}
+
+pub(crate) fn trace() -> TraceParent {
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap()
+}
+
+pub(crate) async fn add_parcel(store: &Store, no: u8, edge_mm: u32) -> ParcelRow {
+    let new = new_parcel(no, edge_mm);
+    create_parcel(store, new, request(&format!("create {no}")), NOW).await.unwrap()
+}
+
+pub(crate) async fn book(store: &Store, no: u8) -> ParcelRow {
+    let name = format!("p{no}");
+    let request = request(&format!("book {no}"));
+    let fresh = CredentialId([no; 16]);
+    crate::parcels::book_compartment(store, &carrier(), &name, &bank_id(), request, fresh, NOW)
+        .await
+        .unwrap()
+}
+
+/// A bank's journal, written by nobody's rules but the test's.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    pub(crate) stream: StreamId,
+    pub(crate) records: Vec<Vec<u8>>,
+    /// The hash after each record; the first is before all.
+    pub(crate) hashes: Vec<ChainHash>,
+}
+
+impl Journal {
+    pub(crate) fn new(stream: u8) -> Self {
+        let stream = StreamId([stream; 16]);
+        Self { stream, records: Vec::new(), hashes: vec![CHAIN_START] }
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    pub(crate) fn append(&mut self, fact: Fact) {
+        self.append_bytes(encode_record(&self.record(fact)));
+    }
+
+    pub(crate) fn record(&self, fact: Fact) -> Record {
+        let seq = self.head() + 1;
+        Record {
+            stream: self.stream,
+            seq,
+            boot: BootId([1; 16]),
+            at: NOW.plus_ms(seq),
+            quality: TimeQuality::Bounded { within_ms: 100 },
+            previous: *self.hashes.last().unwrap(),
+            trace: Some(trace()),
+            detached: None,
+            fact,
+        }
+    }
+
+    pub(crate) fn append_bytes(&mut self, bytes: Vec<u8>) {
+        self.hashes.push(next_hash(*self.hashes.last().unwrap(), &bytes));
+        self.records.push(bytes);
+    }
+
+    /// Records from `first` to `last`.
+    pub(crate) fn batch(&self, first: u64, last: u64) -> Batch {
+        let (from, to) = (usize::try_from(first).unwrap() - 1, usize::try_from(last).unwrap());
+        Batch {
+            stream: self.stream,
+            first_seq: first,
+            previous: self.hashes[from],
+            records: self.records[from..to].to_vec(),
+        }
+    }
+
+    pub(crate) fn birth(&self) -> Birth {
+        Birth {
+            stream: self.stream,
+            parent: None,
+            boot: BootId([1; 16]),
+            boot_count: 1,
+            connection_count: 1,
+            nonce: Nonce([9; 16]),
+            agent_version: "0.1.0".to_owned(),
+            oldest_seq: 1,
+            head_seq: self.head(),
+            head_hash: *self.hashes.last().unwrap(),
+            grants: GrantPosition::default(),
+            layout: Generation(0),
+            key_set: Generation(0),
+            kids: Vec::new(),
+            at: NOW,
+            quality: TimeQuality::Unknown,
+        }
+    }
+
+    /// A start, the layout and the keys taken over, all doors shut.
+    pub(crate) fn commissioned(edges_mm: &[u32]) -> Self {
+        let mut journal = Self::new(1);
+        let (bank, device_key) = (bank_id(), [0; 32]);
+        journal.append(Fact::StreamOpened(StreamOpened { bank, device_key, parent: None }));
+        let (boot, agent_version) = (BootId([1; 16]), "0.1.0".to_owned());
+        journal.append(Fact::Booted(Booted { boot, boot_count: 1, agent_version }));
+        let compartments = specs(edges_mm);
+        let readings =
+            compartments.iter().map(|spec| (spec.no, DoorReading::Closed)).collect();
+        let layout = Layout { generation: Generation(1), compartments };
+        journal.append(Fact::ConfigAccepted(ConfigAccepted::Layout(layout)));
+        let keys: KeySet = test_keys().key_set(Generation(1));
+        journal.append(Fact::ConfigAccepted(ConfigAccepted::KeySet(keys)));
+        journal.append(Fact::DoorsRead(DoorsRead { readings }));
+        journal
+    }
+
+    pub(crate) fn accept(&mut self, epoch: HubEpoch, gseq: u64, grant: Grant) {
+        let position = GrantPosition { epoch, gseq };
+        self.append(Fact::GrantAccepted(GrantAccepted { position, grant }));
+    }
+
+    pub(crate) fn start_deposit(&mut self, parcel: u8, compartment: u16) {
+        self.append(Fact::DepositStarted(DepositStarted {
+            session: SessionId([3; 16]),
+            parcel: ParcelId([parcel; 16]),
+            compartment: CompartmentNo(compartment),
+            tried: Vec::new(),
+        }));
+    }
+
+    pub(crate) fn deposit(&mut self, parcel: u8, compartment: u16) {
+        self.start_deposit(parcel, compartment);
+        self.append(Fact::DepositConfirmed(DepositConfirmed {
+            session: SessionId([3; 16]),
+            parcel: ParcelId([parcel; 16]),
+            compartment: CompartmentNo(compartment),
+            presumed: false,
+        }));
+    }
+
+    pub(crate) fn pick_up(&mut self, parcel: u8, compartment: u16, end: PickupEnd) {
+        let (session, parcel) = (SessionId([4; 16]), ParcelId([parcel; 16]));
+        let (compartment, credential) = (CompartmentNo(compartment), CredentialId([2; 16]));
+        let started = PickupStarted { session, parcel, compartment, credential };
+        self.append(Fact::PickupStarted(started));
+        let lock_failed = false;
+        let settled = PickupSettled { session, parcel, compartment, end, lock_failed };
+        self.append(Fact::PickupSettled(settled));
+    }
+}
+
+/// Commits a whole new journal without a session.
+pub(crate) async fn commit(store: &Store, journal: &Journal) {
+    let bank = bank_id();
+    let mut view = MemoryView::default();
+    let before = Cursor { stream: journal.stream, committed: 0, hash: CHAIN_START };
+    let next = Cursor {
+        committed: journal.head(),
+        hash: *journal.hashes.last().unwrap(),
+        ..before
+    };
+    let batch = journal.batch(1, journal.head());
+    let accepted =
+        Accepted { bank: &bank, batch, skip: 0, before, next, incomplete: false, now: NOW };
+    let mut write = fold_batch(&mut view, accepted).unwrap().write;
+    write.follows = None;
+    store.ingest(write).await.unwrap().await.unwrap().unwrap();
+}
+
+/// What ingest did to sessions.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Did {
+    Sent { session: u64, topic: DownTopic, payload: Vec<u8> },
+    Acknowledged(u32),
+    Ended { session: u64, reason: &'static str },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct FakeLink(mpsc::Sender<Did>);
+
+impl Link for FakeLink {
+    type Session = u64;
+    type Token = u32;
+
+    fn send(&self, session: u64, topic: DownTopic, payload: Vec<u8>) -> Result<(), SendError> {
+        self.0.try_send(Did::Sent { session, topic, payload }).map_err(|_| SendError::Gone)
+    }
+
+    fn room(&self, _session: u64) -> Option<usize> {
+        Some(64)
+    }
+
+    fn acknowledge(&self, token: u32) {
+        let _ = self.0.try_send(Did::Acknowledged(token));
+    }
+
+    fn end(&self, session: u64, reason: &'static str) {
+        let _ = self.0.try_send(Did::Ended { session, reason });
+    }
+}
+
+/// Ingest under test, with one bank's side of the link.
+pub(crate) struct World {
+    events: mpsc::Sender<LinkEvent<u64, u32>>,
+    did: mpsc::Receiver<Did>,
+    pub(crate) stamps: mpsc::Receiver<TraceStamp>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) presence: Presence,
+    keys: HubKeys,
+    session: u64,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    pub(crate) async fn start(store: &Store) -> Self {
+        let (events, heard) = mpsc::channel(64);
+        let (did_to, did) = mpsc::channel(4_096);
+        let (stamps_to, stamps) = mpsc::channel(64);
+        let keys = test_keys();
+        let parts = IngestParts {
+            store: store.clone(),
+            keys: Arc::new(keys.clone()),
+            sessions: FakeLink(did_to),
+            stamps: stamps_to,
+        };
+        let limits = IngestLimits { ack_every: Duration::from_millis(5), ..IngestLimits::default() };
+        let ingest = Ingest::start_with(parts, limits).await.unwrap();
+        let (counters, presence) = (ingest.counters(), ingest.presence());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(ingest.run_until(heard, async {
+            let _ = stopped.await;
+        }));
+        Self { events, did, stamps, counters, presence, keys, session: 0, stop, task }
+    }
+
+    /// Stops ingest in an orderly way.
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap();
+    }
+
+    /// As if the process had died.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    async fn event(&self, event: LinkEvent<u64, u32>) {
+        self.events.send(event).await.unwrap();
+    }
+
+    /// A new session, subscribed.
+    pub(crate) async fn connect(&mut self) {
+        self.session += 1;
+        let session = self.session;
+        self.event(LinkEvent::Connected { session, bank: bank_id() }).await;
+        self.event(LinkEvent::Subscribed { session, bank: bank_id() }).await;
+    }
+
+    pub(crate) async fn disconnect(&self) {
+        let session = self.session;
+        self.event(LinkEvent::Ended { session, bank: bank_id() }).await;
+    }
+
+    pub(crate) async fn say(&self, topic: UpTopic, payload: Vec<u8>, ack: Option<u32>) {
+        let (session, payload) = (self.session, Bytes::from(payload));
+        self.event(LinkEvent::Publish { session, bank: bank_id(), topic, payload, ack }).await;
+    }
+
+    /// Connects and is born; gives the first ack.
+    pub(crate) async fn birth(&mut self, journal: &Journal) -> Ack {
+        self.birth_with(journal.birth()).await
+    }
+
+    pub(crate) async fn birth_with(&mut self, birth: Birth) -> Ack {
+        self.connect().await;
+        self.say(UpTopic::Birth, birth.encode(), Some(1_000)).await;
+        self.acknowledged(1_000).await;
+        self.ack().await
+    }
+
+    pub(crate) async fn facts(&self, batch: Batch, token: u32) {
+        self.say(UpTopic::Facts, batch.encode(), Some(token)).await;
+    }
+
+    pub(crate) async fn next(&mut self) -> Did {
+        let next = tokio::time::timeout(PATIENCE, self.did.recv()).await;
+        next.expect("ingest does nothing").expect("ingest has ended")
+    }
+
+    pub(crate) async fn acknowledged(&mut self, token: u32) {
+        while self.next().await != Did::Acknowledged(token) {}
+    }
+
+    pub(crate) async fn ended(&mut self) -> &'static str {
+        loop {
+            if let Did::Ended { session, reason } = self.next().await {
+                assert_eq!(session, self.session);
+                return reason;
+            }
+        }
+    }
+
+    /// The next message of a topic, its signature checked.
+    pub(crate) async fn heard(&mut self, wanted: DownTopic) -> Vec<u8> {
+        let signed_topic = match wanted {
+            DownTopic::Ack => SignedTopic::Ack,
+            DownTopic::Grants => SignedTopic::Grants,
+            DownTopic::Config => SignedTopic::Config,
+            DownTopic::Command => SignedTopic::Command,
+        };
+        let public = self.keys.command().public().verifying_key().to_bytes();
+        let keys = [CommandKey { kid: COMMAND_KID, public }];
+        loop {
+            if let Did::Sent { topic, payload, .. } = self.next().await
+                && topic == wanted
+            {
+                return signed::open(&payload, signed_topic, &bank_id(), &keys).unwrap();
+            }
+        }
+    }
+
+    pub(crate) async fn ack(&mut self) -> Ack {
+        Ack::decode(&self.heard(DownTopic::Ack).await).unwrap()
+    }
+
+    pub(crate) async fn ack_of(&mut self, seq: u64) -> Ack {
+        loop {
+            let ack = self.ack().await;
+            if ack.committed_seq == seq {
+                return ack;
+            }
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! What banks say: births, batches, and what cannot be read.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use locker_core::ids::BankId;
+use locker_core::journal::CHAIN_START;
+use locker_core::units::UnixMillis;
+use locker_core::uplink::inlet::{self, BatchVerdict, BirthVerdict, Cursor};
+use locker_proto::message::{Batch, Birth, Presence, Telemetry};
+use tracing::{error, info, warn};
+
+use super::bank::{Known, Memory};
+use super::batch::{Accepted, Outcome, fold_batch};
+use super::link::Link;
+use super::{Count, Done, Ingest, TraceStamp, now};
+use crate::mqtt::UpTopic;
+use crate::store::{
+    IngestWrite, LoadedBank, Quarantine, ReadError, StopBank, StopReason, WriteBatchError,
+};
+
+/// Longest reason kept with an unreadable message, in characters.
+const REASON_MAX_CHARS: usize = 200;
+
+/// A message that came from a session.
+struct Arrived<'a, L: Link> {
+    bank: &'a BankId,
+    session: L::Session,
+    topic: UpTopic,
+    payload: &'a Bytes,
+    token: Option<L::Token>,
+}
+
+impl<L: Link> Ingest<L> {
+    pub(super) async fn on_birth(
+        &mut self,
+        bank: &BankId,
+        session: L::Session,
+        payload: &Bytes,
+        token: Option<L::Token>,
+    ) {
+        let birth = match Birth::decode(payload) {
+            Ok(birth) => birth,
+            Err(error) => {
+                let topic = UpTopic::Birth;
+                let arrived = Arrived { bank, session, topic, payload, token };
+                self.unreadable(arrived, &error);
+                return;
+            }
+        };
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let born = entry.session.as_ref().is_some_and(|live| live.born.is_some());
+        if born || entry.birth.is_some() {
+            self.link.end(session, "second birth in a session");
+            return;
+        }
+        entry.birth = Some((Box::new(birth), token));
+        self.advance(bank).await;
+    }
+
+    /// Answers a waiting birth as soon as that is possible.
+    pub(super) async fn advance(&mut self, bank: &BankId) {
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let subscribed = entry.session.as_ref().is_some_and(|live| live.subscribed);
+        if entry.birth.is_none() || !subscribed {
+            return;
+        }
+        match &entry.memory {
+            Memory::Loading => {}
+            // What an earlier session sent must have its end first: memory may be wrong.
+            Memory::Absent | Memory::Ready(_) if entry.in_flight > 0 => {}
+            Memory::Absent => {
+                entry.memory = Memory::Loading;
+                let (store, bank) = (self.store.clone(), bank.clone());
+                self.work.push(Box::pin(async move {
+                    let loaded = store.load_bank(&bank).await;
+                    Done::Loaded { bank, loaded }
+                }));
+            }
+            Memory::Ready(_) => self.answer_birth(bank).await,
+        }
+    }
+
+    pub(super) async fn on_loaded(
+        &mut self,
+        bank: &BankId,
+        loaded: Result<Option<LoadedBank>, ReadError>,
+    ) {
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        entry.memory = Memory::Absent;
+        let session = entry.session.as_ref().map(|live| live.id);
+        match (loaded, session) {
+            (Ok(Some(loaded)), _) => {
+                entry.memory = Memory::Ready(Box::new(Known::from(loaded)));
+                self.advance(bank).await;
+            }
+            (Ok(None), Some(session)) => self.unknown_bank(bank, session),
+            (Err(error), session) => {
+                error!(%bank, %error, source = error.source(), "bank cannot be read");
+                if let Some(session) = session {
+                    self.link.end(session, "bank cannot be read");
+                }
+            }
+            (Ok(None), None) => {}
+        }
+        self.tidy(bank);
+    }
+
+    pub(super) fn unknown_bank(&mut self, bank: &BankId, session: L::Session) {
+        warn!(%bank, "session of a bank that nobody made known");
+        self.counters.add(Count::UnknownBanks, 1);
+        self.link.end(session, "bank is not known");
+    }
+
+    async fn answer_birth(&mut self, bank: &BankId) {
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let Some((birth, token)) = entry.birth.take() else { return };
+        let Some(known) = entry.known() else { return };
+        if let Some(token) = token {
+            self.link.acknowledge(token);
+        }
+        self.presence.set(bank, true);
+        if let Some(reason) = known.stopped {
+            warn!(%bank, reason = reason.as_str(), "birth of a stopped bank");
+            return;
+        }
+        let verdict = inlet::on_birth(known.cursor, birth.journal());
+        let reason = match verdict {
+            BirthVerdict::GoOn => return self.accept(bank, &birth).await,
+            BirthVerdict::Behind => StopReason::Behind,
+            BirthVerdict::Fork => StopReason::Fork,
+            BirthVerdict::Successor => StopReason::Successor,
+            BirthVerdict::Unrelated => StopReason::Unrelated,
+        };
+        let detail = format!("birth of stream {} with head {}", birth.stream, birth.head_seq);
+        self.stop_bank(bank, reason, detail);
+    }
+
+    async fn accept(&mut self, bank: &BankId, birth: &Birth) {
+        let Some(known) = self.banks.get_mut(bank).and_then(|entry| entry.known()) else { return };
+        let first = Cursor { stream: birth.stream, committed: 0, hash: CHAIN_START };
+        let follows = known.cursor.map(|cursor| cursor.committed);
+        let cursor = *known.cursor.get_or_insert(first);
+        known.durable.get_or_insert(first);
+        let incomplete = known.incomplete;
+        info!(%bank, stream = %birth.stream, committed = cursor.committed, head = birth.head_seq,
+            agent = birth.agent_version, "birth accepted");
+        // Notes that the bank was heard of, and makes its cursor when this is the first time.
+        let seen = IngestWrite {
+            bank: bank.clone(),
+            follows,
+            next: cursor,
+            incomplete,
+            facts: Vec::new(),
+            entities: Vec::new(),
+            effects: Vec::new(),
+            now: now(),
+        };
+        if self.write(seen, None, Vec::new()).await {
+            self.begin_downlink(bank, birth);
+        }
+    }
+
+    pub(super) async fn on_facts(
+        &mut self,
+        bank: &BankId,
+        session: L::Session,
+        payload: &Bytes,
+        token: Option<L::Token>,
+    ) {
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let born = entry.live(session).is_some_and(|live| live.born.is_some());
+        let cursor = entry.known().and_then(|known| known.cursor).filter(|_| born);
+        let Some(cursor) = cursor else {
+            warn!(%bank, "facts before an accepted birth");
+            self.counters.add(Count::EarlyFacts, 1);
+            self.link.end(session, "facts before an accepted birth");
+            return;
+        };
+        let arrived = Arrived { bank, session, topic: UpTopic::Facts, payload, token };
+        let batch = match Batch::decode(payload) {
+            Ok(batch) => batch,
+            Err(error) => return self.unreadable(arrived, &error),
+        };
+        match inlet::on_batch(cursor, batch.as_inlet()) {
+            Err(error) => self.unreadable(arrived, &error),
+            Ok(BatchVerdict::Duplicate) => {
+                self.counters.add(Count::Duplicates, 1);
+                if let Some(token) = arrived.token {
+                    self.link.acknowledge(token);
+                }
+                self.owe_ack(bank);
+            }
+            Ok(BatchVerdict::Gap { want }) => {
+                warn!(%bank, want, first_seq = batch.first_seq, "batch skips records");
+                self.counters.add(Count::Gaps, 1);
+                self.send_ack(bank);
+                self.link.end(session, "batch skips records");
+            }
+            Ok(BatchVerdict::Fork { seq }) => {
+                let detail = format!("batch continues another history at {seq}");
+                self.stop_bank(bank, StopReason::Fork, detail);
+                self.quarantine(arrived, "it continues another history".to_owned());
+            }
+            Ok(BatchVerdict::Commit { skip, next }) => {
+                self.commit(arrived, batch, skip, cursor, next).await;
+            }
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        arrived: Arrived<'_, L>,
+        batch: Batch,
+        skip: usize,
+        before: Cursor,
+        next: Cursor,
+    ) {
+        let bank = arrived.bank;
+        let Some(known) = self.banks.get_mut(bank).and_then(|entry| entry.known()) else { return };
+        let incomplete = known.incomplete;
+        let accepted = Accepted { bank, batch, skip, before, next, incomplete, now: now() };
+        let Outcome { write, stamps, unread } = match fold_batch(&mut known.view, accepted) {
+            Ok(outcome) => outcome,
+            Err(misplaced) => return self.unreadable(arrived, &misplaced),
+        };
+        known.cursor = Some(next);
+        known.incomplete = write.incomplete;
+        self.counters.add(Count::UnreadRecords, u64::from(unread));
+        self.write(write, arrived.token, stamps).await;
+    }
+
+    /// Puts a write in the store's queue; `false` if the store is closed.
+    async fn write(
+        &mut self,
+        write: IngestWrite,
+        token: Option<L::Token>,
+        stamps: Vec<TraceStamp>,
+    ) -> bool {
+        let (bank, next) = (write.bank.clone(), write.next);
+        let facts = u64::try_from(write.facts.len()).unwrap_or(u64::MAX);
+        // In this loop and not in the future: the order in the queue is the order of the stream.
+        let answer = match self.store.ingest(write).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.on_commit_failed(&bank, &WriteBatchError::Write(error));
+                return false;
+            }
+        };
+        if let Some(entry) = self.banks.get_mut(&bank) {
+            entry.in_flight += 1;
+        }
+        self.work.push(Box::pin(async move {
+            let closed = || Err(WriteBatchError::Write(crate::store::WriteError::Closed));
+            let outcome = answer.await.unwrap_or_else(|_| closed());
+            Done::Committed { bank, token, next, facts, stamps, outcome }
+        }));
+        true
+    }
+
+    pub(super) fn on_committed(
+        &mut self,
+        bank: &BankId,
+        token: Option<L::Token>,
+        next: Cursor,
+        facts: u64,
+        stamps: Vec<TraceStamp>,
+    ) {
+        if let Some(token) = token {
+            self.link.acknowledge(token);
+        }
+        if facts > 0 {
+            self.counters.add(Count::Batches, 1);
+            self.counters.add(Count::Facts, facts);
+            self.strikes.clear(bank);
+        }
+        for stamp in stamps {
+            let dropped = self.stamps.try_send(stamp).is_err();
+            self.counters.add(Count::StampsDropped, u64::from(dropped));
+        }
+        let Some(known) = self.banks.get_mut(bank).and_then(|entry| entry.known()) else { return };
+        known.durable = Some(next);
+        if facts > 0 {
+            self.owe_ack(bank);
+        }
+    }
+
+    /// Memory is ahead of the store and nobody knows by how much: both sides begin again.
+    pub(super) fn on_commit_failed(&mut self, bank: &BankId, error: &WriteBatchError) {
+        error!(%bank, %error, source = error.source(), "batch not committed");
+        self.counters.add(Count::CommitFailed, 1);
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        entry.memory = Memory::Absent;
+        if let Some(live) = &mut entry.session {
+            live.born = None;
+            let session = live.id;
+            self.link.end(session, "batch not committed");
+        }
+    }
+
+    /// Telemetry and presence: nothing depends on them yet but that they can be read.
+    pub(super) fn on_sample(
+        &mut self,
+        bank: &BankId,
+        session: L::Session,
+        topic: UpTopic,
+        payload: &Bytes,
+    ) {
+        let read = match topic {
+            UpTopic::Telemetry => Telemetry::decode(payload).map(|_| ()),
+            UpTopic::Presence => Presence::decode(payload).map(|_| ()),
+            UpTopic::Birth | UpTopic::Facts => return,
+        };
+        match read {
+            Ok(()) => self.counters.add(Count::Telemetry, u64::from(topic == UpTopic::Telemetry)),
+            Err(error) => {
+                self.counters.add(Count::Unreadable, 1);
+                // A flood of them must not become a flood of writes.
+                let busy = self.banks.get(bank).is_none_or(|entry| entry.in_flight > 0);
+                if !busy {
+                    let arrived = Arrived { bank, session, topic, payload, token: None };
+                    self.quarantine(arrived, describe(&error));
+                }
+            }
+        }
+    }
+
+    /// A message that cannot be read never moves the watermark; the third in a row stops the bank.
+    fn unreadable(&mut self, arrived: Arrived<'_, L>, error: &(dyn Error + 'static)) {
+        let (bank, session) = (arrived.bank, arrived.session);
+        let reason = describe(error);
+        warn!(%bank, topic = topic_name(arrived.topic), reason, "unreadable message");
+        self.counters.add(Count::Unreadable, 1);
+        let known = self.banks.get_mut(bank).and_then(|entry| entry.known());
+        let committed = known.and_then(|known| known.cursor).map_or(0, |cursor| cursor.committed);
+        let detail = format!("after {committed}: {reason}");
+        self.quarantine(arrived, reason);
+        if self.strikes.strike(bank, committed) {
+            self.strikes.clear(bank);
+            self.stop_bank(bank, StopReason::Unreadable, detail);
+            self.link.end(session, "three unreadable messages in a row");
+        }
+    }
+
+    fn quarantine(&mut self, arrived: Arrived<'_, L>, reason: String) {
+        let Arrived { bank, session, topic, payload, token } = arrived;
+        let message = Quarantine {
+            bank: bank.clone(),
+            topic: topic_name(topic),
+            reason,
+            bytes: payload.to_vec(),
+            now: now(),
+        };
+        self.take_off(bank);
+        let (store, bank) = (self.store.clone(), bank.clone());
+        self.work.push(Box::pin(async move {
+            let outcome = store.decide(message).await;
+            Done::Quarantined { bank, session, token, outcome }
+        }));
+    }
+
+    /// No more facts of this bank until a person has looked.
+    fn stop_bank(&mut self, bank: &BankId, reason: StopReason, detail: String) {
+        error!(%bank, reason = reason.as_str(), detail, "bank stopped");
+        self.counters.add(Count::Stopped, 1);
+        let at: UnixMillis = now();
+        let event_id = uuid::Uuid::new_v4().simple().to_string();
+        let stop = StopBank { bank: bank.clone(), reason, detail, event_id, now: at };
+        if let Some(entry) = self.banks.get_mut(bank) {
+            if let Some(known) = entry.known() {
+                known.stopped = Some(reason);
+            }
+            if let Some(live) = &mut entry.session {
+                live.born = None;
+            }
+        }
+        self.take_off(bank);
+        let (store, bank) = (self.store.clone(), bank.clone());
+        self.work.push(Box::pin(async move {
+            let outcome = store.decide(stop).await;
+            Done::Stopped { bank, outcome }
+        }));
+    }
+
+    fn take_off(&mut self, bank: &BankId) {
+        if let Some(entry) = self.banks.get_mut(bank) {
+            entry.in_flight += 1;
+        }
+    }
+}
+
+const fn topic_name(topic: UpTopic) -> &'static str {
+    match topic {
+        UpTopic::Birth => "birth",
+        UpTopic::Facts => "facts",
+        UpTopic::Telemetry => "telemetry",
+        UpTopic::Presence => "presence",
+    }
+}
+
+/// An error with its causes, bounded.
+fn describe(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ").chars().take(REASON_MAX_CHARS).collect()
+}

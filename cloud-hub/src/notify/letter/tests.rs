@@ -1,0 +1,92 @@
+use super::*;
+
+pub(crate) const TOKEN: &str =
+    "LK1:6BF0X2SU7H3Y1K8P-G0FVE2B.QBW4T%R5/8 HL-DMH9C+QUM/2E39+XKB88NFMWT0";
+
+fn sender() -> Mailbox {
+    "Postern <lockers@postern.example>".parse().unwrap()
+}
+
+fn letter<'a>(from: &'a Mailbox, display_name: &'a str, bank_name: &'a str) -> PickupLetter<'a> {
+    PickupLetter {
+        notice_id: "0198f0c2",
+        from,
+        email: "rita@example.org",
+        display_name,
+        bank_name,
+        bank_address: "Platform 2, Main Station",
+        expires: UnixMillis(1_795_543_200_000),
+        token: TOKEN,
+    }
+}
+
+#[test]
+fn the_letter_says_where_until_when_and_the_code_but_not_the_compartment() {
+    let from = sender();
+    let text = letter(&from, "Rita", "Main Station").text();
+    for part in [
+        "Hello Rita,",
+        "Main Station",
+        "Platform 2",
+        "Tuesday, 24 November 2026, 18:00 UTC",
+        "2026-11-24T18:00:00Z",
+        &format!("\n{TOKEN}\n"),
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in {text}");
+    }
+    assert!(!text.to_lowercase().contains("compartment"));
+}
+
+#[test]
+fn names_cannot_break_out_of_the_html() {
+    let from = sender();
+    let html = letter(&from, "<script>\"x\" & 'y'", "A<b>").html();
+    assert!(html.contains("&lt;script&gt;&quot;x&quot; &amp; &#39;y&#39;"));
+    assert!(!html.contains("<script>") && !html.contains("A<b>"));
+}
+
+#[test]
+fn names_cannot_add_headers() {
+    let from = sender();
+    let bytes = letter(&from, "Rita\r\nBcc: eve@example.org", "Bank\r\nX-Evil: 1");
+    let message = String::from_utf8(bytes.write().unwrap().formatted()).unwrap();
+    let (head, _) = message.split_once("\r\n\r\n").unwrap();
+    assert!(
+        !head.lines().any(|line| line.starts_with("Bcc:") || line.starts_with("X-Evil:")),
+        "{head}"
+    );
+}
+
+#[test]
+fn the_message_carries_text_html_and_the_picture_inline() {
+    let from = sender();
+    let message = letter(&from, "", "Main Station").write().unwrap();
+    let raw = String::from_utf8(message.formatted()).unwrap();
+    for part in [
+        "Message-ID: <0198f0c2@postern.example>",
+        "To: rita@example.org",
+        "multipart/alternative",
+        "multipart/related",
+        "Content-Type: image/png",
+        "Content-ID: <pickup-code>",
+        "inline",
+        "cid:pickup-code",
+    ] {
+        assert!(raw.contains(part), "{part:?} is missing in {raw}");
+    }
+    assert_eq!(message.envelope().to().len(), 1);
+}
+
+#[test]
+fn a_bad_address_is_a_typed_error() {
+    let from = sender();
+    let letter = PickupLetter { email: "not an address", ..letter(&from, "", "B") };
+    assert!(matches!(letter.write(), Err(WriteLetterError::Address)));
+}
+
+#[test]
+fn the_letter_does_not_print_what_it_says() {
+    let from = sender();
+    let shown = format!("{:?}", letter(&from, "Rita", "Main Station"));
+    assert!(!shown.contains("rita") && !shown.contains("Rita") && !shown.contains("LK1"));
+}

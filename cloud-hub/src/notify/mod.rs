@@ -1,0 +1,77 @@
+//! Notices: what a recipient is written when a parcel waits for them.
+//!
+//! A notice is a row that is committed with the event that causes it. The [`Deliverer`] claims rows
+//! that are due, writes each as a [`letter`] with the pickup code signed at that moment, and hands
+//! it over through [`Post`]. The code is never stored and never logged.
+
+pub mod letter;
+pub mod mailbox;
+mod post;
+pub mod qr;
+pub mod smtp;
+pub mod when;
+
+pub use post::{Post, SetUpPostError};
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use locker_core::units::UnixMillis;
+use tracing::{info, warn};
+
+use crate::store::{Store, WriteError};
+use crate::wall_clock::now;
+
+/// Delivers what is due until it is told to stop.
+#[derive(Debug)]
+pub struct Deliverer {
+    store: Store,
+    post: Post,
+}
+
+impl Deliverer {
+    /// A deliverer of the store's notices.
+    #[must_use]
+    pub const fn new(store: Store, post: Post) -> Self {
+        Self { store, post }
+    }
+
+    /// Runs until `stop` completes or the store has been closed. Letters that are being handed over
+    /// are finished first: a letter that was cut off would be sent again.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut committed = self.store.committed_events();
+        let pause = Duration::from_millis(self.post.limits().look_every_ms);
+        info!(ways = self.post.ways(), "notices are delivered");
+        loop {
+            match self.round(now()).await {
+                Ok(more) if more => {}
+                Err(WriteError::Closed) => break,
+                result => {
+                    if let Err(error) = result {
+                        warn!(%error, "due notices cannot be claimed or settled");
+                    }
+                    tokio::select! {
+                        () = &mut stop => break,
+                        changed = committed.changed() => if changed.is_err() { break },
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+            }
+        }
+        info!("notices are no longer delivered");
+    }
+
+    /// Claims what is due and delivers it. Says whether more may be due.
+    async fn round(&self, now: UnixMillis) -> Result<bool, WriteError> {
+        let limit = self.post.limits().claim;
+        let due = self.store.due_notices(now, limit).await?;
+        let more = u32::try_from(due.len()).is_ok_and(|count| count >= limit);
+        let settled = join_all(due.iter().map(async |notice| {
+            let outcome = self.post.attempt(notice, now).await;
+            self.store.settle_notice(notice.id, outcome).await
+        }));
+        settled.await.into_iter().collect::<Result<(), _>>()?;
+        Ok(more)
+    }
+}

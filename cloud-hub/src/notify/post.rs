@@ -1,0 +1,242 @@
+//! One attempt to deliver one notice: whether it still should be, the letter, the ways it goes, and
+//! what follows from a failure.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use locker_core::units::UnixMillis;
+use tracing::{error, info, warn};
+
+use super::letter::{PickupLetter, WriteLetterError};
+use super::mailbox::{MailboxError, MailboxFolder};
+use super::smtp::{Smtp, SmtpError, SmtpRelay, SmtpSetupError};
+use crate::config::{NoticeLimits, Notices, SmtpConfig};
+use crate::credential_keys::{HubKeys, SignTokenError};
+use crate::store::{HubParcelState, NoticeKind, NoticeOutcome, NoticeRow};
+
+/// Time for one letter on all its ways. Shorter than a claim's lease, so that nobody else takes the
+/// notice meanwhile.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The ways that letters go, and the keys that sign what is in them.
+#[derive(Debug)]
+pub struct Post {
+    from: Mailbox,
+    mailbox: Option<MailboxFolder>,
+    smtp: Option<Smtp>,
+    keys: Arc<HubKeys>,
+    limits: NoticeLimits,
+}
+
+impl Post {
+    /// Prepares the ways that the configuration names.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn new(config: &Notices, keys: Arc<HubKeys>) -> Result<Self, SetUpPostError> {
+        let from = config.from.parse().map_err(|_| SetUpPostError::Sender)?;
+        let mailbox = config.mailbox.as_deref().map(MailboxFolder::open).transpose();
+        let smtp = config.smtp.as_ref().map(relay).transpose()?;
+        Ok(Self {
+            from,
+            mailbox: mailbox.map_err(SetUpPostError::Mailbox)?,
+            smtp: smtp.map(|relay| Smtp::new(&relay)).transpose().map_err(SetUpPostError::Smtp)?,
+            keys,
+            limits: config.limits.clone(),
+        })
+    }
+
+    pub(super) const fn limits(&self) -> &NoticeLimits {
+        &self.limits
+    }
+
+    pub(super) const fn ways(&self) -> &'static str {
+        match (self.mailbox.is_some(), self.smtp.is_some()) {
+            (true, true) => "mailbox folder and SMTP",
+            (true, false) => "mailbox folder",
+            (false, true) => "SMTP",
+            (false, false) => "none",
+        }
+    }
+
+    /// Tries to deliver, and says what is to become of the notice.
+    pub(super) async fn attempt(&self, notice: &NoticeRow, now: UnixMillis) -> NoticeOutcome {
+        let parcel = notice.parcel.uid;
+        match due(notice, now) {
+            Due::Now => {}
+            Due::Later => return self.later(notice, now),
+            Due::Never(reason) => {
+                info!(%parcel, reason, "notice dropped");
+                return NoticeOutcome::Abandoned;
+            }
+        }
+        let delivered = tokio::time::timeout(ATTEMPT_TIMEOUT, self.deliver(notice)).await;
+        match delivered.unwrap_or(Err(DeliverError::Timeout)) {
+            Ok(()) => {
+                info!(%parcel, bank = %notice.bank.id, "notice sent");
+                NoticeOutcome::Sent
+            }
+            Err(error) if error.is_final() || notice.attempts + 1 >= self.limits.attempts => {
+                error!(%parcel, attempt = notice.attempts + 1, %error, cause = error.cause(), "notice given up");
+                NoticeOutcome::Abandoned
+            }
+            Err(error) => {
+                warn!(%parcel, attempt = notice.attempts + 1, %error, cause = error.cause(), "notice not sent");
+                self.later(notice, now)
+            }
+        }
+    }
+
+    /// The folder first: what it does twice does no harm, what a relay does twice is two letters.
+    async fn deliver(&self, notice: &NoticeRow) -> Result<(), DeliverError> {
+        let (parcel, bank) = (&notice.parcel, &notice.bank);
+        let credential = parcel.credential.ok_or(DeliverError::NoCredential)?;
+        let expires = parcel.expires_at.ok_or(DeliverError::NoCredential)?;
+        let token = self
+            .keys
+            .sign_pickup(&bank.id, &bank.keys_held, credential, expires)
+            .map_err(DeliverError::Sign)?;
+        let notice_id = notice_id(notice);
+        let letter = PickupLetter {
+            notice_id: &notice_id,
+            from: &self.from,
+            email: parcel.email.as_str(),
+            display_name: parcel.display_name.as_str(),
+            bank_name: &bank.display_name,
+            bank_address: &bank.address,
+            expires,
+            token: &token,
+        };
+        let message = letter.write().map_err(DeliverError::Letter)?;
+        if let Some(mailbox) = &self.mailbox {
+            let bytes = message.formatted();
+            mailbox.deliver(&notice_id, bytes).await.map_err(DeliverError::Mailbox)?;
+        }
+        if let Some(smtp) = &self.smtp {
+            smtp.deliver(message).await.map_err(DeliverError::Smtp)?;
+        }
+        Ok(())
+    }
+
+    fn later(&self, notice: &NoticeRow, now: UnixMillis) -> NoticeOutcome {
+        let NoticeLimits { retry_first_ms, retry_max_ms, .. } = self.limits;
+        let doubled = 1_u64.checked_shl(notice.attempts).unwrap_or(u64::MAX);
+        let pause_ms = retry_first_ms.saturating_mul(doubled).min(retry_max_ms);
+        NoticeOutcome::Failed { retry_at: now.plus_ms(pause_ms) }
+    }
+}
+
+/// Whether a notice should still be delivered.
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    Now,
+    Later,
+    Never(&'static str),
+}
+
+fn due(notice: &NoticeRow, now: UnixMillis) -> Due {
+    let NoticeKind::ParcelStored = notice.kind;
+    if notice.parcel.expires_at.is_some_and(|at| at <= now) {
+        return Due::Never("code has expired");
+    }
+    match notice.parcel.state {
+        HubParcelState::Stored => Due::Now,
+        // They stand at the open door; if they leave it inside, they need the code after all.
+        HubParcelState::Collecting => Due::Later,
+        HubParcelState::Collected => Due::Never("parcel was collected"),
+        HubParcelState::Announced
+        | HubParcelState::Booked
+        | HubParcelState::Depositing
+        | HubParcelState::Cancelled
+        | HubParcelState::Unresolved
+        | HubParcelState::RecallRequested => Due::Never("parcel does not wait"),
+    }
+}
+
+/// Names a notice for ever, also across stores: the parcel's id and the kind.
+fn notice_id(notice: &NoticeRow) -> String {
+    let NoticeKind::ParcelStored = notice.kind;
+    format!("{}-stored", notice.parcel.uid)
+}
+
+fn relay(config: &SmtpConfig) -> Result<SmtpRelay, SetUpPostError> {
+    let credentials = match (&config.user, &config.password_file) {
+        (Some(user), Some(path)) => {
+            let password = std::fs::read_to_string(path)
+                .map_err(|source| SetUpPostError::Password { path: path.clone(), source })?;
+            Some((user.clone(), password.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        _ => None,
+    };
+    Ok(SmtpRelay {
+        host: config.host.clone(),
+        port: config.port.unwrap_or_else(|| config.security.usual_port()),
+        security: config.security,
+        credentials,
+        authority: config.authority.clone(),
+        timeout: Duration::from_millis(config.timeout_ms),
+    })
+}
+
+/// Why the post could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpPostError {
+    /// The sender's address cannot be read.
+    #[error("notices.from is no sender such as `Name <name@host>`")]
+    Sender,
+    /// The folder cannot be used.
+    #[error("the mailbox folder cannot be used")]
+    Mailbox(#[source] MailboxError),
+    /// The relay's password cannot be read.
+    #[error("cannot read the relay's password from {}", path.display())]
+    Password {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The relay cannot be used.
+    #[error("the mail relay cannot be used")]
+    Smtp(#[source] SmtpSetupError),
+}
+
+/// Why a notice was not delivered.
+#[derive(Debug, thiserror::Error)]
+enum DeliverError {
+    #[error("the parcel has no code yet")]
+    NoCredential,
+    #[error("the code cannot be signed")]
+    Sign(#[source] SignTokenError),
+    #[error("the letter cannot be written")]
+    Letter(#[source] WriteLetterError),
+    #[error("the letter cannot be put into the mailbox folder")]
+    Mailbox(#[source] MailboxError),
+    #[error("the letter cannot be handed to the relay")]
+    Smtp(#[source] SmtpError),
+    #[error("delivery took longer than {} s", ATTEMPT_TIMEOUT.as_secs())]
+    Timeout,
+}
+
+impl DeliverError {
+    /// Whether no later attempt can fare better.
+    const fn is_final(&self) -> bool {
+        match self {
+            Self::Letter(_) | Self::Smtp(SmtpError::Refused(_)) => true,
+            Self::NoCredential
+            | Self::Sign(_)
+            | Self::Mailbox(_)
+            | Self::Smtp(SmtpError::NotNow(_) | SmtpError::Unreachable(_))
+            | Self::Timeout => false,
+        }
+    }
+
+    /// The next cause, and no deeper: a relay's own words often hold the address.
+    fn cause(&self) -> Option<String> {
+        self.source().map(ToString::to_string)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! The hub as a whole: starts its parts in order, and stops them in reverse.
+//!
+//! Order matters at the end: calls are finished while the store still writes, banks' sessions end
+//! while ingest still reads what they sent, and the store closes when nobody writes any more.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::credential_keys::{HubKeys, LoadKeysError};
+use crate::grpc::{GrpcListener, ServeGrpcError, Surface, TokenKey};
+use crate::ingest::{Ingest, IngestParts, StartIngestError};
+use crate::mqtt::{ListenerConfig, MqttListener};
+use crate::notify::{Deliverer, Post, SetUpPostError};
+use crate::pki::SigningSeed;
+use crate::store::{OpenStoreError, Store};
+use crate::telemetry::Traces;
+use crate::tls::{Alpn, BindError, Revocations, ServerTls, TlsError};
+use crate::trace_spans;
+
+/// Records that wait to become spans; one more is dropped and its span with it.
+const STAMP_QUEUE: usize = 4_096;
+
+/// Runs the hub until `stop` completes, then stops it within the configured times.
+///
+/// # Errors
+/// When a part cannot be started, or ends by itself: without all of them the hub is none, and
+/// whoever watches over the process should start it again.
+pub async fn run(
+    config: Config,
+    traces: Traces,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    if let Some(path) = &config.addresses_file {
+        forget_addresses(path)?;
+    }
+    let running = Box::pin(start(&config, &traces)).await?;
+    let ended = Box::pin(running.until(stop, &config)).await;
+    if let Some(path) = &config.addresses_file {
+        forget_addresses(path)?;
+    }
+    info!("hub stopped");
+    traces.stop(Duration::from_millis(config.stop.telemetry_ms)).await;
+    ended
+}
+
+/// Checks everything that can be checked without starting: the keys and certificates that the
+/// configuration names.
+///
+/// # Errors
+/// When one of them is of no use.
+pub fn check(config: &Config) -> Result<(), ServeError> {
+    load_keys(config)?;
+    ServerTls::load(&config.tls.server_files(), Alpn::None, Revocations::default())
+        .map_err(ServeError::Tls)?;
+    Ok(())
+}
+
+/// The parts, in the order in which they were started.
+struct Running {
+    store: Store,
+    ingest: Part<()>,
+    mqtt: Part<()>,
+    notices: Option<Part<()>>,
+    grpc: Part<Result<(), ServeGrpcError>>,
+}
+
+async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> {
+    let keys = Arc::new(load_keys(config)?);
+    let limits = config.store.limits.store(config.parcels.retention_ms());
+    let store = Store::open(&config.store.url, limits).await.map_err(ServeError::Store)?;
+    info!(epoch = store.epoch().0, "store opened");
+    let revocations = Revocations::default();
+    let tls = |alpn| {
+        ServerTls::load(&config.tls.server_files(), alpn, revocations.clone())
+            .map_err(ServeError::Tls)
+    };
+
+    let (events, said) = mpsc::channel(config.mqtt.limits.event_queue);
+    let listener = ListenerConfig {
+        address: config.mqtt.listen,
+        tls: config.mqtt.connections.listener(),
+        session: config.mqtt.limits.session(),
+    };
+    let mqtt =
+        MqttListener::bind(listener, tls(Alpn::None)?, events).await.map_err(ServeError::Bind)?;
+    let grpc =
+        GrpcListener::bind(config.grpc.listen, tls(Alpn::H2)?, config.grpc.connections.listener())
+            .await
+            .map_err(ServeError::Bind)?;
+    let addresses = [mqtt.local_address(), grpc.local_address()];
+
+    let (stamps, stamped) = mpsc::channel(STAMP_QUEUE);
+    tokio::spawn(trace_spans::run(traces.clone(), stamped));
+    let parts = IngestParts {
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+        sessions: mqtt.sessions(),
+        stamps,
+    };
+    let ingest = Ingest::start(parts).await.map_err(ServeError::Ingest)?;
+    let presence = ingest.presence();
+    let ingest = Part::start("ingest", |stopped| ingest.run_until(said, stopped));
+    let mqtt = Part::start("bank listener", |stopped| mqtt.run(stopped));
+    let notices = match &config.notices {
+        Some(notices) => {
+            let post = Post::new(notices, Arc::clone(&keys)).map_err(ServeError::Notices)?;
+            let deliverer = Deliverer::new(store.clone(), post);
+            Some(Part::start("notices", |stopped| deliverer.run(stopped)))
+        }
+        None => None,
+    };
+    let command = SigningSeed::load(&config.keys.command)
+        .map_err(|error| ServeError::Keys(LoadKeysError::File(error)))?;
+    let surface = Surface {
+        store: store.clone(),
+        keys,
+        presence,
+        traces: traces.clone(),
+        tokens: TokenKey::derive(&command),
+        limits: config.grpc.limits.clone(),
+    };
+    let grace = Duration::from_millis(config.stop.calls_ms);
+    let grpc = Part::start("call listener", |stopped| grpc.run(surface, stopped, grace));
+    tell_addresses(config.addresses_file.as_deref(), addresses)?;
+    Ok(Running { store, ingest, mqtt, notices, grpc })
+}
+
+impl Running {
+    /// Waits for `stop`, or for a part that ends by itself; then stops what runs.
+    async fn until(
+        mut self,
+        stop: impl Future<Output = ()> + Send,
+        config: &Config,
+    ) -> Result<(), ServeError> {
+        let ended = tokio::select! {
+            () = stop => {
+                info!("hub stops");
+                Ok(())
+            }
+            () = closed(self.store.committed_events()) => Err(ServeError::StoreFailed),
+            result = &mut self.grpc.task => Err(match result {
+                Ok(Err(error)) => ServeError::Grpc(error),
+                Ok(Ok(())) => ServeError::Ended { part: self.grpc.name },
+                Err(error) => ServeError::Panicked { part: self.grpc.name, source: error },
+            }),
+            result = &mut self.mqtt.task => Err(self.mqtt.ended(result)),
+            result = &mut self.ingest.task => Err(self.ingest.ended(result)),
+        };
+        if let Err(error) = &ended {
+            error!(%error, "part of the hub failed, stopping the rest");
+        }
+        self.stop(config).await;
+        ended
+    }
+
+    async fn stop(self, config: &Config) {
+        let Self { store, ingest, mqtt, notices, grpc } = self;
+        let calls = Duration::from_millis(config.stop.calls_ms);
+        let sessions = Duration::from_millis(config.stop.sessions_ms);
+        // The call listener keeps to its own grace; this is for what may hang beyond it.
+        grpc.stop(calls + Duration::from_secs(1)).await;
+        if let Some(notices) = notices {
+            notices.stop(calls).await;
+        }
+        mqtt.stop(sessions).await;
+        // The sessions have ended: what they said is all there, and ingest takes it in first.
+        ingest.stop(sessions).await;
+        if tokio::time::timeout(sessions, store.close()).await.is_err() {
+            warn!("store not closed in time");
+        }
+    }
+}
+
+/// A part of the hub that runs as a task of its own.
+struct Part<T> {
+    name: &'static str,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<T>,
+}
+
+impl<T: Send + 'static> Part<T> {
+    fn start<F>(name: &'static str, run: impl FnOnce(Stopped) -> F) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        let stopped: Stopped = Box::pin(async move {
+            // A dropped sender is as good a signal.
+            let _ = stopped.await;
+        });
+        Self { name, stop, task: tokio::spawn(run(stopped)) }
+    }
+
+    async fn stop(self, within: Duration) {
+        let Self { name, stop, mut task } = self;
+        let _ = stop.send(());
+        if task.is_finished() {
+            return;
+        }
+        match tokio::time::timeout(within, &mut task).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => error!(part = name, %error, "part failed while stopping"),
+            Err(_) => {
+                task.abort();
+                warn!(part = name, "part cut off at stop");
+            }
+        }
+    }
+
+    fn ended(&self, result: Result<T, JoinError>) -> ServeError {
+        match result {
+            Ok(_) => ServeError::Ended { part: self.name },
+            Err(source) => ServeError::Panicked { part: self.name, source },
+        }
+    }
+}
+
+type Stopped = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Completes when the store's writer has gone: after a failed write nothing it says counts.
+async fn closed(mut committed: watch::Receiver<u64>) {
+    while committed.changed().await.is_ok() {}
+}
+
+fn load_keys(config: &Config) -> Result<HubKeys, ServeError> {
+    let credential: Vec<_> =
+        config.keys.credential.iter().map(|key| (key.id, key.file.as_path())).collect();
+    HubKeys::load(&config.keys.command, &credential).map_err(ServeError::Keys)
+}
+
+/// Removes the file, also an older one: whoever waits for it must not read an earlier run's.
+fn forget_addresses(path: &Path) -> Result<(), ServeError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ServeError::Addresses { path: path.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn tell_addresses(path: Option<&Path>, [mqtt, grpc]: [SocketAddr; 2]) -> Result<(), ServeError> {
+    info!(%mqtt, %grpc, "hub started");
+    let Some(path) = path else { return Ok(()) };
+    let failed = |source| ServeError::Addresses { path: path.to_owned(), source };
+    let text = json!({ "mqtt": mqtt, "grpc": grpc, "pid": std::process::id() }).to_string();
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, text + "\n").map_err(failed)?;
+    std::fs::rename(&temporary, path).map_err(failed)
+}
+
+/// Why the hub does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A signing key is of no use.
+    #[error("the signing keys cannot be used")]
+    Keys(#[source] LoadKeysError),
+    /// The store cannot be used.
+    #[error("the store cannot be used")]
+    Store(#[source] OpenStoreError),
+    /// A certificate is of no use.
+    #[error("the certificates cannot be used")]
+    Tls(#[source] TlsError),
+    /// An address cannot be bound.
+    #[error("a door cannot be opened")]
+    Bind(#[source] BindError),
+    /// Ingest cannot start from what is stored.
+    #[error("ingest cannot start")]
+    Ingest(#[source] StartIngestError),
+    /// Notices cannot be sent.
+    #[error("notices cannot be sent")]
+    Notices(#[source] SetUpPostError),
+    /// The addresses in use cannot be told.
+    #[error("cannot write {}", path.display())]
+    Addresses {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Calls can no longer be answered.
+    #[error("calls can no longer be answered")]
+    Grpc(#[source] ServeGrpcError),
+    /// The store's writer gave up; the log says why.
+    #[error("the store failed and takes no more writes")]
+    StoreFailed,
+    /// A part ended that should not.
+    #[error("the {part} ended by itself")]
+    Ended {
+        /// Which part.
+        part: &'static str,
+    },
+    /// A part panicked: a bug.
+    #[error("the {part} panicked")]
+    Panicked {
+        /// Which part.
+        part: &'static str,
+        /// What is known of it.
+        source: JoinError,
+    },
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

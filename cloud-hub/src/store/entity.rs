@@ -1,0 +1,151 @@
+//! The tables as SeaORM sees them. What each is for stands at the migration that makes it.
+#![expect(unreachable_pub, reason = "SeaORM's derives make everything of a table public")]
+
+macro_rules! table {
+    ($(#[$doc:meta])* $module:ident, $name:literal, { $($(#[$attr:meta])* $field:ident: $type:ty,)+ }) => {
+        $(#[$doc])*
+        pub(crate) mod $module {
+            use sea_orm::entity::prelude::*;
+
+            #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+            #[sea_orm(table_name = $name)]
+            pub struct Model {
+                $($(#[$attr])* pub $field: $type,)+
+            }
+
+            #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+            pub enum Relation {}
+
+            impl ActiveModelBehavior for ActiveModel {}
+        }
+    };
+}
+
+table!(meta, "meta", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    name: String,
+    value: i64,
+});
+
+table!(banks, "banks", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: String,
+    display_name: String,
+    address: String,
+    layout_generation: i64,
+    gseq: i64,
+    quarantined: i64,
+    stopped_reason: Option<String>,
+    created_at: i64,
+});
+
+table!(configs, "configs", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    kind: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    generation: i64,
+    bytes: Vec<u8>,
+    issued_at: i64,
+});
+
+table!(key_sets, "key_sets", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    generation: i64,
+    bytes: Vec<u8>,
+    issued_at: i64,
+});
+
+table!(cursors, "cursors", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    stream: Vec<u8>,
+    committed: i64,
+    hash: Vec<u8>,
+    incomplete: bool,
+    seen_at: i64,
+});
+
+table!(bank_entities, "bank_entities", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    kind: i32,
+    #[sea_orm(primary_key, auto_increment = false)]
+    key: Vec<u8>,
+    bytes: Vec<u8>,
+});
+
+table!(parcels, "parcels", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    uid: Vec<u8>,
+    carrier: String,
+    name: String,
+    barcode: String,
+    length_mm: i64,
+    width_mm: i64,
+    height_mm: i64,
+    weight_g: i64,
+    email: String,
+    display_name: String,
+    state: String,
+    bank: Option<String>,
+    compartment: Option<i32>,
+    version: i64,
+    credential: Option<Vec<u8>>,
+    trace: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+    expires_at: Option<i64>,
+});
+
+table!(grants, "grants", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    epoch: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    gseq: i64,
+    bytes: Vec<u8>,
+    issued_at: i64,
+});
+
+table!(events, "events", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    position: i64,
+    event_id: String,
+    kind: String,
+    bank: Option<String>,
+    compartment: Option<i32>,
+    detail: String,
+    occurred_at: i64,
+    recorded_at: i64,
+    parcel: Option<Vec<u8>>,
+    carrier: Option<String>,
+    parcel_state: Option<String>,
+    parcel_bank: Option<String>,
+    parcel_compartment: Option<i32>,
+    parcel_version: Option<i64>,
+    parcel_expires_at: Option<i64>,
+});
+
+table!(notices, "notices", {
+    #[sea_orm(primary_key)]
+    id: i64,
+    parcel: Vec<u8>,
+    kind: String,
+    due_at: Option<i64>,
+    attempts: i32,
+    outcome: Option<String>,
+});
+
+table!(requests, "requests", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    principal: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    request_id: String,
+    fingerprint: Vec<u8>,
+    answer: Vec<u8>,
+    at: i64,
+});

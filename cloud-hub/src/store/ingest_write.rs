@@ -1,0 +1,347 @@
+//! Writing what banks report: many batches of many banks in few statements.
+
+use std::collections::{BTreeMap, HashMap};
+
+use locker_core::downlink::Grant;
+use locker_core::ids::{BankId, CompartmentNo, ParcelId, Version};
+use locker_core::units::UnixMillis;
+use locker_core::uplink::inlet::Cursor;
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, Value};
+
+use super::convert::{self, PARCEL_COLUMNS, bytes, int, uint};
+use super::entity;
+use super::error::WriteBatchError;
+use super::projection::{self, ParcelStep};
+use super::rows::{EventKind, NoticeKind, ParcelRow};
+use super::tx::{Insert, NewEvent, Tx};
+use super::{ReadError, WriteError};
+
+const FACTS: Insert = Insert {
+    name: "facts",
+    table: "facts",
+    columns: &["bank", "stream", "seq", "at_ms", "kind", "bytes", "recorded_at"],
+    conflict: "",
+};
+
+const ENTITIES: Insert = Insert {
+    name: "bank_entities",
+    table: "bank_entities",
+    columns: &["bank", "kind", "key", "bytes"],
+    conflict: "ON CONFLICT (bank, kind, key) DO UPDATE SET bytes = excluded.bytes",
+};
+
+const CURSORS: Insert = Insert {
+    name: "cursors",
+    table: "cursors",
+    columns: &["bank", "stream", "committed", "hash", "incomplete", "seen_at"],
+    conflict: "ON CONFLICT (bank) DO UPDATE SET stream = excluded.stream, \
+               committed = excluded.committed, hash = excluded.hash, \
+               incomplete = excluded.incomplete, seen_at = excluded.seen_at",
+};
+
+/// Parcels: all of a new one, what can change of a known one.
+pub(super) const PARCELS: Insert = Insert {
+    name: "parcels",
+    table: "parcels",
+    columns: PARCEL_COLUMNS,
+    conflict: "ON CONFLICT (uid) DO UPDATE SET state = excluded.state, bank = excluded.bank, \
+               compartment = excluded.compartment, version = excluded.version, \
+               credential = excluded.credential, updated_at = excluded.updated_at, \
+               expires_at = excluded.expires_at",
+};
+
+const NOTICES: Insert = Insert {
+    name: "notices",
+    table: "notices",
+    columns: &["parcel", "kind", "due_at", "attempts"],
+    conflict: "ON CONFLICT (parcel, kind) DO NOTHING",
+};
+
+/// Banks or parcels looked up by one statement.
+const LOOK_UP_MAX: usize = 128;
+
+/// Everything that follows from one batch of one bank.
+#[derive(Clone, Debug)]
+pub(crate) struct IngestWrite {
+    pub(crate) bank: BankId,
+    /// What must be committed of the stream before; `None` if nothing is known of the bank.
+    pub(crate) follows: Option<u64>,
+    pub(crate) next: Cursor,
+    pub(crate) incomplete: bool,
+    pub(crate) facts: Vec<FactRow>,
+    pub(crate) entities: Vec<EntityRow>,
+    pub(crate) effects: Vec<FactEffect>,
+    pub(crate) now: UnixMillis,
+}
+
+/// One record.
+#[derive(Clone, Debug)]
+pub(crate) struct FactRow {
+    pub(crate) seq: u64,
+    pub(crate) at: UnixMillis,
+    /// 0 if it could not be read.
+    pub(crate) kind: u16,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// One entity of the bank's folded state; no bytes if it is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct EntityRow {
+    pub(crate) kind: EntityKind,
+    pub(crate) key: Vec<u8>,
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+/// The kinds of entities. The numbers stand in stores: never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum EntityKind {
+    Meta = 1,
+    Compartment = 2,
+    Parcel = 3,
+    Credential = 4,
+    Session = 5,
+}
+
+/// What a fact means outside the bank.
+#[derive(Clone, Debug)]
+pub(crate) struct FactEffect {
+    pub(crate) seq: u64,
+    /// The how-manieth effect of its fact, from 0.
+    pub(crate) n: u32,
+    /// By the bank's clock.
+    pub(crate) at: UnixMillis,
+    /// When a promise made by it begins: by the bank's clock if that can be trusted.
+    pub(crate) promised_from: UnixMillis,
+    pub(crate) compartment: Option<CompartmentNo>,
+    pub(crate) what: Meaning,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Meaning {
+    Parcel { uid: ParcelId, step: ParcelStep },
+    Bank { kind: EventKind, detail: String },
+}
+
+/// Writes batches, oldest first. Each answers for itself whether it follows what is stored; those
+/// that do not are left out.
+pub(super) async fn write_batches(
+    tx: &mut Tx,
+    batches: &[&IngestWrite],
+) -> Result<Vec<Result<(), WriteBatchError>>, WriteError> {
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let results = judge(tx, batches).await?;
+    let good: Vec<&IngestWrite> =
+        batches.iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(b, _)| *b).collect();
+    write_facts(tx, &good).await?;
+    write_entities(tx, &good).await?;
+    write_cursors(tx, &good).await?;
+    write_effects(tx, &good).await?;
+    Ok(results)
+}
+
+/// Holds each batch against the cursor that is stored, or that the batch before it will store.
+async fn judge(
+    tx: &Tx,
+    batches: &[&IngestWrite],
+) -> Result<Vec<Result<(), WriteBatchError>>, WriteError> {
+    let mut stored: HashMap<String, u64> = HashMap::new();
+    let mut banks: Vec<&str> = batches.iter().map(|batch| batch.bank.as_str()).collect();
+    banks.sort_unstable();
+    banks.dedup();
+    for some in banks.chunks(LOOK_UP_MAX) {
+        let rows = tx
+            .query(
+                look_up("SELECT bank, committed FROM cursors WHERE bank IN"),
+                padded(some.iter().map(|&bank| bank.into()).collect()),
+            )
+            .await?;
+        for row in rows {
+            stored.insert(row.try_get_by("bank")?, uint(row.try_get_by("committed")?));
+        }
+    }
+    let mut judge = |batch: &IngestWrite| {
+        let bank = batch.bank.as_str();
+        if stored.get(bank).copied() != batch.follows {
+            return Err(WriteBatchError::CursorMoved);
+        }
+        stored.insert(bank.to_owned(), batch.next.committed);
+        Ok(())
+    };
+    Ok(batches.iter().map(|batch| judge(batch)).collect())
+}
+
+async fn write_facts(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), DbErr> {
+    let count: usize = batches.iter().map(|batch| batch.facts.len()).sum();
+    let mut values = Vec::with_capacity(count * FACTS.columns.len());
+    for batch in batches {
+        for fact in &batch.facts {
+            values.extend([
+                batch.bank.as_str().into(),
+                bytes(&batch.next.stream.0),
+                int(fact.seq).into(),
+                int(fact.at.0).into(),
+                i32::from(fact.kind).into(),
+                bytes(&fact.bytes),
+                int(batch.now.0).into(),
+            ]);
+        }
+    }
+    tx.insert(&FACTS, values).await
+}
+
+async fn write_entities(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), DbErr> {
+    let mut newest = BTreeMap::new();
+    for batch in batches {
+        for entity in &batch.entities {
+            let key = (batch.bank.as_str(), entity.kind, entity.key.as_slice());
+            newest.insert(key, entity.bytes.as_deref());
+        }
+    }
+    let mut values = Vec::with_capacity(newest.len() * ENTITIES.columns.len());
+    for ((bank, kind, key), entity) in newest {
+        let place = [bank.into(), (kind as i32).into(), bytes(key)];
+        if let Some(entity) = entity {
+            values.extend(place);
+            values.push(bytes(entity));
+        } else {
+            let sql = "DELETE FROM bank_entities WHERE bank = $1 AND kind = $2 AND key = $3";
+            tx.execute("bank_entities", sql, place).await?;
+        }
+    }
+    tx.insert(&ENTITIES, values).await
+}
+
+async fn write_cursors(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), DbErr> {
+    let newest: BTreeMap<&str, &IngestWrite> =
+        batches.iter().map(|batch| (batch.bank.as_str(), *batch)).collect();
+    let mut values = Vec::with_capacity(newest.len() * CURSORS.columns.len());
+    for (bank, batch) in newest {
+        values.extend([
+            bank.into(),
+            bytes(&batch.next.stream.0),
+            int(batch.next.committed).into(),
+            bytes(&batch.next.hash.0),
+            batch.incomplete.into(),
+            int(batch.now.0).into(),
+        ]);
+    }
+    tx.insert(&CURSORS, values).await
+}
+
+/// Parcels, events and notices, in the order of the facts.
+async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), WriteError> {
+    let mut parcels = load_parcels(tx, batches).await?;
+    let mut changed: BTreeMap<ParcelId, ()> = BTreeMap::new();
+    let mut notices: Vec<Value> = Vec::new();
+    for batch in batches {
+        for effect in &batch.effects {
+            let (uid, step) = match &effect.what {
+                Meaning::Parcel { uid, step } => (*uid, *step),
+                Meaning::Bank { kind, detail } => {
+                    let event = new_event(batch, effect, *kind, None, detail.clone());
+                    tx.event(event);
+                    continue;
+                }
+            };
+            // A bank speaks only for parcels that are its own.
+            let Some(parcel) = parcels.get_mut(&uid).filter(|p| p.bank.as_ref() == Some(&batch.bank))
+            else {
+                tracing::warn!(bank = %batch.bank, parcel = %uid, "fact about a parcel not booked here");
+                continue;
+            };
+            let expires_at = effect.promised_from.plus_ms(tx.context.retention_ms);
+            let after = projection::apply(parcel, step, expires_at, batch.now);
+            if let Some(kind) = after.event {
+                changed.insert(uid, ());
+                let event = new_event(batch, effect, kind, Some(parcel), String::new());
+                tx.event(event);
+            }
+            if after.notice {
+                let kind = NoticeKind::ParcelStored.as_str();
+                let row = [bytes(&uid.0), kind.into(), int(batch.now.0).into(), 0_i32.into()];
+                notices.extend(row);
+            }
+            if after.cancel_again {
+                parcel.version = Version(parcel.version.0.saturating_add(1));
+                changed.insert(uid, ());
+                let grant = Grant::Cancel { parcel: uid, version: parcel.version };
+                tx.grant(&batch.bank, &grant, batch.now).await?;
+            }
+        }
+    }
+    let rows = changed.keys().filter_map(|uid| parcels.get(uid)).flat_map(convert::parcel_values);
+    let rows: Vec<Value> = rows.collect();
+    tx.insert(&PARCELS, rows).await?;
+    tx.insert(&NOTICES, notices).await?;
+    Ok(())
+}
+
+fn new_event<'a>(
+    batch: &'a IngestWrite,
+    effect: &FactEffect,
+    kind: EventKind,
+    parcel: Option<&'a ParcelRow>,
+    detail: String,
+) -> NewEvent<'a> {
+    NewEvent {
+        event_id: format!("{}:{}:{}", batch.next.stream, effect.seq, effect.n),
+        kind,
+        bank: Some(&batch.bank),
+        compartment: effect.compartment,
+        parcel,
+        detail,
+        occurred_at: effect.at,
+        recorded_at: batch.now,
+    }
+}
+
+async fn load_parcels(
+    tx: &Tx,
+    batches: &[&IngestWrite],
+) -> Result<HashMap<ParcelId, ParcelRow>, WriteError> {
+    let effects = batches.iter().flat_map(|batch| &batch.effects);
+    let uid = |effect: &FactEffect| match effect.what {
+        Meaning::Parcel { uid, .. } => Some(uid),
+        Meaning::Bank { .. } => None,
+    };
+    let mut uids: Vec<ParcelId> = effects.filter_map(uid).collect();
+    uids.sort_unstable();
+    uids.dedup();
+    let mut parcels = HashMap::with_capacity(uids.len());
+    for some in uids.chunks(LOOK_UP_MAX) {
+        let ids = padded_ids(some);
+        let rows = entity::parcels::Entity::find()
+            .filter(entity::parcels::Column::Uid.is_in(ids))
+            .all(tx.connection())
+            .await?;
+        for row in &rows {
+            let parcel = convert::parcel(row).map_err(|error: ReadError| WriteError::from(error))?;
+            parcels.insert(parcel.uid, parcel);
+        }
+    }
+    Ok(parcels)
+}
+
+/// `{sql} (..)` with a place for each of a fixed number of values, so that it is prepared once.
+fn look_up(sql: &str) -> String {
+    let places: Vec<String> = (1..=LOOK_UP_MAX).map(|place| format!("${place}")).collect();
+    format!("{sql} ({})", places.join(","))
+}
+
+/// Fills up with the last value, which changes nothing.
+fn padded(mut values: Vec<Value>) -> Vec<Value> {
+    if let Some(last) = values.last().cloned() {
+        values.resize(LOOK_UP_MAX, last);
+    }
+    values
+}
+
+fn padded_ids(uids: &[ParcelId]) -> Vec<Vec<u8>> {
+    let mut ids: Vec<Vec<u8>> = uids.iter().map(|uid| uid.0.to_vec()).collect();
+    if let Some(last) = ids.last().cloned() {
+        ids.resize(LOOK_UP_MAX, last);
+    }
+    ids
+}

@@ -1,0 +1,272 @@
+//! What the hub remembers: raw records, the banks' folded state, parcels, and the event log.
+//!
+//! One writer groups jobs into transactions ([`StoreLimits`]); whoever asked hears after COMMIT.
+//! Events get their position in the transaction that causes them, so a reader that has seen
+//! position n never finds a lower one later. Reads go through connections of their own.
+
+mod convert;
+mod decision_tx;
+mod entity;
+mod error;
+mod ingest_write;
+mod migration;
+mod notices;
+mod open;
+mod projection;
+mod queries;
+mod requests;
+mod rows;
+mod tx;
+mod upkeep;
+mod wakes;
+mod writer;
+
+pub use error::{OpenStoreError, ReadError, WriteError};
+pub use open::{SQLITE_PRAGMAS, StoreLimits};
+pub use rows::{
+    BankRow, DISPLAY_NAME_MAX_CHARS, DisplayName, EMAIL_MAX_BYTES, Email, EventKind, EventParcel,
+    EventRow, HubParcelState, NoticeKind, NoticeOutcome, NoticeRow, ParcelRow, PersonalDataError,
+    RequestKey, StopReason,
+};
+
+pub(crate) use error::WriteBatchError;
+pub(crate) use ingest_write::{
+    EntityKind, EntityRow, FactEffect, FactRow, IngestWrite, Meaning,
+};
+pub(crate) use projection::ParcelStep;
+pub(crate) use queries::{Downlink, LoadedBank};
+pub(crate) use requests::{Call, ParcelAnswer, Seen};
+pub(crate) use tx::{NewEvent, Tx};
+pub(crate) use upkeep::{IssueKeySet, Quarantine, StopBank};
+pub(crate) use wakes::Wakes;
+pub(crate) use writer::Decision;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::PoisonError;
+
+use locker_core::compartment::Compartment;
+use locker_core::downlink::GrantPosition;
+use locker_core::ids::{BankId, CarrierId, HubEpoch, ParcelId};
+use locker_core::units::UnixMillis;
+use sea_orm::{ColumnTrait, Condition, DatabaseConnection};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use convert::int;
+use entity::events;
+use writer::{Job, Pending, Tally};
+
+/// The hub's store. Cheap to clone; all clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    epoch: HubEpoch,
+    readers: DatabaseConnection,
+    jobs: mpsc::Sender<Job>,
+    committed: watch::Receiver<u64>,
+    tally: Tally,
+    wakes: Wakes,
+    limits: StoreLimits,
+}
+
+impl Store {
+    /// Opens the store at `url` (`sqlite://path?mode=rwc`), makes or upgrades its tables, and
+    /// starts its writer.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, or was written by a newer hub.
+    pub async fn open(url: &str, limits: StoreLimits) -> Result<Self, OpenStoreError> {
+        Box::pin(open::open(url, limits)).await
+    }
+
+    /// When this store was created or restored: a higher epoch wins over any number.
+    #[must_use]
+    pub const fn epoch(&self) -> HubEpoch {
+        self.epoch
+    }
+
+    /// The highest event position; changes after each commit that had events.
+    #[must_use]
+    pub fn committed_events(&self) -> watch::Receiver<u64> {
+        self.committed.clone()
+    }
+
+    /// Up to `limit` events above `position`, oldest first; those of one carrier's parcels if one
+    /// is named.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn events_after(
+        &self,
+        position: u64,
+        carrier: Option<&CarrierId>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, ReadError> {
+        let mut condition = Condition::all().add(events::Column::Position.gt(int(position)));
+        if let Some(carrier) = carrier {
+            condition = condition.add(events::Column::Carrier.eq(carrier.as_str()));
+        }
+        queries::events_where(&self.readers, condition, Some(u64::from(limit))).await
+    }
+
+    /// The highest event position; 0 before the first.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn last_event(&self) -> Result<u64, ReadError> {
+        queries::last_event(&self.readers).await
+    }
+
+    /// A carrier's parcel by the carrier's own name for it.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn parcel(
+        &self,
+        carrier: &CarrierId,
+        name: &str,
+    ) -> Result<Option<ParcelRow>, ReadError> {
+        queries::parcel(&self.readers, carrier, name).await
+    }
+
+    /// A parcel by the hub's id.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn parcel_by_uid(&self, uid: ParcelId) -> Result<Option<ParcelRow>, ReadError> {
+        queries::parcel_by_uid(&self.readers, uid).await
+    }
+
+    /// Everything that happened to a parcel, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn parcel_events(&self, uid: ParcelId) -> Result<Vec<EventRow>, ReadError> {
+        let condition = Condition::all().add(events::Column::Parcel.eq(uid.0.to_vec()));
+        queries::events_where(&self.readers, condition, None).await
+    }
+
+    /// A bank.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn bank(&self, id: &BankId) -> Result<Option<BankRow>, ReadError> {
+        queries::bank(&self.readers, id).await
+    }
+
+    /// Up to `limit` banks by name, from the one behind `after` on.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn banks(
+        &self,
+        after: Option<&BankId>,
+        limit: u32,
+    ) -> Result<Vec<BankRow>, ReadError> {
+        queries::banks(&self.readers, after, limit).await
+    }
+
+    /// A bank's compartments by number, as folded from what is committed.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn compartments(&self, bank: &BankId) -> Result<Vec<Compartment>, ReadError> {
+        queries::compartments(&self.readers, bank).await
+    }
+
+    /// Up to `limit` notices that are due, each leased to the caller for
+    /// [`StoreLimits::notice_lease_ms`].
+    ///
+    /// # Errors
+    ///
+    /// When the lease cannot be written or the notices not be read.
+    pub async fn due_notices(
+        &self,
+        now: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<NoticeRow>, WriteError> {
+        let lease_ms = self.limits.notice_lease_ms;
+        self.decide(notices::ClaimNotices { now, lease_ms, limit }).await
+    }
+
+    /// Notes what became of a notice. It is given out no more unless it failed.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written; the notice is then given out again after its lease.
+    pub async fn settle_notice(&self, id: u64, outcome: NoticeOutcome) -> Result<(), WriteError> {
+        self.decide(notices::SettleNotice { id, outcome }).await
+    }
+
+    /// Rows inserted, changed or deleted and committed since the store was opened, by table.
+    #[must_use]
+    pub fn rows_written(&self) -> BTreeMap<&'static str, u64> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes what waits and ends the writer; later writes answer [`WriteError::Closed`].
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.jobs.send(Job::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+        if let Err(error) = self.readers.close_by_ref().await {
+            tracing::warn!(%error, "the store's readers did not close");
+        }
+    }
+
+    /// Runs a decision in a transaction of the writer; answers after COMMIT.
+    pub(crate) async fn decide<D: Decision>(&self, decision: D) -> Result<D::Answer, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        let pending = Pending { decision, answer: None, reply };
+        let job = Job::Decision(Box::new(pending));
+        self.jobs.send(job).await.map_err(|_| WriteError::Closed)?;
+        answer.await.map_err(|_| WriteError::Closed)?
+    }
+
+    /// Puts a batch in the queue, waiting while it is full. Batches are written in this order; the
+    /// receiver hears after COMMIT.
+    pub(crate) async fn ingest(
+        &self,
+        write: IngestWrite,
+    ) -> Result<oneshot::Receiver<Result<(), WriteBatchError>>, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Ingest(Box::new(write), reply);
+        self.jobs.send(job).await.map_err(|_| WriteError::Closed)?;
+        Ok(answer)
+    }
+
+    pub(crate) async fn load_bank(&self, bank: &BankId) -> Result<Option<LoadedBank>, ReadError> {
+        queries::load_bank(&self.readers, bank).await
+    }
+
+    pub(crate) async fn downlink(
+        &self,
+        bank: &BankId,
+        after: GrantPosition,
+        limit: usize,
+    ) -> Result<Option<Downlink>, ReadError> {
+        queries::downlink(&self.readers, bank, after, limit).await
+    }
+
+    pub(crate) fn wakes(&self) -> Wakes {
+        self.wakes.clone()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! Reads, for readers' connections and for decisions inside a transaction alike.
+
+use std::collections::HashMap;
+
+use locker_core::compartment::{Compartment, Layout};
+use locker_core::downlink::{Grant, GrantPosition};
+use locker_core::ids::{BankId, CarrierId, Generation, ParcelId};
+use locker_core::journal::{Change, ChainHash, MemoryView, Meta};
+use locker_core::units::UnixMillis;
+use locker_core::uplink::inlet::Cursor;
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+
+use super::ReadError;
+use super::convert::{self, damaged, id, int, text, uint};
+use super::entity::{bank_entities, banks, configs, cursors, events, grants, meta, parcels};
+use super::ingest_write::EntityKind;
+use super::rows::{BankRow, EventRow, HubParcelState, ParcelRow, StopReason};
+
+/// The name of layouts in table `configs`.
+pub(super) const LAYOUT: &str = "LAYOUT";
+
+pub(super) async fn meta_value(
+    db: &impl ConnectionTrait,
+    name: &str,
+) -> Result<Option<u64>, ReadError> {
+    let row = meta::Entity::find_by_id(name).one(db).await?;
+    Ok(row.map(|row| uint(row.value)))
+}
+
+pub(super) async fn last_event(db: &impl ConnectionTrait) -> Result<u64, ReadError> {
+    let newest =
+        events::Entity::find().order_by(events::Column::Position, Order::Desc).limit(1);
+    Ok(newest.one(db).await?.map_or(0, |row| uint(row.position)))
+}
+
+pub(super) async fn events_where(
+    db: &impl ConnectionTrait,
+    condition: Condition,
+    limit: Option<u64>,
+) -> Result<Vec<EventRow>, ReadError> {
+    let rows = events::Entity::find()
+        .filter(condition)
+        .order_by(events::Column::Position, Order::Asc)
+        .limit(limit)
+        .all(db)
+        .await?;
+    let mut uids: Vec<Vec<u8>> = rows.iter().filter_map(|row| row.parcel.clone()).collect();
+    uids.sort_unstable();
+    uids.dedup();
+    let mut known = HashMap::with_capacity(uids.len());
+    for some in uids.chunks(500) {
+        let filter = parcels::Column::Uid.is_in(some.iter().cloned());
+        let rows = parcels::Entity::find().filter(filter).all(db).await?;
+        known.extend(rows.into_iter().map(|row| (row.uid.clone(), row)));
+    }
+    let read = |row: &events::Model| {
+        let parcel = row.parcel.as_ref().and_then(|uid| known.get(uid));
+        convert::event(row, parcel)
+    };
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn parcel(
+    db: &impl ConnectionTrait,
+    carrier: &CarrierId,
+    name: &str,
+) -> Result<Option<ParcelRow>, ReadError> {
+    let row = parcels::Entity::find()
+        .filter(parcels::Column::Carrier.eq(carrier.as_str()))
+        .filter(parcels::Column::Name.eq(name))
+        .one(db)
+        .await?;
+    row.as_ref().map(convert::parcel).transpose()
+}
+
+pub(super) async fn parcel_by_uid(
+    db: &impl ConnectionTrait,
+    uid: ParcelId,
+) -> Result<Option<ParcelRow>, ReadError> {
+    let row = parcels::Entity::find_by_id(uid.0.to_vec()).one(db).await?;
+    row.as_ref().map(convert::parcel).transpose()
+}
+
+pub(super) async fn booked_at(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+) -> Result<Vec<ParcelRow>, ReadError> {
+    let rows = parcels::Entity::find()
+        .filter(parcels::Column::Bank.eq(bank.as_str()))
+        .filter(parcels::Column::State.eq(HubParcelState::Booked.as_str()))
+        .all(db)
+        .await?;
+    rows.iter().map(convert::parcel).collect()
+}
+
+pub(super) async fn bank(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+) -> Result<Option<BankRow>, ReadError> {
+    match banks::Entity::find_by_id(bank.as_str()).one(db).await? {
+        Some(row) => bank_row(db, row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+pub(super) async fn banks(
+    db: &impl ConnectionTrait,
+    after: Option<&BankId>,
+    limit: u32,
+) -> Result<Vec<BankRow>, ReadError> {
+    let mut query =
+        banks::Entity::find().order_by(banks::Column::Id, Order::Asc).limit(u64::from(limit));
+    if let Some(after) = after {
+        query = query.filter(banks::Column::Id.gt(after.as_str()));
+    }
+    let mut all = Vec::new();
+    for row in query.all(db).await? {
+        all.push(bank_row(db, row).await?);
+    }
+    Ok(all)
+}
+
+async fn bank_row(db: &impl ConnectionTrait, row: banks::Model) -> Result<BankRow, ReadError> {
+    let bank: BankId = text("banks", "id", &row.id)?;
+    let cursor = cursors::Entity::find_by_id(bank.as_str()).one(db).await?;
+    let meta = folded_meta(db, &bank).await?;
+    let stopped = row.stopped_reason.as_deref();
+    let stopped = stopped.map(|name| {
+        StopReason::parse(name).ok_or(damaged("banks", "stopped_reason"))
+    });
+    let stream = cursor.as_ref().map(|row| id("cursors", "stream", &row.stream));
+    Ok(BankRow {
+        layout: layout(db, &bank, Generation(uint(row.layout_generation))).await?,
+        id: bank,
+        display_name: row.display_name,
+        address: row.address,
+        layout_held: meta.layout,
+        keys_held: meta.keys,
+        stream: stream.transpose()?,
+        committed_seq: cursor.as_ref().map_or(0, |row| uint(row.committed)),
+        stopped_reason: stopped.transpose()?,
+        incomplete: cursor.as_ref().is_some_and(|row| row.incomplete),
+        last_seen: cursor.as_ref().map(|row| UnixMillis(uint(row.seen_at))),
+        created_at: UnixMillis(uint(row.created_at)),
+    })
+}
+
+pub(super) async fn layout(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+    generation: Generation,
+) -> Result<Layout, ReadError> {
+    let place = (bank.as_str().to_owned(), LAYOUT.to_owned(), int(generation.0));
+    let row = configs::Entity::find_by_id(place).one(db).await?;
+    let row = row.ok_or(damaged("banks", "layout_generation"))?;
+    locker_proto::decode_layout(&row.bytes).map_err(|_| damaged("configs", "bytes"))
+}
+
+async fn folded_meta(db: &impl ConnectionTrait, bank: &BankId) -> Result<Meta, ReadError> {
+    let rows = entities(db, bank, Some(EntityKind::Meta)).await?;
+    let meta = rows.into_iter().find_map(|change| match change {
+        Change::Meta(meta) => Some(meta),
+        Change::Compartment(_)
+        | Change::CompartmentRemoved(_)
+        | Change::Parcel(_)
+        | Change::ParcelForgotten(_)
+        | Change::Credential(_)
+        | Change::Session(_) => None,
+    });
+    Ok(meta.unwrap_or_default())
+}
+
+pub(super) async fn compartments(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+) -> Result<Vec<Compartment>, ReadError> {
+    let rows = entities(db, bank, Some(EntityKind::Compartment)).await?;
+    let compartment = |change| match change {
+        Change::Compartment(held) => Some(held),
+        Change::Meta(_)
+        | Change::CompartmentRemoved(_)
+        | Change::Parcel(_)
+        | Change::ParcelForgotten(_)
+        | Change::Credential(_)
+        | Change::Session(_) => None,
+    };
+    Ok(rows.into_iter().filter_map(compartment).collect())
+}
+
+/// A bank's folded state, all of it or one kind, each kind by its key.
+async fn entities(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+    kind: Option<EntityKind>,
+) -> Result<Vec<Change>, ReadError> {
+    let mut query = bank_entities::Entity::find()
+        .filter(bank_entities::Column::Bank.eq(bank.as_str()))
+        .order_by(bank_entities::Column::Kind, Order::Asc)
+        .order_by(bank_entities::Column::Key, Order::Asc);
+    if let Some(kind) = kind {
+        query = query.filter(bank_entities::Column::Kind.eq(kind as i32));
+    }
+    query.all(db).await?.iter().map(read_entity).collect()
+}
+
+fn read_entity(row: &bank_entities::Model) -> Result<Change, ReadError> {
+    use locker_proto::entity::{
+        decode_compartment, decode_credential, decode_meta, decode_parcel, decode_session,
+    };
+    let bytes = &row.bytes;
+    let change = match row.kind {
+        kind if kind == EntityKind::Meta as i32 => decode_meta(bytes).map(Change::Meta),
+        kind if kind == EntityKind::Compartment as i32 => {
+            decode_compartment(bytes).map(Change::Compartment)
+        }
+        kind if kind == EntityKind::Parcel as i32 => decode_parcel(bytes).map(Change::Parcel),
+        kind if kind == EntityKind::Credential as i32 => {
+            decode_credential(bytes).map(Change::Credential)
+        }
+        kind if kind == EntityKind::Session as i32 => decode_session(bytes).map(Change::Session),
+        _ => return Err(damaged("bank_entities", "kind")),
+    };
+    change.map_err(|_| damaged("bank_entities", "bytes"))
+}
+
+/// What ingest starts a bank with.
+#[derive(Debug)]
+pub(crate) struct LoadedBank {
+    pub(crate) cursor: Option<Cursor>,
+    pub(crate) view: MemoryView,
+    pub(crate) stopped: Option<StopReason>,
+    pub(crate) incomplete: bool,
+}
+
+pub(super) async fn load_bank(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+) -> Result<Option<LoadedBank>, ReadError> {
+    let Some(row) = banks::Entity::find_by_id(bank.as_str()).one(db).await? else {
+        return Ok(None);
+    };
+    let stored = cursors::Entity::find_by_id(bank.as_str()).one(db).await?;
+    let incomplete = stored.as_ref().is_some_and(|row| row.incomplete);
+    let cursor = stored.map(|row| {
+        let hash = <[u8; 32]>::try_from(row.hash).map_err(|_| damaged("cursors", "hash"))?;
+        Ok::<_, ReadError>(Cursor {
+            stream: id("cursors", "stream", &row.stream)?,
+            committed: uint(row.committed),
+            hash: ChainHash(hash),
+        })
+    });
+    let mut view = MemoryView::default();
+    view.apply(entities(db, bank, None).await?);
+    let stopped = row.stopped_reason.as_deref().and_then(StopReason::parse);
+    Ok(Some(LoadedBank { cursor: cursor.transpose()?, view, stopped, incomplete }))
+}
+
+/// What a bank is to be told.
+#[derive(Debug)]
+pub(crate) struct Downlink {
+    pub(crate) layout: Layout,
+    /// Without a gap, from the position asked for.
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) first: GrantPosition,
+}
+
+pub(super) async fn downlink(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+    after: GrantPosition,
+    limit: usize,
+) -> Result<Option<Downlink>, ReadError> {
+    let Some(row) = banks::Entity::find_by_id(bank.as_str()).one(db).await? else {
+        return Ok(None);
+    };
+    let rows = grants::Entity::find()
+        .filter(grants::Column::Bank.eq(bank.as_str()))
+        .filter(grants::Column::Epoch.eq(int(after.epoch.0)))
+        .filter(grants::Column::Gseq.gt(int(after.gseq)))
+        .order_by(grants::Column::Gseq, Order::Asc)
+        .limit(u64::try_from(limit).unwrap_or(u64::MAX))
+        .all(db)
+        .await?;
+    let decode = |row: &grants::Model| {
+        locker_proto::decode_grant(&row.bytes).map_err(|_| damaged("grants", "bytes"))
+    };
+    Ok(Some(Downlink {
+        layout: layout(db, bank, Generation(uint(row.layout_generation))).await?,
+        first: GrantPosition { epoch: after.epoch, gseq: after.gseq + 1 },
+        grants: rows.iter().map(decode).collect::<Result<_, _>>()?,
+    }))
+}

@@ -1,0 +1,236 @@
+//! Tests of the store over real SQLite.
+
+use std::time::Duration;
+
+use locker_core::journal::ChainHash;
+use locker_core::uplink::inlet::Cursor;
+use tempfile::tempdir;
+
+use super::*;
+use crate::ingest::tests::fixture::{
+    Journal, NOW, add_bank, add_parcel, bank_id, book, carrier, commit, open_store,
+    open_store_with,
+};
+
+/// A decision that the database refuses.
+struct Broken;
+
+impl Decision for Broken {
+    type Answer = ();
+
+    async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
+        tx.execute("banks", "INSERT INTO banks (id) VALUES ('half')", []).await?;
+        Ok(())
+    }
+}
+
+async fn raw(store: &Store, sql: &str) -> i64 {
+    use sea_orm::{ConnectionTrait, Statement};
+    let statement = Statement::from_string(store.readers.get_database_backend(), sql);
+    let row = store.readers.query_one_raw(statement).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
+}
+
+fn quarantine(bytes: u8) -> Quarantine {
+    let reason = "test".to_owned();
+    Quarantine { bank: bank_id(), topic: "facts", reason, bytes: vec![bytes], now: NOW }
+}
+
+#[tokio::test]
+async fn a_store_that_is_opened_again_is_the_same_store() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    let (epoch, last) = (store.epoch(), store.last_event().await.unwrap());
+    assert_eq!(last, 2);
+    store.close().await;
+    assert!(matches!(store.decide(quarantine(1)).await, Err(WriteError::Closed)));
+    let store = open_store(directory.path()).await;
+    assert_eq!(store.epoch(), epoch);
+    assert_eq!(*store.committed_events().borrow(), last);
+    assert_eq!(store.bank(&bank_id()).await.unwrap().unwrap().layout.compartments.len(), 1);
+}
+
+#[tokio::test]
+async fn sqlite_is_set_up_so_that_a_commit_is_durable() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    assert_eq!(raw(&store, "PRAGMA synchronous").await, 2);
+    assert_eq!(raw(&store, "PRAGMA foreign_keys").await, 1);
+    assert!(directory.path().join("hub.db-wal").exists());
+}
+
+#[tokio::test]
+async fn a_newer_store_is_refused_with_instructions_and_left_as_it_is() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    struct Newer;
+    impl Decision for Newer {
+        type Answer = ();
+        async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
+            let sql = "UPDATE meta SET value = 99 WHERE name = 'format_version'";
+            tx.execute("meta", sql, []).await?;
+            Ok(())
+        }
+    }
+    store.decide(Newer).await.unwrap();
+    store.close().await;
+    let url = format!("sqlite://{}?mode=rwc", directory.path().join("hub.db").display());
+    for _ in 0..2 {
+        let error = Store::open(&url, StoreLimits::default()).await.unwrap_err();
+        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 1 }));
+        assert!(error.to_string().contains("restore a backup"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_fails_costs_only_itself() {
+    let directory = tempdir().unwrap();
+    let group_wait = Duration::from_millis(200);
+    let limits = StoreLimits { group_jobs: 3, group_wait, ..StoreLimits::default() };
+    let store = open_store_with(directory.path(), limits).await;
+    add_bank(&store, &[300]).await;
+    let (before, broken, after) = tokio::join!(
+        store.decide(quarantine(1)),
+        store.decide(Broken),
+        store.decide(quarantine(2)),
+    );
+    assert!(before.unwrap() && after.unwrap());
+    assert!(matches!(broken, Err(WriteError::Database(_))));
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM quarantine").await, 2);
+    assert_eq!(raw(&store, "SELECT quarantined FROM banks").await, 2);
+    assert_eq!(store.rows_written()["quarantine"], 2);
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_follow_fails_alone_and_writes_nothing() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    let journal = Journal::commissioned(&[300]);
+    commit(&store, &journal).await;
+    let next = Cursor { stream: journal.stream, committed: 9, hash: ChainHash([0; 32]) };
+    let write = IngestWrite {
+        bank: bank_id(),
+        follows: Some(4),
+        next,
+        incomplete: false,
+        facts: vec![FactRow { seq: 5, at: NOW, kind: 0, bytes: vec![1] }],
+        entities: Vec::new(),
+        effects: Vec::new(),
+        now: NOW,
+    };
+    let outcome = store.ingest(write).await.unwrap().await.unwrap();
+    assert!(matches!(outcome, Err(WriteBatchError::CursorMoved)));
+    assert_eq!(store.bank(&bank_id()).await.unwrap().unwrap().committed_seq, 5);
+}
+
+#[tokio::test]
+async fn what_is_loaded_is_what_was_folded() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300, 400]).await;
+    let journal = Journal::commissioned(&[300, 400]);
+    commit(&store, &journal).await;
+    let loaded = store.load_bank(&bank_id()).await.unwrap().unwrap();
+    let cursor = loaded.cursor.unwrap();
+    assert_eq!((cursor.committed, cursor.hash), (5, *journal.hashes.last().unwrap()));
+    let compartments = store.compartments(&bank_id()).await.unwrap();
+    assert_eq!(locker_core::journal::View::compartments(&loaded.view), compartments);
+    assert_eq!(compartments.len(), 2);
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM facts").await, 5);
+    assert_eq!(store.rows_written()["facts"], 5);
+}
+
+#[tokio::test]
+async fn of_unreadable_messages_the_newest_are_kept_and_all_counted() {
+    let directory = tempdir().unwrap();
+    let limits = StoreLimits { quarantined_per_bank: 3, ..StoreLimits::default() };
+    let store = open_store_with(directory.path(), limits).await;
+    assert!(!store.decide(quarantine(0)).await.unwrap(), "nothing is kept of an unknown bank");
+    add_bank(&store, &[300]).await;
+    for byte in 1..=5 {
+        assert!(store.decide(quarantine(byte)).await.unwrap());
+    }
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM quarantine").await, 3);
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM quarantine WHERE bytes = x'01'").await, 0);
+    assert_eq!(raw(&store, "SELECT quarantined FROM banks").await, 5);
+}
+
+#[tokio::test]
+async fn events_are_read_in_order_whole_or_for_one_carrier_and_show_the_parcel_as_it_was() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut committed = store.committed_events();
+    add_bank(&store, &[300]).await;
+    commit(&store, &Journal::commissioned(&[300])).await;
+    add_parcel(&store, 1, 200).await;
+    book(&store, 1).await;
+    assert_eq!(*committed.borrow_and_update(), store.last_event().await.unwrap());
+    let all = store.events_after(0, None, 100).await.unwrap();
+    let positions: Vec<u64> = all.iter().map(|event| event.position).collect();
+    assert_eq!(positions, (1..=6).collect::<Vec<u64>>());
+    let ours = store.events_after(0, Some(&carrier()), 100).await.unwrap();
+    let states: Vec<_> =
+        ours.iter().map(|event| event.parcel.as_ref().unwrap().state).collect();
+    assert_eq!(states, [HubParcelState::Announced, HubParcelState::Booked]);
+    assert_eq!(ours[0].parcel.as_ref().unwrap().bank, None);
+    let theirs = "other".parse().unwrap();
+    assert!(store.events_after(0, Some(&theirs), 100).await.unwrap().is_empty());
+    let uid = ours[0].parcel.as_ref().unwrap().uid;
+    assert_eq!(store.parcel_events(uid).await.unwrap(), ours);
+    assert_eq!(store.events_after(5, None, 1).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_notice_belongs_to_one_sender_at_a_time_until_it_is_settled() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    add_parcel(&store, 1, 200).await;
+    let mut journal = Journal::commissioned(&[300]);
+    book_without_asking(&store).await;
+    journal.deposit(1, 1);
+    commit(&store, &journal).await;
+    let due = store.due_notices(NOW, 10).await.unwrap();
+    assert_eq!((due.len(), due[0].attempts), (1, 0));
+    assert_eq!(due[0].parcel.email.as_str(), "someone@example.org");
+    assert!(store.due_notices(NOW, 10).await.unwrap().is_empty());
+    let lease_ms = StoreLimits::default().notice_lease_ms;
+    let again = store.due_notices(NOW.plus_ms(lease_ms), 10).await.unwrap();
+    assert_eq!(again[0].attempts, 1);
+    let retry_at = NOW.plus_ms(500_000);
+    store.settle_notice(again[0].id, NoticeOutcome::Failed { retry_at }).await.unwrap();
+    assert!(store.due_notices(NOW.plus_ms(499_999), 10).await.unwrap().is_empty());
+    let last = store.due_notices(retry_at, 10).await.unwrap();
+    store.settle_notice(last[0].id, NoticeOutcome::Sent).await.unwrap();
+    let late = NoticeOutcome::Failed { retry_at };
+    store.settle_notice(last[0].id, late).await.unwrap();
+    assert!(store.due_notices(retry_at.plus_ms(1 << 40), 10).await.unwrap().is_empty());
+}
+
+/// The bank has no compartments yet, as the hub knows it.
+async fn book_without_asking(store: &Store) {
+    struct Booked;
+    impl Decision for Booked {
+        type Answer = ();
+        async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
+            let parcel = tx.parcel(&carrier(), "p1").await?.unwrap();
+            let bank = Some(bank_id());
+            let state = HubParcelState::Booked;
+            tx.save_parcel(&ParcelRow { bank, state, ..parcel }).await
+        }
+    }
+    store.decide(Booked).await.unwrap();
+}
+
+#[tokio::test]
+async fn personal_data_is_never_printed() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let parcel = add_parcel(&store, 1, 200).await;
+    let printed = format!("{parcel:?}");
+    assert!(!printed.contains("example.org") && !printed.contains("Someone"), "{printed}");
+    let refused = "no address".parse::<Email>().unwrap_err();
+    assert!(!refused.to_string().contains("no address"));
+}

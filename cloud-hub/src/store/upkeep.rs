@@ -1,0 +1,133 @@
+//! What ingest writes beside batches: unreadable messages, stopped banks, and the key set.
+
+use locker_core::credential::KeySet;
+use locker_core::ids::{BankId, Generation};
+use locker_core::units::UnixMillis;
+use sea_orm::{EntityTrait, Order, QueryOrder};
+
+use super::WriteError;
+use super::convert::{bytes, damaged, int, uint};
+use super::entity::key_sets;
+use super::rows::{EventKind, StopReason};
+use super::tx::{Insert, NewEvent, Tx};
+use super::writer::Decision;
+
+const QUARANTINE: Insert = Insert {
+    name: "quarantine",
+    table: "quarantine",
+    columns: &["bank", "topic", "reason", "bytes", "at"],
+    conflict: "",
+};
+
+const KEY_SETS: Insert = Insert {
+    name: "key_sets",
+    table: "key_sets",
+    columns: &["generation", "bytes", "issued_at"],
+    conflict: "",
+};
+
+/// Keeps an unreadable message, and lets the oldest of its bank go when there are too many.
+#[derive(Clone, Debug)]
+pub(crate) struct Quarantine {
+    pub(crate) bank: BankId,
+    pub(crate) topic: &'static str,
+    pub(crate) reason: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) now: UnixMillis,
+}
+
+impl Decision for Quarantine {
+    /// Whether the bank is known; nothing is kept of others.
+    type Answer = bool;
+
+    async fn decide(&self, tx: &mut Tx) -> Result<bool, WriteError> {
+        let bank = self.bank.as_str();
+        let sql = "UPDATE banks SET quarantined = quarantined + 1 WHERE id = $1";
+        let counted = tx.execute("banks", sql, [bank.into()]).await?;
+        if counted.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let row = vec![
+            bank.into(),
+            self.topic.into(),
+            self.reason.as_str().into(),
+            bytes(&self.bytes),
+            int(self.now.0).into(),
+        ];
+        tx.insert(&QUARANTINE, row).await?;
+        let sql = "DELETE FROM quarantine WHERE bank = $1 AND id <= (SELECT id FROM quarantine \
+                   WHERE bank = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+        let kept = i64::from(tx.context.quarantined_per_bank);
+        tx.execute("quarantine", sql, [bank.into(), kept.into()]).await?;
+        Ok(true)
+    }
+}
+
+/// Marks a bank as one that the hub takes no facts from, and says so once.
+#[derive(Clone, Debug)]
+pub(crate) struct StopBank {
+    pub(crate) bank: BankId,
+    pub(crate) reason: StopReason,
+    pub(crate) detail: String,
+    pub(crate) event_id: String,
+    pub(crate) now: UnixMillis,
+}
+
+impl Decision for StopBank {
+    type Answer = ();
+
+    async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
+        let sql = "UPDATE banks SET stopped_reason = $1 WHERE id = $2 AND stopped_reason IS NULL";
+        let values = [self.reason.as_str().into(), self.bank.as_str().into()];
+        let stopped = tx.execute("banks", sql, values).await?;
+        if stopped.rows_affected() > 0 {
+            tx.event(NewEvent {
+                event_id: self.event_id.clone(),
+                kind: EventKind::BankStopped,
+                bank: Some(&self.bank),
+                compartment: None,
+                parcel: None,
+                detail: format!("{}: {}", self.reason.as_str(), self.detail),
+                occurred_at: self.now,
+                recorded_at: self.now,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Gives the hub's credential keys a generation: the newest one if they are its keys.
+#[derive(Clone, Debug)]
+pub(crate) struct IssueKeySet {
+    pub(crate) keys: KeySet,
+    pub(crate) now: UnixMillis,
+}
+
+impl Decision for IssueKeySet {
+    type Answer = KeySet;
+
+    async fn decide(&self, tx: &mut Tx) -> Result<KeySet, WriteError> {
+        let newest = key_sets::Entity::find()
+            .order_by(key_sets::Column::Generation, Order::Desc)
+            .one(tx.connection())
+            .await?;
+        let mut generation = 0;
+        if let Some(row) = newest {
+            let known = locker_proto::decode_key_set(&row.bytes);
+            let known = known.map_err(|_| damaged("key_sets", "bytes"))?;
+            if known.keys == self.keys.keys {
+                return Ok(known);
+            }
+            generation = uint(row.generation);
+        }
+        let keys =
+            KeySet { generation: Generation(generation + 1), keys: self.keys.keys.clone() };
+        let row = vec![
+            int(keys.generation.0).into(),
+            bytes(&locker_proto::encode_key_set(&keys)),
+            int(self.now.0).into(),
+        ];
+        tx.insert(&KEY_SETS, row).await?;
+        Ok(keys)
+    }
+}
