@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use locker_core::ids::{BootId, SessionId, StreamId};
 use locker_core::units::UnixMillis;
@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use crate::bank::{
@@ -24,6 +25,8 @@ use crate::link::{self, Link, tls};
 use crate::panel::{self, Access, AccessError};
 use crate::store::{Keeper, Ledger, OpenLedgerError, Stamp};
 
+/// How long the link and the panel may take to say good-bye, in milliseconds.
+const GOODBYE_MS: u64 = 2_000;
 /// Events of one port that may wait before the bus does.
 const BUS_EVENTS_WAITING_MAX: usize = 64;
 
@@ -78,17 +81,20 @@ impl Agent {
             tls::load(&config.hub.ca_file, &config.hub.certificate_file, &config.hub.key_file)?;
         let listen = |source| AgentError::Listen { address: config.panel.listen, source };
         let listener = TcpListener::bind(config.panel.listen).await.map_err(listen)?;
-        let (events, inbox) = mpsc::channel(EVENTS_WAITING_MAX);
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = Vec::new();
-        let buses = start_buses(config, &events, &mut tasks);
-        let opened = open(config, identity.device_key, buses, timings).await?;
-        let (reader, boot, watches) = (opened.reader, opened.boot, opened.watches);
-        let bank = run_bank(opened.bank, inbox)?;
-
         let address = listener.local_addr().map_err(listen)?;
         let access = Access::new(address, random()?);
+        let (events, inbox) = mpsc::channel(EVENTS_WAITING_MAX);
+        let (stop, stopped) = watch::channel(false);
+        // The ports come after the store: a second agent by mistake ends at the store's lock, and
+        // never takes the lock boards away from the one that runs.
+        let store = open_store(config, identity.device_key).await?;
         access.write(&config.panel.access_file)?;
+        let (reader, boot) = (store.ledger.reader(), store.ledger.boot());
+        let buses = start_buses(config, &events);
+        let (bank, watches) = start_bank(config, store, buses, timings).await?;
+        let bank = run_bank(bank, inbox)?;
+
+        let mut tasks = Vec::new();
         let mut panel_stop = stopped.clone();
         let until = async move {
             let _ = panel_stop.wait_for(|stop| *stop).await;
@@ -140,34 +146,30 @@ impl Agent {
         let _ = self.events.send(Event::Stop).await;
         let ended = self.bank.await.map_err(|_| AgentError::BankDied)?;
         drop(self.events);
-        for task in self.tasks {
-            task.abort();
+        let goodbye = Instant::now() + Duration::from_millis(GOODBYE_MS);
+        for mut task in self.tasks {
+            if timeout_at(goodbye, &mut task).await.is_err() {
+                task.abort();
+            }
         }
         info!("agent stopped");
         Ok(ended?)
     }
 }
 
-struct Opened {
-    bank: Bank,
-    watches: bank::Watches,
-    reader: crate::journal::JournalReader,
-    boot: BootId,
+/// What the bank keeps on its disk.
+struct Store {
+    ledger: Ledger,
+    floor: Floor,
 }
 
-/// Opens the store and settles the last run. Reads and writes files, so off the runtime.
-async fn open(
-    config: &Config,
-    device_key: [u8; 32],
-    buses: HashMap<u8, Bus>,
-    timings: Option<mpsc::Sender<PulseTiming>>,
-) -> Result<Opened, AgentError> {
+/// Reads and writes files, so off the runtime.
+async fn open_store(config: &Config, device_key: [u8; 32]) -> Result<Store, AgentError> {
     let config = config.clone();
-    let boot = BootId(random()?);
     let keeper = Keeper {
         bank: config.bank.clone(),
         device_key,
-        boot,
+        boot: BootId(random()?),
         fresh_stream: StreamId(random()?),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -189,21 +191,31 @@ async fn open(
             rebuilt = found.rebuilt,
             "store opened"
         );
-        let reader = ledger.reader();
-        let (bank, watches) = Bank::start(bank::Parts {
-            bank: config.bank.clone(),
-            ledger,
-            buses,
-            policy: config.session.policy(),
-            floor,
-            fresh_session: Box::new(|| SessionId(drawn())),
-            system_time: Box::new(system_time),
-            deposit_reserve_bytes: config.disk.deposit_reserve_bytes,
-            timings,
-        })?;
-        Ok(Opened { bank, watches, reader, boot })
+        Ok(Store { ledger, floor })
     });
     work.await.map_err(|_| AgentError::BankDied)?
+}
+
+/// Settles the last run, which the disk must be waited for.
+async fn start_bank(
+    config: &Config,
+    store: Store,
+    buses: HashMap<u8, Bus>,
+    timings: Option<mpsc::Sender<PulseTiming>>,
+) -> Result<(Bank, bank::Watches), AgentError> {
+    let parts = bank::Parts {
+        bank: config.bank.clone(),
+        ledger: store.ledger,
+        buses,
+        policy: config.session.policy(),
+        floor: store.floor,
+        fresh_session: Box::new(|| SessionId(drawn())),
+        system_time: Box::new(system_time),
+        deposit_reserve_bytes: config.disk.deposit_reserve_bytes,
+        timings,
+    };
+    let work = tokio::task::spawn_blocking(move || Bank::start(parts));
+    Ok(work.await.map_err(|_| AgentError::BankDied)??)
 }
 
 /// The bank waits for the disk at every step, so it gets a thread of its own.
@@ -221,11 +233,8 @@ fn run_bank(
     Ok(end)
 }
 
-fn start_buses(
-    config: &Config,
-    events: &mpsc::Sender<Event>,
-    tasks: &mut Vec<JoinHandle<()>>,
-) -> HashMap<u8, Bus> {
+/// Each bus ends by itself once the bank, which holds its handles, is gone.
+fn start_buses(config: &Config, events: &mpsc::Sender<Event>) -> HashMap<u8, Bus> {
     let mut buses = HashMap::new();
     for port in &config.bus {
         let mut bus_config = port.bus_config();
@@ -233,9 +242,8 @@ fn start_buses(
         let addrs: Vec<u8> = bus_config.boards.iter().map(|board| board.addr.get()).collect();
         let connector = PortConnector::new(bus_config.port.clone());
         let (outbox, inbox) = mpsc::channel(BUS_EVENTS_WAITING_MAX);
-        let (bus, task) = Bus::spawn(bus_config, connector, outbox);
-        tasks.push(task);
-        tasks.push(tokio::spawn(forward(inbox, events.clone())));
+        let (bus, _task) = Bus::spawn(bus_config, connector, outbox);
+        tokio::spawn(forward(inbox, events.clone()));
         for addr in addrs {
             buses.insert(addr, bus.clone());
         }

@@ -19,6 +19,8 @@ use crate::journal;
 
 /// Most ports one agent drives.
 pub const PORTS_MAX: usize = 10;
+/// Longest time limit of a session, in seconds: a day.
+const SESSION_MAX_S: u64 = 86_400;
 
 /// Why a configuration is not usable.
 #[derive(Debug, Error)]
@@ -72,6 +74,34 @@ pub struct HubConfig {
     pub command_keys: Vec<CommandKeyConfig>,
     #[serde(default)]
     pub limits: LinkLimits,
+}
+
+impl HubConfig {
+    /// The first key that is wrong, and what was expected.
+    fn mistake(&self) -> Option<(&'static str, &'static str)> {
+        let limits = self.limits;
+        let mut kids: Vec<u8> = self.command_keys.iter().map(|key| key.kid).collect();
+        kids.sort_unstable();
+        kids.dedup();
+        if self.host.is_empty() {
+            Some(("hub.host", "must not be empty"))
+        } else if self.port == 0 {
+            Some(("hub.port", "must not be 0"))
+        } else if kids.is_empty() {
+            Some(("hub.command_keys", "needs at least one key"))
+        } else if kids.len() < self.command_keys.len() {
+            Some(("hub.command_keys", "names a kid twice"))
+        } else if limits.keep_alive_s < 5 {
+            Some(("hub.limits.keep_alive_s", "must be at least 5"))
+        } else if limits.connect_timeout_s == 0 || limits.connect_timeout_s > 600 {
+            Some(("hub.limits.connect_timeout_s", "must be 1 to 600"))
+        } else if limits.backoff_min_ms == 0 || limits.backoff_min_ms > limits.backoff_max_ms {
+            let expected = "must be above 0 and not above hub.limits.backoff_max_ms";
+            Some(("hub.limits.backoff_min_ms", expected))
+        } else {
+            None
+        }
+    }
 }
 
 /// One key of the hub.
@@ -177,6 +207,16 @@ impl Default for SessionLimits {
 }
 
 impl SessionLimits {
+    /// Each time with its key.
+    const fn seconds(self) -> [(&'static str, u64); 4] {
+        [
+            ("session.idle_s", self.idle_s),
+            ("session.confirm_s", self.confirm_s),
+            ("session.door_open_s", self.door_open_s),
+            ("session.retry_s", self.retry_s),
+        ]
+    }
+
     /// As the core wants it.
     #[must_use]
     pub const fn policy(self) -> SessionPolicy {
@@ -276,16 +316,13 @@ impl Config {
         if !self.panel.listen.ip().is_loopback() {
             return wrong("panel.listen", "must be a loopback address".to_owned());
         }
-        if self.hub.command_keys.is_empty() {
-            return wrong("hub.command_keys", "needs at least one key".to_owned());
+        if let Some((key, expected)) = self.hub.mistake() {
+            return wrong(key, expected.to_owned());
         }
-        let limits = self.hub.limits;
-        if limits.keep_alive_s < 5 {
-            return wrong("hub.limits.keep_alive_s", "must be at least 5".to_owned());
-        }
-        if limits.backoff_min_ms == 0 || limits.backoff_min_ms > limits.backoff_max_ms {
-            let expected = "must be above 0 and not above hub.limits.backoff_max_ms".to_owned();
-            return wrong("hub.limits.backoff_min_ms", expected);
+        for (key, seconds) in self.session.seconds() {
+            if !(1..=SESSION_MAX_S).contains(&seconds) {
+                return wrong(key, format!("must be 1 to {SESSION_MAX_S}"));
+            }
         }
         if self.bus.is_empty() || self.bus.len() > PORTS_MAX {
             return wrong("bus", format!("needs 1 to {PORTS_MAX} entries"));
@@ -297,6 +334,9 @@ impl Config {
             for board in &bus.boards {
                 if board.locks > 48 {
                     return wrong("bus.boards.locks", "a CU48 has at most 48".to_owned());
+                }
+                if board.inverted.iter().any(|lock| lock.get() >= board.locks) {
+                    return wrong("bus.boards.inverted", "must be among the wired locks".to_owned());
                 }
                 if !boards.insert(board.addr) {
                     let expected = "must be unique in the whole bank".to_owned();

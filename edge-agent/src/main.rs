@@ -34,16 +34,11 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    // A panic in the bank's thread must not leave a process that looks alive.
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        std::process::abort();
-    }));
     match Args::parse().command {
         Command::Run { config } => {
             let config = Config::load(&config)?;
             log(&config.log)?;
+            abort_on_panic(config.data_dir.clone());
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
@@ -53,6 +48,17 @@ fn main() -> anyhow::Result<()> {
         }
         Command::CheckConfig { config } => Config::load(&config).map(drop).map_err(Into::into),
     }
+}
+
+/// A panic in the bank's thread must not leave a process that looks alive. It may have come out of
+/// sled, which would then panic at every start.
+fn abort_on_panic(data_dir: PathBuf) {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        edge_agent::store::doubt(&data_dir);
+        std::process::abort();
+    }));
 }
 
 async fn run(config: &Config) -> anyhow::Result<()> {

@@ -22,6 +22,15 @@ pub enum FloorError {
     Write { path: PathBuf, source: io::Error },
 }
 
+impl FloorError {
+    /// Whether the disk is only full.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Write { source, .. } if full.contains(&source.kind()))
+    }
+}
+
 /// The floor and its file.
 #[derive(Debug)]
 pub struct Floor {

@@ -4,7 +4,10 @@
 //! in the core, make the facts durable, pulse the lock, answer. The loop waits for the disk, so it
 //! runs on a thread of its own and never on the async runtime's.
 
+mod doors;
 mod floor;
+mod hub;
+mod levels;
 mod state;
 mod timing;
 
@@ -13,26 +16,30 @@ pub use state::{PanelPhase, PanelResult, PanelSession, PanelState, PanelTask};
 pub use timing::PulseTiming;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use locker_core::bank::{self as rules, Command, Moment, Observation, Pulse, PulseOutcome, Step};
-use locker_core::clock::{BankClock, SignedTimeError};
-use locker_core::compartment::{DoorReading, LockPosition};
+use locker_core::bank::{self as rules, Command, Moment, Observation, Step};
+use locker_core::clock::BankClock;
+use locker_core::compartment::LockPosition;
 use locker_core::credential::{self, KeySet};
-use locker_core::downlink::{GrantPosition, apply_grant, apply_key_set, apply_layout};
-use locker_core::fact::Fact;
+use locker_core::downlink::GrantPosition;
 use locker_core::ids::{BankId, BootId, Generation, IntentId, SessionId, StreamId};
-use locker_core::journal::{Meta, View};
+use locker_core::journal::View;
 use locker_core::policy::SessionPolicy;
 use locker_core::refusal::Refusal;
 use locker_core::units::UnixMillis;
-use locker_proto::message::{Config, Document, Grants};
+use locker_proto::message::{Config, Grants};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::board::{self, BoardLink, Bus, BusEvent, UnlockRequest};
+use crate::board::{Bus, BusEvent};
+use crate::journal::SpaceError;
 use crate::store::{CommitError, Ledger, Stamp};
+use doors::begins_deposit;
+use hub::answers_hub;
+use levels::Levels;
 
 /// Events that may wait for the loop. Producers wait when it is full; only the bus and the link
 /// produce without a person behind it.
@@ -97,7 +104,7 @@ pub enum BankError {
     #[error("the clock's floor could not be kept")]
     Floor(#[from] FloorError),
     #[error("the disk does not tell its room")]
-    Space(#[from] crate::journal::SpaceError),
+    Space(#[from] SpaceError),
 }
 
 /// What the loop is made of.
@@ -136,6 +143,9 @@ pub struct Bank {
     pulses: HashMap<IntentId, PulseUnderWay>,
     deposits_open: bool,
     space_due: Instant,
+    levels: Levels,
+    /// When the session last moved, by its record and by the clock that does not jump.
+    session_moved: Option<(UnixMillis, Instant)>,
 }
 
 /// A pulse that the bus has and that has no outcome yet.
@@ -163,6 +173,8 @@ impl Bank {
             pulses: HashMap::new(),
             deposits_open: true,
             space_due: now,
+            levels: Levels::default(),
+            session_moved: None,
             parts,
         };
         bank.check_space()?;
@@ -230,6 +242,7 @@ impl Bank {
         timing.checked();
         match decided {
             Err(refusal) => {
+                self.parts.ledger.check_reads()?;
                 info!(reason = refusal.reason(), "request refused");
                 Ok(Err(refusal))
             }
@@ -263,100 +276,6 @@ impl Bank {
         })
     }
 
-    fn bus(&mut self, event: BusEvent) -> Result<(), BankError> {
-        let lock_at = |board: board::BoardAddr, lock: board::LockIndex| LockPosition {
-            board: board.get(),
-            lock: lock.get(),
-        };
-        let observation = match event {
-            BusEvent::PulseWritten { intent, free_at, started, .. } => {
-                self.pulse_written(IntentId(intent), free_at, started);
-                return Ok(());
-            }
-            BusEvent::Settled { intent, outcome } => {
-                let intent = IntentId(intent);
-                let Some(pulse) = self.pulses.remove(&intent) else { return Ok(()) };
-                let outcome = core_outcome(outcome);
-                info!(intent = intent.0, ?outcome, "pulse settled");
-                Observation::PulseSettled { intent, lock: pulse.lock, outcome }
-            }
-            BusEvent::Door { board, lock, reading, .. } => match core_reading(reading) {
-                Some(reading) => Observation::Door { lock: lock_at(board, lock), reading },
-                // Contradicting readings say nothing; the last believed one stands.
-                None => return Ok(()),
-            },
-            BusEvent::Baseline { board, readings } => {
-                let known = readings.into_iter();
-                let readings = known
-                    .filter_map(|(lock, reading)| Some((lock.get(), core_reading(reading)?)))
-                    .collect();
-                Observation::Baseline { board: board.get(), readings }
-            }
-            BusEvent::Board { board, state } => {
-                info!(board = board.get(), ?state, "board changed");
-                match state {
-                    BoardLink::Online => Observation::Board { board: board.get(), online: true },
-                    BoardLink::Offline => Observation::Board { board: board.get(), online: false },
-                    BoardLink::Suspect => return Ok(()),
-                }
-            }
-            BusEvent::Port { state } => {
-                info!(?state, "port changed");
-                return Ok(());
-            }
-            BusEvent::BusError { kind, count } => {
-                warn!(?kind, count, "bus error");
-                return Ok(());
-            }
-        };
-        self.observe(observation)
-    }
-
-    fn observe(&mut self, observation: Observation) -> Result<(), BankError> {
-        let fresh_session = (self.parts.fresh_session)();
-        let at = self.moment(fresh_session);
-        let step = rules::observe(self.parts.ledger.view(), observation, at);
-        Ok(self.carry_out(step, None)?)
-    }
-
-    fn grants(&mut self, grants: &Grants) -> Result<(), BankError> {
-        for (position, grant) in grants.positions() {
-            let held = self.parts.ledger.view().meta().grants;
-            if position.epoch == held.epoch && position.gseq > held.gseq + 1 {
-                warn!(held = held.gseq, got = position.gseq, "grants skip");
-                return Ok(());
-            }
-            let fact = apply_grant(self.parts.ledger.view(), position, grant);
-            self.carry_out(Step { facts: fact.into_iter().collect(), ..Step::default() }, None)?;
-        }
-        Ok(())
-    }
-
-    fn config(&mut self, config: &Config) -> Result<(), BankError> {
-        let view = self.parts.ledger.view();
-        let fact = match &config.document {
-            Document::Layout(layout) => apply_layout(view, layout),
-            Document::KeySet(keys) => apply_key_set(view, keys),
-        };
-        let step = Step { facts: fact.into_iter().collect(), ..Step::default() };
-        Ok(self.carry_out(step, None)?)
-    }
-
-    fn heard(
-        &mut self,
-        signed: UnixMillis,
-        asked_at: Instant,
-        heard_at: Instant,
-    ) -> Result<(), BankError> {
-        let (asked_ms, heard_ms) = (self.monotonic_ms(asked_at), self.monotonic_ms(heard_at));
-        match self.clock.hear(signed, asked_ms, heard_ms) {
-            Ok(()) => self.parts.floor.raise(self.clock.floor())?,
-            Err(error @ SignedTimeError::NeedsSecond { .. }) => info!(%error, "time not taken yet"),
-            Err(error) => warn!(%error, "time not taken"),
-        }
-        Ok(())
-    }
-
     /// Commits, then acts, then tells everybody who watches.
     fn carry_out(
         &mut self,
@@ -377,22 +296,25 @@ impl Bank {
         for fact in &step.facts {
             debug!(?fact, "fact committed");
         }
+        let moved_at = self.parts.ledger.view().session().map(|session| session.moved_at);
+        if moved_at != self.session_moved.map(|(at, _)| at) {
+            self.session_moved = moved_at.map(|at| (at, Instant::now()));
+        }
         self.head.send_replace(self.parts.ledger.head().0);
         let view = self.parts.ledger.view();
         self.state.send_modify(|state| state.follow(view, &step.facts));
         Ok(())
     }
 
-    /// A full disk stops deposits. Everything else may use the reserve.
+    /// A full disk stops deposits and the hub's decisions. Everything else may use the reserve.
     fn commit(&mut self, step: &Step, stamp: Stamp) -> Result<(), CommitError> {
         let trace = step.trace.as_ref();
         let error = match self.parts.ledger.commit(&step.facts, trace, stamp) {
             Err(error @ CommitError::OutOfSpace { .. }) => error,
             done => return done,
         };
-        self.deposits_open = false;
-        let begins_deposit = step.facts.iter().any(|fact| matches!(fact, Fact::DepositStarted(_)));
-        if begins_deposit {
+        self.open_deposits(false);
+        if step.facts.iter().any(|fact| begins_deposit(fact) || answers_hub(fact)) {
             return Err(error);
         }
         error!("disk full, using the reserve");
@@ -406,70 +328,28 @@ impl Bank {
         }
     }
 
-    fn pulse(&mut self, pulse: Pulse, timing: Option<PulseTiming>) -> Result<(), CommitError> {
-        let Pulse { intent, compartment, lock } = pulse;
-        let timing = timing.unwrap_or_else(|| PulseTiming::unasked(Instant::now()));
-        let sent = self.unlock(intent, lock);
-        self.pulses.insert(intent, PulseUnderWay { lock, timing });
-        info!(intent = intent.0, %compartment, board = lock.board, lock = lock.lock, "pulse given");
-        let Err(reason) = sent else { return Ok(()) };
-        warn!(intent = intent.0, reason, "pulse not sent");
-        self.pulses.remove(&intent);
-        let observation =
-            Observation::PulseSettled { intent, lock, outcome: PulseOutcome::NotSent };
-        let fresh_session = (self.parts.fresh_session)();
-        let at = self.moment(fresh_session);
-        let step = rules::observe(self.parts.ledger.view(), observation, at);
-        self.carry_out(step, None)
-    }
-
-    fn unlock(&self, intent: IntentId, lock: LockPosition) -> Result<(), &'static str> {
-        let bus = self.parts.buses.get(&lock.board).ok_or("board not configured")?;
-        let board = board::BoardAddr::try_from(lock.board).map_err(|_| "board out of range")?;
-        let lock = board::LockIndex::try_from(lock.lock).map_err(|_| "lock out of range")?;
-        let request = UnlockRequest { intent: intent.0, board, lock, issued_at: Instant::now() };
-        bus.try_unlock(request).map_err(|refused| match refused {
-            board::UnlockRefused::QueueFull => "unlock queue full",
-            board::UnlockRefused::UnknownLock { .. } => "lock not configured",
-            board::UnlockRefused::Stopped => "bus stopped",
-        })
-    }
-
-    fn pulse_written(&mut self, intent: IntentId, free_at: Instant, started: Instant) {
-        let Some(pulse) = self.pulses.get_mut(&intent) else { return };
-        pulse.timing.written(free_at, started);
-        let timing = pulse.timing;
-        info!(
-            intent = intent.0,
-            check_us = timing.check_us(),
-            sync_us = timing.sync_us(),
-            rest_us = timing.rest_us(),
-            "pulse on the wire"
-        );
-        if let Some(timings) = &self.parts.timings {
-            let _ = timings.try_send(timing);
-        }
-    }
-
-    fn introduction(&self) -> Introduction {
-        let ledger = &self.parts.ledger;
-        let Meta { boot_count, grants, layout, keys, .. } = ledger.view().meta();
-        let (stream, boot) = (ledger.stream(), ledger.boot());
-        Introduction { stream, boot, boot_count, grants, layout, keys, stamp: self.stamp() }
-    }
-
     /// When something is due without an event.
     fn wakes_at(&self) -> Instant {
         let due = rules::deadline(self.parts.ledger.view(), &self.parts.policy);
         let due = due.map(|due| {
-            let wait_ms = due.since_ms(self.stamp().at).min(SPACE_CHECK_MS);
-            Instant::now() + std::time::Duration::from_millis(wait_ms.max(1))
+            let wait_ms = due.since_ms(self.session_time()).clamp(1, SPACE_CHECK_MS);
+            Instant::now() + Duration::from_millis(wait_ms)
         });
         due.map_or(self.space_due, |due| due.min(self.space_due))
     }
 
+    /// The time as the session's deadlines count it: on from its last record, whatever the hub or
+    /// the operating system did to the clock since.
+    fn session_time(&self) -> UnixMillis {
+        let Some((at, since)) = self.session_moved else { return self.stamp().at };
+        at.plus_ms(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
     fn tick(&mut self) -> Result<(), BankError> {
-        self.observe(Observation::DeadlinePassed)?;
+        let fresh_session = (self.parts.fresh_session)();
+        let at = Moment { now: self.session_time(), ..self.moment(fresh_session) };
+        let step = rules::observe(self.parts.ledger.view(), Observation::DeadlinePassed, at);
+        self.carry_out(step, None)?;
         if Instant::now() >= self.space_due {
             self.check_space()?;
             if let Err(error) = self.parts.ledger.snapshot_if_due() {
@@ -480,16 +360,23 @@ impl Bank {
     }
 
     fn check_space(&mut self) -> Result<(), BankError> {
-        self.space_due = Instant::now() + std::time::Duration::from_millis(SPACE_CHECK_MS);
-        let ballast = self.parts.ledger.restore_ballast()?;
+        self.space_due = Instant::now() + Duration::from_millis(SPACE_CHECK_MS);
+        let ballast = match self.parts.ledger.restore_ballast() {
+            // Somebody else was quicker, or a quota is not what it seems.
+            Err(SpaceError::OutOfSpace { .. }) => false,
+            done => done?,
+        };
         let free_bytes = self.parts.ledger.space()?.free_bytes;
-        let open = ballast && free_bytes >= self.parts.deposit_reserve_bytes;
-        if open != self.deposits_open {
-            warn!(open, free_bytes, "deposits opened or closed by the disk's room");
-        }
-        self.deposits_open = open;
-        self.publish(|state| state.deposits_open = open);
+        self.open_deposits(ballast && free_bytes >= self.parts.deposit_reserve_bytes);
         Ok(())
+    }
+
+    fn open_deposits(&mut self, open: bool) {
+        if open != self.deposits_open {
+            warn!(open, "deposits opened or closed by the disk's room");
+            self.deposits_open = open;
+            self.publish(|state| state.deposits_open = open);
+        }
     }
 
     fn publish(&self, change: impl FnOnce(&mut PanelState)) {
@@ -518,26 +405,6 @@ impl Bank {
     fn monotonic_ms(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.started);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-const fn core_reading(reading: board::DoorReading) -> Option<DoorReading> {
-    match reading {
-        board::DoorReading::Open => Some(DoorReading::Open),
-        board::DoorReading::Closed => Some(DoorReading::Closed),
-        board::DoorReading::Unknown => None,
-    }
-}
-
-fn core_outcome(outcome: board::PulseOutcome) -> PulseOutcome {
-    match outcome {
-        board::PulseOutcome::Opened { after_ms } => {
-            PulseOutcome::Opened { after_ms: u32::try_from(after_ms).unwrap_or(u32::MAX) }
-        }
-        board::PulseOutcome::NotOpened => PulseOutcome::NotOpened,
-        board::PulseOutcome::AlreadyOpen => PulseOutcome::AlreadyOpen,
-        board::PulseOutcome::Unknown(_) => PulseOutcome::Unknown,
-        board::PulseOutcome::NotSent(_) => PulseOutcome::NotSent,
     }
 }
 

@@ -57,6 +57,12 @@ impl PulseTiming {
         micros(self.synced, self.free)
     }
 
+    /// When the first byte of the unlock frame was given to the line.
+    #[must_use]
+    pub const fn first_byte_at(&self) -> Instant {
+        self.first_byte
+    }
+
     /// Everything else from the request to the first byte: queues, wake-ups, copies.
     #[must_use]
     pub fn rest_us(&self) -> u64 {

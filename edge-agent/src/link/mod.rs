@@ -15,12 +15,17 @@ use locker_proto::message::DecodeMessageError;
 use locker_proto::signed::{CommandKey, OpenError};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::bank::Event;
 use crate::board::Jitter;
 use crate::config::LinkLimits;
 use crate::journal::{JournalReader, ReadError};
+
+/// A connection that held this long was a good one, and the next wait is the shortest again. One
+/// that ends at once, answered or not, must not be tried in a tight loop.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// What the link is made of.
 pub struct Link {
@@ -81,10 +86,12 @@ enum Ended {
 pub async fn run(mut link: Link) {
     let mut failures = 0;
     for connection_count in 1.. {
+        let began = Instant::now();
         match session::run(&mut link, connection_count).await {
             Ended::Stopped => return,
             Ended::Failed { error, linked } => {
-                failures = if linked { 0 } else { failures + 1 };
+                let steady = linked && began.elapsed() >= STEADY;
+                failures = if steady { 0 } else { failures + 1 };
                 log_end(&error, linked);
                 if link.events.send(Event::Linked(false)).await.is_err() {
                     return;

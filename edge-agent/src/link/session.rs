@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use locker_core::journal::ChainHash;
-use locker_core::uplink::Sender;
+use locker_core::uplink::{STALL_MS, Sender};
 use locker_proto::message::{
     Ack, Batch, Birth, Config, Grants, MESSAGE_MAX_BYTES, Nonce, Presence,
 };
@@ -23,6 +23,9 @@ use crate::journal::Stored;
 const REQUESTS_WAITING_MAX: usize = 16;
 /// Packets that may wait between the MQTT client's task and this one.
 const PACKETS_WAITING_MAX: usize = 16;
+
+/// Far beyond any connection, in milliseconds: ten years.
+const NEVER_MS: u64 = 10 * 365 * 86_400_000;
 
 /// Runs one connection to its end.
 pub(super) async fn run(link: &mut Link, connection_count: u64) -> Ended {
@@ -111,8 +114,7 @@ impl Session<'_> {
         let mut head = self.link.head.clone();
         loop {
             self.send_facts().await?;
-            let stalls_at_ms = self.sender.stalls_at_ms().unwrap_or(u64::MAX / 2);
-            let stalls_at = self.started + Duration::from_millis(stalls_at_ms.min(86_400_000));
+            let stalls_at = self.started + Duration::from_millis(self.stalls_at_ms());
             tokio::select! {
                 packet = self.inbox.recv() => match packet {
                     Some(packet) => self.packet(packet?).await?,
@@ -120,13 +122,20 @@ impl Session<'_> {
                 },
                 changed = head.changed() => changed.map_err(|_| LinkError::BankStopped)?,
                 () = tokio::time::sleep_until(stalls_at) => {
-                    if self.sender.stalled(self.now_ms()) {
+                    if self.now_ms() >= self.stalls_at_ms() {
                         return Err(LinkError::Stalled);
                     }
                 }
                 () = stopped(&mut stop) => return Ok(()),
             }
         }
+    }
+
+    /// Until the birth is out it is the hub that must move: accept, and answer the subscription.
+    fn stalls_at_ms(&self) -> u64 {
+        let until_birth_ms = self.link.limits.connect_timeout_s.saturating_mul(1_000) + STALL_MS;
+        let unborn = self.born_at.is_none().then_some(until_birth_ms);
+        self.sender.stalls_at_ms().or(unborn).unwrap_or(NEVER_MS)
     }
 
     async fn packet(&mut self, packet: Packet) -> Result<(), LinkError> {
@@ -250,7 +259,8 @@ impl Session<'_> {
             self.tell(Event::Heard { signed: ack.at, asked_at, heard_at }).await?;
             self.tell(Event::Linked(true)).await?;
         }
-        self.tell(Event::Safe { safe: ack.safe_seq }).await
+        // What is not committed is in no backup, whatever the hub says.
+        self.tell(Event::Safe { safe: ack.safe_seq.min(ack.committed_seq) }).await
     }
 
     async fn tell(&self, event: Event) -> Result<(), LinkError> {

@@ -51,8 +51,12 @@ impl Access {
         let failed = |source| AccessError { path: path.to_owned(), source };
         let temp = path.with_extension("tmp");
         let text = serde_json::to_string(self).map_err(|error| failed(error.into()))?;
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temp);
+        // A left-over would keep its mode.
+        match std::fs::remove_file(&temp) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
         std::fs::rename(&temp, path).map_err(failed)
     }

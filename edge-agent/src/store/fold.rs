@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use locker_core::compartment::Compartment;
@@ -104,6 +105,12 @@ impl SledFold {
         applied: Applied,
     ) -> Result<(), FoldError> {
         let mut batch = Batch::default();
+        for (barcode, holder) in self.barcodes(&changes)? {
+            match holder {
+                Some(id) => batch.insert(barcode_key(&barcode), &id.0),
+                None => batch.remove(barcode_key(&barcode)),
+            }
+        }
         for change in changes {
             self.change(&mut batch, change);
         }
@@ -118,19 +125,75 @@ impl SledFold {
         self.fault.borrow_mut().take()
     }
 
-    /// Everything, as the changes that would make it from nothing.
+    /// Everything, as the changes that would make it from nothing. Of parcels with one barcode the
+    /// one that is found by it comes first.
     pub(super) fn export(&self) -> Result<Vec<Change>, FoldError> {
         let mut all = vec![Change::Meta(self.meta.clone()), Change::Session(self.session.clone())];
         all.extend(self.compartments.values().copied().map(Change::Compartment));
-        for pair in self.db.scan_prefix([PARCEL]) {
-            let parcel = entity::decode_parcel(&pair?.1).map_err(unreadable("parcel"))?;
-            all.push(Change::Parcel(parcel));
+        let mut parcels = self.parcels();
+        parcels.sort_by_key(|parcel| self.parcel_by_barcode(&parcel.barcode) != Some(parcel.id));
+        all.extend(parcels.into_iter().map(Change::Parcel));
+        if let Some(fault) = self.take_fault() {
+            return Err(fault);
         }
         for pair in self.db.scan_prefix([CREDENTIAL]) {
             let held = entity::decode_credential(&pair?.1).map_err(unreadable("credential"))?;
             all.push(Change::Credential(held));
         }
         Ok(all)
+    }
+
+    /// Puts nonsense under `key`, as flash may.
+    #[cfg(test)]
+    pub(super) fn spoil(&self, key: &[u8]) {
+        self.db.insert(key, &[0xFF, 0xFF]).unwrap();
+    }
+
+    /// What the barcodes that `changes` touch lead to afterwards, by the rule of
+    /// [`locker_core::journal::MemoryView`]: a settled parcel does not take its barcode back from
+    /// the live one that bears it today.
+    fn barcodes(
+        &self,
+        changes: &[Change],
+    ) -> Result<BTreeMap<Barcode, Option<ParcelId>>, FoldError> {
+        let mut holders: BTreeMap<Barcode, Option<ParcelId>> = BTreeMap::new();
+        let mut labels: BTreeMap<ParcelId, Option<Barcode>> = BTreeMap::new();
+        let holder = |holders: &BTreeMap<Barcode, Option<ParcelId>>, barcode: &Barcode| {
+            let changed = holders.get(barcode).copied();
+            changed.unwrap_or_else(|| self.parcel_by_barcode(barcode))
+        };
+        for change in changes {
+            match change {
+                Change::Parcel(parcel) => {
+                    let (id, barcode) = (parcel.id, &parcel.barcode);
+                    let before = labels.get(&id).cloned();
+                    let before =
+                        before.unwrap_or_else(|| self.parcel(id).map(|known| known.barcode));
+                    if let Some(before) = before.filter(|before| before != barcode)
+                        && holder(&holders, &before) == Some(id)
+                    {
+                        holders.insert(before, None);
+                    }
+                    let live = parcel.state.settled_at().is_none();
+                    if live || holder(&holders, barcode).is_none_or(|holder| holder == id) {
+                        holders.insert(barcode.clone(), Some(id));
+                    }
+                    labels.insert(id, Some(barcode.clone()));
+                }
+                Change::ParcelForgotten(gone) => {
+                    if holder(&holders, &gone.barcode) == Some(gone.id) {
+                        holders.insert(gone.barcode.clone(), None);
+                    }
+                    labels.insert(gone.id, None);
+                }
+                Change::Meta(_)
+                | Change::Compartment(_)
+                | Change::CompartmentRemoved(_)
+                | Change::Credential(_)
+                | Change::Session(_) => {}
+            }
+        }
+        self.take_fault().map_or(Ok(holders), Err)
     }
 
     fn change(&mut self, batch: &mut Batch, change: Change) {
@@ -149,15 +212,11 @@ impl SledFold {
                 self.compartments.remove(&no);
             }
             Change::Parcel(parcel) => {
-                batch.insert(barcode_key(&parcel.barcode), &parcel.id.0);
                 batch.insert(&key(PARCEL, &parcel.id.0), entity::encode_parcel(&parcel));
             }
             Change::ParcelForgotten(parcel) => {
                 batch.remove(&key(PARCEL, &parcel.id.0));
                 batch.remove(&key(CREDENTIAL, &parcel.credential.0));
-                if self.parcel_by_barcode(&parcel.barcode) == Some(parcel.id) {
-                    batch.remove(barcode_key(&parcel.barcode));
-                }
             }
             Change::Credential(held) => {
                 batch.insert(&key(CREDENTIAL, &held.id.0), entity::encode_credential(&held));
@@ -228,8 +287,8 @@ impl View for SledFold {
     }
 }
 
-/// Moves a store that cannot be used out of the way, keeping the two newest such.
-pub(super) fn move_aside(dir: &Path) -> std::io::Result<()> {
+/// Moves a folder that cannot be used out of the way, keeping the two newest such.
+pub(super) fn move_aside(dir: &Path) -> io::Result<()> {
     let kept = |n: u8| -> PathBuf {
         let mut name = dir.as_os_str().to_owned();
         name.push(format!(".broken-{n}"));

@@ -7,6 +7,7 @@ mod fold;
 mod rebuild;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use locker_core::clock::TimeQuality;
 use locker_core::fact::Fact;
@@ -21,10 +22,24 @@ use thiserror::Error;
 pub use fold::FoldError;
 use fold::{Applied, SledFold};
 
-use crate::journal::{self, AppendError, Entry, Journal, JournalReader, Limits, Verify};
+use crate::journal::{self, AppendError, Disk, Entry, Journal, JournalReader, Limits};
+use crate::journal::{Medium, Verify};
 
 /// Records after which the fold is exported again.
 pub const SNAPSHOT_EVERY_RECORDS: u64 = 4_096;
+/// A file of this name says that the last run ended in doubt about sled.
+const IN_DOUBT: &str = "sled.in-doubt";
+
+/// Notes that sled in `dir` may be why this process ends, so that the next start makes it again
+/// instead of ending in the same way. For panics, which sled prefers to errors, and for its errors.
+pub fn doubt(dir: &Path) {
+    // Whoever calls is on the way out already and has said why.
+    let _ = std::fs::File::create(dir.join(IN_DOUBT));
+}
+
+fn is_in_doubt(dir: &Path) -> bool {
+    dir.join(IN_DOUBT).exists()
+}
 
 /// Who keeps the ledger, and which run this is.
 #[derive(Clone, Debug)]
@@ -73,6 +88,8 @@ pub enum OpenLedgerError {
     Rebuild(#[from] rebuild::RebuildError),
     #[error("cannot write the start into the journal")]
     Commit(#[from] CommitError),
+    #[error("cannot give the reserve to the journal")]
+    Reserve(#[from] journal::SpaceError),
 }
 
 /// Why a step was not committed.
@@ -105,6 +122,7 @@ impl CommitError {
 
 /// The journal and its fold.
 pub struct Ledger {
+    medium: Arc<dyn Medium>,
     dir: PathBuf,
     journal: Journal,
     fold: SledFold,
@@ -126,13 +144,33 @@ impl Ledger {
         keeper: &Keeper,
         stamp: Stamp,
     ) -> Result<(Self, Opened), OpenLedgerError> {
+        Self::open_on(Arc::new(Disk), dir, limits, keeper, stamp)
+    }
+
+    /// As [`Self::open`], with journal and snapshots on another disk.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::open`].
+    pub fn open_on(
+        medium: Arc<dyn Medium>,
+        dir: &Path,
+        limits: Limits,
+        keeper: &Keeper,
+        stamp: Stamp,
+    ) -> Result<(Self, Opened), OpenLedgerError> {
         let folder = |source| OpenLedgerError::Folder { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(folder)?;
         let journal_dir = dir.join("journal");
-        let (journal, torn_bytes) = open_journal(&journal_dir, limits, keeper.fresh_stream)?;
+        let (journal, torn_bytes) =
+            open_journal(&medium, &journal_dir, limits, keeper.fresh_stream)?;
         let stream = StreamId(journal.stream_id());
-        let rebuilt = rebuild::open_fold(dir, &journal, stream)?;
+        let rebuilt = rebuild::open_fold(&*medium, dir, &journal, stream)?;
+        if is_in_doubt(dir) {
+            std::fs::remove_file(dir.join(IN_DOUBT)).map_err(folder)?;
+        }
         let mut ledger = Self {
+            medium,
             dir: dir.to_owned(),
             fold: rebuilt.fold,
             snapshot_seq: rebuilt.snapshot_seq,
@@ -142,7 +180,7 @@ impl Ledger {
         };
         let new_stream = ledger.head().0 == 0;
         let boot_count = ledger.fold.meta().boot_count + 1;
-        ledger.commit(&start_facts(keeper, new_stream, boot_count), None, stamp)?;
+        ledger.commit_start(&start_facts(keeper, new_stream, boot_count), stamp)?;
         let opened = Opened {
             stream,
             new_stream,
@@ -227,7 +265,17 @@ impl Ledger {
             encoded.iter().map(|record| Entry { record, detached: None }).collect();
         self.journal.append(&entries).map_err(commit_error)?;
         let applied = Applied { stream: self.stream, seq, hash };
-        self.fold.apply(changes, applied).map_err(|source| CommitError::Fold { source })
+        self.fold.apply(changes, applied).map_err(|source| self.fold_failed(source))
+    }
+
+    /// Says whether what was read since the last commit was really all there: after a refusal, which
+    /// commits nothing, and would else blame the person for the disk.
+    ///
+    /// # Errors
+    ///
+    /// sled failed; final.
+    pub fn check_reads(&self) -> Result<(), CommitError> {
+        self.fold.take_fault().map_or(Ok(()), |source| Err(self.fold_failed(source)))
     }
 
     /// Exports the fold if enough has happened since the last time; for a quiet moment.
@@ -244,7 +292,7 @@ impl Ledger {
         let (fold_version, stream) = (FOLD_VERSION, self.stream);
         let snapshot = Snapshot { fold_version, stream, applied_seq: seq, changes };
         let bytes = encode_snapshot(&snapshot)?;
-        journal::write_snapshot(&self.dir, seq, &hash.0, &bytes)?;
+        journal::write_snapshot_on(&*self.medium, &self.dir, seq, &hash.0, &bytes)?;
         self.snapshot_seq = seq;
         Ok(true)
     }
@@ -289,8 +337,19 @@ impl Ledger {
         self.journal.restore_ballast()
     }
 
-    fn check_reads(&self) -> Result<(), CommitError> {
-        self.fold.take_fault().map_or(Ok(()), |source| Err(CommitError::Fold { source }))
+    /// A full disk must not keep a bank from starting: it holds parcels that people come for.
+    fn commit_start(&mut self, facts: &[Fact], stamp: Stamp) -> Result<(), OpenLedgerError> {
+        match self.commit(facts, None, stamp) {
+            Err(CommitError::OutOfSpace { .. }) if self.release_ballast()? => {
+                Ok(self.commit(facts, None, stamp)?)
+            }
+            done => Ok(done?),
+        }
+    }
+
+    fn fold_failed(&self, source: FoldError) -> CommitError {
+        doubt(&self.dir);
+        CommitError::Fold { source }
     }
 }
 
@@ -306,15 +365,17 @@ pub enum SnapshotLedgerError {
 }
 
 fn open_journal(
+    medium: &Arc<dyn Medium>,
     dir: &Path,
     limits: Limits,
     fresh: StreamId,
 ) -> Result<(Journal, u64), OpenLedgerError> {
-    match Journal::open(dir, limits, Verify::Tail) {
+    match Journal::open_on(Arc::clone(medium), dir, limits, Verify::Tail) {
         Ok((journal, recovery)) => Ok((journal, recovery.torn_bytes)),
         Err(journal::OpenError::NotCreated { .. }) => {
             let create = |source| OpenLedgerError::Create { dir: dir.to_owned(), source };
-            Ok((Journal::create(dir, fresh.0, limits).map_err(create)?, 0))
+            let created = Journal::create_on(Arc::clone(medium), dir, fresh.0, limits);
+            Ok((created.map_err(create)?, 0))
         }
         Err(source) => Err(OpenLedgerError::Journal { dir: dir.to_owned(), source }),
     }
@@ -346,4 +407,4 @@ fn commit_error(source: AppendError) -> CommitError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,17 +1,20 @@
 //! Opens sled and brings it up to the journal, or makes it again from a snapshot and the journal.
 //!
-//! sled is believed only if it stands at a place that the journal has too, with the same hash.
+//! sled is believed only if it stands at a place that the journal has too, with the same hash, and
+//! if the last run did not end in doubt about it.
 
 use std::path::Path;
 
 use locker_core::ids::StreamId;
 use locker_core::journal::{ChainHash, FOLD_VERSION};
-use locker_proto::entity::decode_snapshot;
+use locker_proto::entity::{self, decode_snapshot};
 use locker_proto::record::{DecodeError, decode_record};
 use thiserror::Error;
+use tracing::{info, warn};
 
 use super::fold::{Applied, FoldError, SledFold, move_aside};
-use crate::journal::{self, Journal, load_snapshots};
+use super::is_in_doubt;
+use crate::journal::{self, Journal, Medium, load_snapshots_on, write_snapshot_on};
 
 /// Records read at a time while replaying.
 const REPLAY_RECORDS: usize = 1_024;
@@ -27,7 +30,7 @@ pub enum RebuildError {
     Record { seq: u64, source: DecodeError },
     #[error("cannot write sled")]
     Fold(#[from] FoldError),
-    #[error("cannot move the unusable sled store aside")]
+    #[error("cannot move what is unusable aside")]
     MoveAside(#[source] std::io::Error),
     #[error("cannot look for snapshots")]
     Snapshots(#[from] journal::SnapshotError),
@@ -45,38 +48,56 @@ pub(super) struct Rebuilt {
 
 /// Opens the fold in `dir`, replays what it lacks, and makes it again where it cannot be believed.
 pub(super) fn open_fold(
+    medium: &dyn Medium,
     dir: &Path,
     journal: &Journal,
     stream: StreamId,
 ) -> Result<Rebuilt, RebuildError> {
     let sled_dir = dir.join("sled");
-    let snapshots = load_snapshots(dir)?;
-    let snapshot_seq = snapshots.snapshots.first().map_or(0, |newest| newest.seq);
-    let why = match SledFold::open(&sled_dir).map(|fold| (distrust(&fold, journal, stream), fold)) {
-        Ok((None, mut fold)) => match replay(&mut fold, journal, stream) {
-            Ok(replayed) => return Ok(Rebuilt { fold, replayed, snapshot_seq, why: None }),
-            Err(RebuildError::Fold(error)) => error.to_string(),
-            Err(error) => return Err(error),
-        },
-        Ok((Some(why), _)) => why,
-        Err(error) => error.to_string(),
+    let snapshots = fitting_snapshots(medium, dir, journal, stream)?;
+    let snapshot_seq = snapshots.first().map_or(0, |newest| newest.applied.seq);
+    let why = match open_trusted(dir, &sled_dir, journal, stream)? {
+        Ok((fold, replayed)) => return Ok(Rebuilt { fold, replayed, snapshot_seq, why: None }),
+        Err(why) => why,
     };
+    // Looked at first: a start that fails again and again must not push out what it moved aside.
+    let oldest = journal.oldest_seq();
+    if snapshot_seq + 1 < oldest {
+        return Err(RebuildError::NoSnapshot { oldest });
+    }
     if sled_dir.exists() {
         move_aside(&sled_dir).map_err(RebuildError::MoveAside)?;
     }
     let mut fold = SledFold::open(&sled_dir)?;
-    for snapshot in &snapshots.snapshots {
-        if restore(&mut fold, snapshot, journal, stream)? {
-            break;
-        }
-    }
-    let start = fold.applied().map_or(1, |applied| applied.seq + 1);
-    let oldest = journal.oldest_seq();
-    if start < oldest {
-        return Err(RebuildError::NoSnapshot { oldest });
+    if let Some(Fitting { content, applied }) = snapshots.into_iter().next() {
+        fold.apply(content.changes, applied)?;
     }
     let replayed = replay(&mut fold, journal, stream)?;
     Ok(Rebuilt { fold, replayed, snapshot_seq, why: Some(why) })
+}
+
+/// The fold as sled has it, brought up to the journal; or why it is not believed.
+fn open_trusted(
+    dir: &Path,
+    sled_dir: &Path,
+    journal: &Journal,
+    stream: StreamId,
+) -> Result<Result<(SledFold, u64), String>, RebuildError> {
+    if is_in_doubt(dir) {
+        return Ok(Err("the last run ended in doubt about sled".to_owned()));
+    }
+    let mut fold = match SledFold::open(sled_dir) {
+        Ok(fold) => fold,
+        Err(error) => return Ok(Err(in_words(&error))),
+    };
+    if let Some(why) = distrust(&fold, journal, stream) {
+        return Ok(Err(why));
+    }
+    match replay(&mut fold, journal, stream) {
+        Ok(replayed) => Ok(Ok((fold, replayed))),
+        Err(RebuildError::Fold(error)) => Ok(Err(in_words(&error))),
+        Err(error) => Err(error),
+    }
 }
 
 /// Why the fold does not belong to this journal, if it does not.
@@ -97,23 +118,49 @@ fn distrust(fold: &SledFold, journal: &Journal, stream: StreamId) -> Option<Stri
     }
 }
 
-/// Takes a snapshot over if it belongs to this journal and these rules.
-fn restore(
-    fold: &mut SledFold,
-    snapshot: &journal::Snapshot,
+/// A snapshot that belongs to this journal and these rules.
+struct Fitting {
+    content: entity::Snapshot,
+    applied: Applied,
+}
+
+/// The snapshots that belong here, newest first. Whole ones that do not are moved aside: left where
+/// they are, those above the head would count as the newest and push out what is written next.
+fn fitting_snapshots(
+    medium: &dyn Medium,
+    dir: &Path,
     journal: &Journal,
     stream: StreamId,
-) -> Result<bool, RebuildError> {
-    let known = journal.hash_at(snapshot.seq).is_ok_and(|hash| hash == snapshot.chain_hash);
-    let Ok(content) = decode_snapshot(&snapshot.bytes) else { return Ok(false) };
-    let fits = content.fold_version == FOLD_VERSION
-        && content.stream == stream
-        && content.applied_seq == snapshot.seq;
-    if known && fits {
-        let hash = ChainHash(snapshot.chain_hash);
-        fold.apply(content.changes, Applied { stream, seq: snapshot.seq, hash })?;
+) -> Result<Vec<Fitting>, RebuildError> {
+    let found = load_snapshots_on(medium, dir)?;
+    for skipped in &found.skipped {
+        warn!(%skipped, "snapshot cannot be used");
     }
-    Ok(known && fits)
+    let mut fitting = Vec::new();
+    let mut kept = Vec::new();
+    let mut foreign = false;
+    for snapshot in found.snapshots {
+        let content = decode_snapshot(&snapshot.bytes).ok();
+        let here = content.as_ref().is_none_or(|content| content.stream == stream)
+            && journal.hash_at(snapshot.seq).is_ok_and(|hash| hash == snapshot.chain_hash);
+        if !here {
+            info!(seq = snapshot.seq, "snapshot of another history");
+            foreign = true;
+            continue;
+        }
+        let (seq, hash) = (snapshot.seq, ChainHash(snapshot.chain_hash));
+        kept.push(snapshot);
+        fitting.extend(content.filter(|content| {
+            content.fold_version == FOLD_VERSION && content.applied_seq == seq
+        }).map(|content| Fitting { content, applied: Applied { stream, seq, hash } }));
+    }
+    if foreign {
+        move_aside(&dir.join("snapshot")).map_err(RebuildError::MoveAside)?;
+        for journal::Snapshot { seq, chain_hash, bytes } in kept.iter().rev() {
+            write_snapshot_on(medium, dir, *seq, chain_hash, bytes)?;
+        }
+    }
+    Ok(fitting)
 }
 
 fn replay(fold: &mut SledFold, journal: &Journal, stream: StreamId) -> Result<u64, RebuildError> {
@@ -137,4 +184,10 @@ fn replay(fold: &mut SledFold, journal: &Journal, stream: StreamId) -> Result<u6
             replayed += 1;
         }
     }
+}
+
+/// An error with its cause, for the log.
+fn in_words(error: &FoldError) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }

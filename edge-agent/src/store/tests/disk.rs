@@ -1,0 +1,156 @@
+//! The machine's disk with little room, or with a sync that fails.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::journal::{Disk, Medium, MediumFile, MediumLock};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TestDisk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Bytes that may still be written; without a number, what the machine has.
+    room_bytes: Option<u64>,
+    syncs_fail: bool,
+    /// Syncs of files that came back, and whatever a test puts in between.
+    diary: Vec<String>,
+}
+
+impl TestDisk {
+    pub(crate) fn set_room(&self, bytes: Option<u64>) {
+        self.state().room_bytes = bytes;
+    }
+
+    pub(crate) fn fail_syncs(&self) {
+        self.state().syncs_fail = true;
+    }
+
+    pub(crate) fn note(&self, what: &str) {
+        self.state().diary.push(what.to_owned());
+    }
+
+    pub(crate) fn take_diary(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().diary)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    fn use_up(&self, bytes: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let Some(room) = state.room_bytes else { return Ok(()) };
+        let left = room.checked_sub(bytes).ok_or(io::Error::from(ErrorKind::StorageFull))?;
+        state.room_bytes = Some(left);
+        Ok(())
+    }
+
+    fn wrap(&self, file: Box<dyn MediumFile>) -> Box<dyn MediumFile> {
+        Box::new(TestFile { disk: self.clone(), file })
+    }
+
+    fn synced(&self) -> io::Result<()> {
+        if self.state().syncs_fail {
+            return Err(io::Error::other("sync failed"));
+        }
+        self.note("sync");
+        Ok(())
+    }
+}
+
+impl Medium for TestDisk {
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        Disk.make_dir(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        Disk.list(dir)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn MediumFile>> {
+        Ok(self.wrap(Disk.create(path)?))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn MediumFile>> {
+        Disk.open_read(path)
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn MediumFile>> {
+        Ok(self.wrap(Disk.open_write(path)?))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let bytes = Disk.open_read(path)?.size()?;
+        Disk.remove(path)?;
+        let mut state = self.state();
+        state.room_bytes = state.room_bytes.map(|room| room + bytes);
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.rename(from, to)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        Disk.sync_dir(dir)
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let room = self.state().room_bytes;
+        room.map_or_else(|| Disk.free_bytes(dir), Ok)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<MediumLock>> {
+        Disk.lock(path)
+    }
+}
+
+#[derive(Debug)]
+struct TestFile {
+    disk: TestDisk,
+    file: Box<dyn MediumFile>,
+}
+
+impl MediumFile for TestFile {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.disk.use_up(bytes.len() as u64)?;
+        self.file.write_at(bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.synced()?;
+        self.file.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.disk.synced()?;
+        self.file.sync_all()
+    }
+
+    fn preallocate(&self, bytes: u64) -> io::Result<()> {
+        self.file.preallocate(bytes)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        self.disk.use_up(bytes)?;
+        self.file.allocate(bytes)
+    }
+
+    fn forget_cache(&self) -> io::Result<()> {
+        self.file.forget_cache()
+    }
+}

@@ -1,0 +1,207 @@
+//! A small world of facts: few parcels, barcodes and compartments, so that they meet often.
+
+use locker_core::bank::{
+    AbortedContent, BoardChanged, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted,
+    DoorMoved, DoorsRead, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
+    PulseSettled, SessionEnded, SessionStarted,
+};
+use locker_core::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason};
+use locker_core::credential::{CredentialKey, KeySet};
+use locker_core::downlink::{Booking, ConfigAccepted, Grant, GrantAccepted, GrantPosition};
+use locker_core::fact::Fact;
+use locker_core::ids::{
+    Barcode, BootId, CompartmentNo, CredentialId, Generation, HubEpoch, IntentId, ParcelId,
+    SessionId, Version,
+};
+use locker_core::journal::Booted;
+use locker_core::session::{Actor, SessionEnd};
+use locker_core::units::{Dimensions, Grams};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Parcels, codes and barcodes are numbered below this.
+pub(super) const PARCELS: u16 = 5;
+
+pub(super) fn parcel_id(n: u16) -> ParcelId {
+    let mut id = [0; 16];
+    id[..2].copy_from_slice(&n.to_be_bytes());
+    ParcelId(id)
+}
+
+pub(super) fn code(n: u16) -> CredentialId {
+    CredentialId(parcel_id(n).0)
+}
+
+pub(super) fn barcode(n: u16) -> Barcode {
+    format!("PKG{n}").parse().unwrap()
+}
+
+pub(super) fn specs() -> Vec<CompartmentSpec> {
+    let spec = |n: u8| CompartmentSpec {
+        no: CompartmentNo(u16::from(n)),
+        inside: Dimensions { length_mm: 300, width_mm: 200, height_mm: 100 * u32::from(n) },
+        lock: LockPosition { board: n % 2, lock: n },
+    };
+    (1..=3).map(spec).collect()
+}
+
+pub(super) fn layout(generation: u64) -> Fact {
+    let layout = Layout { generation: Generation(generation), compartments: specs() };
+    Fact::ConfigAccepted(ConfigAccepted::Layout(layout))
+}
+
+pub(super) fn booked(n: u16, version: u32) -> Fact {
+    booked_as(n, version, n, n)
+}
+
+fn booked_as(n: u16, version: u32, label: u16, credential: u16) -> Fact {
+    let booking = Booking {
+        parcel: parcel_id(n),
+        version: Version(version),
+        carrier: "acme".parse().unwrap(),
+        barcode: barcode(label),
+        size: Dimensions { length_mm: 100, width_mm: 100, height_mm: 50 },
+        weight: Grams(500),
+        credential: code(credential),
+        trace: None,
+    };
+    accepted(u64::from(n), Grant::Book(booking))
+}
+
+pub(super) fn cancelled(n: u16, version: u32) -> Fact {
+    accepted(u64::from(n), Grant::Cancel { parcel: parcel_id(n), version: Version(version) })
+}
+
+fn accepted(gseq: u64, grant: Grant) -> Fact {
+    let position = GrantPosition { epoch: HubEpoch(1), gseq };
+    Fact::GrantAccepted(GrantAccepted { position, grant })
+}
+
+/// Any fact, sense or not: folding must never tell the stores apart.
+pub(super) fn any_fact() -> impl Strategy<Value = Fact> {
+    let n = || 0..PARCELS;
+    let no = || (1..5_u16).prop_map(CompartmentNo);
+    let session = || (0..3_u8).prop_map(|n| SessionId([n; 16]));
+    let reading = || select(vec![DoorReading::Open, DoorReading::Closed]);
+    prop_oneof![
+        3 => (n(), 1..4_u32, n(), n()).prop_map(|(n, v, label, code)| booked_as(n, v, label, code)),
+        2 => (n(), 1..4_u32).prop_map(|(n, version)| cancelled(n, version)),
+        1 => layouts(),
+        1 => (1..9_u64).prop_map(key_set),
+        1 => (1..9_u64).prop_map(|boot_count| {
+            let agent_version = "1.0.0".to_owned();
+            Fact::Booted(Booted { boot: BootId([1; 16]), boot_count, agent_version })
+        }),
+        2 => (session(), actor())
+            .prop_map(|(session, actor)| Fact::SessionStarted(SessionStarted { session, actor })),
+        1 => session().prop_map(|session| {
+            Fact::SessionEnded(SessionEnded { session, end: SessionEnd::Finished })
+        }),
+        4 => deposit(),
+        4 => pickup(),
+        3 => pulse(),
+        2 => (no(), reading(), any::<bool>()).prop_map(|(compartment, reading, ours)| {
+            let cause = ours.then_some(IntentId(1));
+            Fact::DoorMoved(DoorMoved { compartment, reading, cause })
+        }),
+        1 => (no(), reading()).prop_map(|door| Fact::DoorsRead(DoorsRead { readings: vec![door] })),
+        1 => (0..2_u8, any::<bool>())
+            .prop_map(|(board, online)| Fact::BoardChanged(BoardChanged { board, online })),
+    ]
+}
+
+fn layouts() -> impl Strategy<Value = Fact> {
+    (1..9_u64, 0..4_usize).prop_map(|(generation, kept)| {
+        let compartments = specs().into_iter().take(kept).collect();
+        let layout = Layout { generation: Generation(generation), compartments };
+        Fact::ConfigAccepted(ConfigAccepted::Layout(layout))
+    })
+}
+
+fn key_set(generation: u64) -> Fact {
+    let keys = vec![CredentialKey { kid: 1, public: [2; 32] }];
+    let set = KeySet { generation: Generation(generation), keys };
+    Fact::ConfigAccepted(ConfigAccepted::KeySet(set))
+}
+
+fn actor() -> impl Strategy<Value = Actor> {
+    (0..PARCELS, any::<bool>()).prop_map(|(n, courier)| {
+        if courier {
+            Actor::Courier { carrier: "acme".parse().unwrap(), badge: code(n) }
+        } else {
+            Actor::Recipient { credential: code(n) }
+        }
+    })
+}
+
+fn deposit() -> impl Strategy<Value = Fact> {
+    (0..3_u8, 0..PARCELS, 1..5_u16, 0..4_u8, any::<bool>()).prop_map(|(s, n, no, what, flag)| {
+        let (session, parcel, compartment) = (SessionId([s; 16]), parcel_id(n), CompartmentNo(no));
+        match what {
+            0 => {
+                let tried = flag.then_some(CompartmentNo(9)).into_iter().collect();
+                Fact::DepositStarted(DepositStarted { session, parcel, compartment, tried })
+            }
+            1 => Fact::DepositMisfit(DepositMisfit { session, parcel, compartment }),
+            2 => {
+                let content = AbortedContent::Unknown(QuarantineReason::DepositUnresolved);
+                let content = if flag { AbortedContent::Untouched } else { content };
+                let lock_failed = flag;
+                Fact::DepositAborted(DepositAborted {
+                    session,
+                    parcel,
+                    compartment,
+                    content,
+                    lock_failed,
+                })
+            }
+            _ => Fact::DepositConfirmed(DepositConfirmed {
+                session,
+                parcel,
+                compartment,
+                presumed: flag,
+            }),
+        }
+    })
+}
+
+fn pickup() -> impl Strategy<Value = Fact> {
+    let end = select(vec![
+        PickupEnd::Collected { presumed: false },
+        PickupEnd::CollectedDoorOpen,
+        PickupEnd::NotTaken,
+        PickupEnd::Interrupted,
+    ]);
+    (0..3_u8, 0..PARCELS, 1..5_u16, end, any::<bool>()).prop_map(|(s, n, no, end, starts)| {
+        let (session, parcel, compartment) = (SessionId([s; 16]), parcel_id(n), CompartmentNo(no));
+        if starts {
+            let credential = code(n);
+            Fact::PickupStarted(PickupStarted { session, parcel, compartment, credential })
+        } else {
+            let lock_failed = false;
+            Fact::PickupSettled(PickupSettled { session, parcel, compartment, end, lock_failed })
+        }
+    })
+}
+
+fn pulse() -> impl Strategy<Value = Fact> {
+    let outcome = select(vec![
+        None,
+        Some(PulseOutcome::Opened { after_ms: 80 }),
+        Some(PulseOutcome::NotOpened),
+        Some(PulseOutcome::NotSent),
+        Some(PulseOutcome::Recovered),
+    ]);
+    (1..4_u64, 1..5_u16, 0..PARCELS, outcome).prop_map(|(intent, no, n, outcome)| {
+        let (intent, compartment) = (IntentId(intent), CompartmentNo(no));
+        match outcome {
+            Some(outcome) => {
+                Fact::PulseSettled(PulseSettled { intent, compartment, outcome })
+            }
+            None => {
+                let (session, parcel) = (SessionId([0; 16]), parcel_id(n));
+                Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel })
+            }
+        }
+    })
+}
