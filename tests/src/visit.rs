@@ -1,0 +1,159 @@
+//! What people do in front of a bank, one step after the other, with the time of each step.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use edge_agent::bank::{PanelPhase, PanelResult, PanelSession, PanelState, PanelTask};
+
+use crate::bank::Bank;
+use crate::panel::Refused;
+use crate::wait::{now_ms, wait_for};
+
+/// How long a step may take: a pulse is watched for two seconds.
+const STEP_LIMIT: Duration = Duration::from_secs(15);
+
+/// When the steps of a handover were, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit {
+    /// The number on the door.
+    pub compartment: u16,
+    /// The label or the code was scanned.
+    pub scanned_ms: u64,
+    /// The screen asked what happened.
+    pub asked_ms: u64,
+    /// The person said it.
+    pub said_ms: u64,
+    /// The bank had it durable and said so.
+    pub answered_ms: u64,
+}
+
+impl Bank {
+    /// A courier signs in.
+    ///
+    /// # Errors
+    ///
+    /// The badge is refused.
+    pub async fn sign_in(&self, badge: &str) -> Result<()> {
+        accepted("the badge", self.panel.scan(badge).await?).map(drop)
+    }
+
+    /// A courier signs out.
+    ///
+    /// # Errors
+    ///
+    /// It is refused.
+    pub async fn sign_out(&self) -> Result<()> {
+        accepted("signing out", self.panel.done("finished").await?).map(drop)
+    }
+
+    /// A courier who is signed in scans a label. As long as the bank has not heard of the parcel,
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// The label is refused for another reason.
+    pub async fn scan_label(&mut self, barcode: &str) -> Result<(PanelState, u64)> {
+        let what = format!("{} knows the parcel {barcode}", self.spec.id);
+        let panel = &self.panel;
+        wait_for(&what, STEP_LIMIT, async || {
+            let scanned_ms = now_ms();
+            match panel.scan(barcode).await? {
+                Ok(state) => Ok(Some((state, scanned_ms))),
+                Err(Refused(reason)) if reason == "BARCODE_UNKNOWN" => Ok(None),
+                Err(refused) => bail!("the label {barcode} was refused: {refused:?}"),
+            }
+        })
+        .await
+    }
+
+    /// A courier who is signed in puts a parcel in; the door must shut by itself.
+    ///
+    /// # Errors
+    ///
+    /// The bank does anything else.
+    pub async fn deposit(&mut self, barcode: &str) -> Result<Visit> {
+        let (_, scanned_ms) = self.scan_label(barcode).await?;
+        let (compartment, asked_ms) = self.wait_until_asked().await?;
+        let said_ms = now_ms();
+        let state = accepted("the deposit", self.panel.done("deposited").await?)?;
+        if state.last_result != Some(PanelResult::Stored { compartment }) {
+            bail!("a deposit ended with {:?}", state.last_result);
+        }
+        Ok(Visit { compartment, scanned_ms, asked_ms, said_ms, answered_ms: now_ms() })
+    }
+
+    /// A courier signs in, puts one parcel in, and leaves.
+    ///
+    /// # Errors
+    ///
+    /// The bank does anything else.
+    pub async fn bring(&mut self, badge: &str, barcode: &str) -> Result<Visit> {
+        self.sign_in(badge).await?;
+        let visit = self.deposit(barcode).await?;
+        self.sign_out().await?;
+        Ok(visit)
+    }
+
+    /// A recipient shows a code and takes the parcel; the door must shut by itself.
+    ///
+    /// # Errors
+    ///
+    /// The bank does anything else.
+    pub async fn collect(&mut self, code: &str) -> Result<Visit> {
+        let scanned_ms = now_ms();
+        accepted("the code", self.panel.scan(code).await?)?;
+        let (compartment, asked_ms) = self.wait_until_asked().await?;
+        let said_ms = now_ms();
+        let state = accepted("the pickup", self.panel.done("taken").await?)?;
+        if state.last_result != Some(PanelResult::Collected { compartment }) {
+            bail!("a pickup ended with {:?}", state.last_result);
+        }
+        Ok(Visit { compartment, scanned_ms, asked_ms, said_ms, answered_ms: now_ms() })
+    }
+
+    /// The reason for which a scan is refused.
+    ///
+    /// # Errors
+    ///
+    /// It is not refused.
+    pub async fn refusal_of(&self, text: &str) -> Result<String> {
+        match self.panel.scan(text).await? {
+            Err(Refused(reason)) => Ok(reason),
+            Ok(state) => bail!("a scan that should be refused was taken: {state:?}"),
+        }
+    }
+
+    /// Waits until the door was open and is shut again; gives its number and the time.
+    ///
+    /// # Errors
+    ///
+    /// The time is over, or the lock did not open.
+    pub async fn wait_until_asked(&mut self) -> Result<(u16, u64)> {
+        let shown = |state: &PanelState| match opening(state) {
+            Some((_, PanelPhase::Opening | PanelPhase::Open)) => false,
+            Some((_, PanelPhase::Shut | PanelPhase::Stuck | PanelPhase::StuckForGood)) | None => {
+                true
+            }
+        };
+        let state = self.wait_for_screen("asks what happened", STEP_LIMIT, shown).await?;
+        match opening(&state) {
+            Some((compartment, PanelPhase::Shut)) => Ok((compartment, now_ms())),
+            _ => bail!("the screen of {} shows {state:?}", self.spec.id),
+        }
+    }
+}
+
+/// The compartment of the opening under way and how far it is.
+#[must_use]
+pub fn opening(state: &PanelState) -> Option<(u16, PanelPhase)> {
+    let PanelSession { task, .. } = state.session.as_ref()?;
+    match task {
+        PanelTask::Idle => None,
+        PanelTask::Deposit { compartment, phase, .. }
+        | PanelTask::Pickup { compartment, phase } => Some((*compartment, *phase)),
+    }
+}
+
+fn accepted(what: &str, answer: Result<PanelState, Refused>) -> Result<PanelState> {
+    answer.map_err(|Refused(reason)| anyhow!("{what} was refused: {reason}"))
+}

@@ -1,0 +1,114 @@
+//! A hub with its callers and banks, everything in one folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::bank::{Bank, BankSpec};
+use crate::callers::{Carrier, Operator};
+use crate::hub::{Hub, HubOptions};
+use crate::pki::Pki;
+
+/// The carrier of most parcels.
+pub const CARRIER: &str = "acme";
+/// A carrier that has no part in it.
+pub const OTHER_CARRIER: &str = "rival";
+
+/// Everything but the banks.
+#[derive(Debug)]
+pub struct World {
+    /// The hub.
+    pub hub: Hub,
+    /// Its certificates.
+    pub pki: Pki,
+    /// The carrier `acme`.
+    pub carrier: Carrier,
+    /// Who runs the fleet.
+    pub operator: Operator,
+    folder: PathBuf,
+    // Removed when all else has ended.
+    _temporary: Option<TempDir>,
+}
+
+impl World {
+    /// Starts a hub that knows no bank yet; certificates are made for `banks`.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub async fn start(banks: &[&str]) -> Result<Self> {
+        Self::start_with(banks, HubOptions::default()).await
+    }
+
+    /// As [`Self::start`], with a hub configured by `options`.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub async fn start_with(banks: &[&str], options: HubOptions) -> Result<Self> {
+        let temporary = tempfile::Builder::new().prefix("postern-").tempdir()?;
+        let folder = temporary.path().to_owned();
+        Self::build(&folder, Some(temporary), banks, options).await
+    }
+
+    /// As [`Self::start`], in a folder that stays.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub async fn start_in(folder: &Path, banks: &[&str]) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let folder = folder.canonicalize()?;
+        Self::build(&folder, None, banks, HubOptions::default()).await
+    }
+
+    async fn build(
+        folder: &Path,
+        temporary: Option<TempDir>,
+        banks: &[&str],
+        options: HubOptions,
+    ) -> Result<Self> {
+        let pki = Pki::create(&folder.join("pki"), banks, &[CARRIER, OTHER_CARRIER])?;
+        let hub = Hub::start(&folder.join("hub"), &pki, options).await?;
+        let carrier = Carrier::new(&hub, &pki, CARRIER)?;
+        let operator = Operator::new(&hub, &pki)?;
+        let folder = folder.to_owned();
+        Ok(Self { hub, pki, carrier, operator, folder, _temporary: temporary })
+    }
+
+    /// Where everything lies.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes a bank known to the hub, starts it, and waits until it is ready for couriers.
+    ///
+    /// # Errors
+    ///
+    /// It does not get ready.
+    pub async fn add_bank(&self, spec: BankSpec) -> Result<Bank> {
+        let id = spec.id.clone();
+        self.operator.create_bank(&spec).await?;
+        let mut bank = self.start_bank(spec).await?;
+        let ready = self.operator.wait_until_ready(&id).await;
+        if ready.is_err()
+            && let Some(agent) = bank.agent()
+        {
+            agent.ensure_running()?;
+        }
+        ready.with_context(|| format!("see {}", bank.agent_log().display()))?;
+        Ok(bank)
+    }
+
+    /// Starts a bank's processes, and nothing more.
+    ///
+    /// # Errors
+    ///
+    /// One does not start.
+    pub async fn start_bank(&self, spec: BankSpec) -> Result<Bank> {
+        let folder = self.folder.join("banks").join(&spec.id);
+        Bank::start(&folder, spec, &self.pki, self.hub.addresses()).await
+    }
+}

@@ -1,0 +1,14 @@
+//! The stories that need both sides, each on real programs: hub, agent and simulated lock board as
+//! processes with their own certificates and stores, talking over loopback.
+
+mod bad_codes;
+mod bad_parcels;
+mod crashes;
+mod first_parcel;
+mod foreign_readers;
+mod hub_down;
+mod one_trace;
+mod python_client;
+mod strangers;
+mod unreadable;
+mod venv;
