@@ -218,7 +218,8 @@ pub struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: LogFormat::Text, filter: "info".to_owned(), otlp_endpoint: None }
+        let filter = "info,sea_orm_migration=warn".to_owned();
+        Self { log: LogFormat::Text, filter, otlp_endpoint: None }
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use locker_core::credential::{self, Action, Claims, CredentialKey, KeySet, SignError};
 use locker_core::ids::{BankId, CredentialId, Generation};
 use locker_core::units::UnixMillis;
-use locker_proto::signed;
+use locker_proto::signed::{self, CommandKey};
 use locker_proto::topics::DownTopic;
 use thiserror::Error;
 
@@ -84,9 +84,10 @@ impl HubKeys {
         credential::sign(seed.signing_key(), *kid, &claims).map_err(SignTokenError::Sign)
     }
 
-    /// The key that signs what goes down.
-    pub(crate) const fn command(&self) -> &SigningSeed {
-        &self.command
+    /// What banks check messages to them with, as they know it.
+    #[must_use]
+    pub fn command_key(&self) -> CommandKey {
+        CommandKey { kid: COMMAND_KID, public: self.command.public().verifying_key().to_bytes() }
     }
 
     /// Signs a message to `bank`, for one topic.

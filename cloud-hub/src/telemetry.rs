@@ -5,6 +5,7 @@
 //! into records: a collector that is added later still finds whole traces.
 
 use std::cell::Cell;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use opentelemetry::trace::{SpanId, TraceId, TracerProvider as _};
@@ -95,7 +96,10 @@ pub fn start(config: &config::Telemetry) -> Result<Traces, StartTelemetryError> 
 fn start_log(config: &config::Telemetry) -> Result<(), StartTelemetryError> {
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|error| StartTelemetryError::Filter { reason: error.to_string() })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = match config.log {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
@@ -151,3 +155,6 @@ pub enum StartTelemetryError {
     #[error("logging was set up twice")]
     Twice,
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,12 @@ impl Panel {
         Self { access_file: access_file.to_owned(), client }
     }
 
+    /// Where the agent writes them.
+    #[must_use]
+    pub fn access_file(&self) -> &Path {
+        &self.access_file
+    }
+
     /// Address and token of the agent's present run.
     ///
     /// # Errors

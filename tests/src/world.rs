@@ -15,6 +15,9 @@ pub const CARRIER: &str = "acme";
 /// A carrier that has no part in it.
 pub const OTHER_CARRIER: &str = "rival";
 
+/// Set to anything, temporary folders stay: for the logs of a test that failed.
+const KEEP_VARIABLE: &str = "POSTERN_KEEP";
+
 /// Everything but the banks.
 #[derive(Debug)]
 pub struct World {
@@ -47,7 +50,8 @@ impl World {
     ///
     /// It does not start.
     pub async fn start_with(banks: &[&str], options: HubOptions) -> Result<Self> {
-        let temporary = tempfile::Builder::new().prefix("postern-").tempdir()?;
+        let mut temporary = tempfile::Builder::new().prefix("postern-").tempdir()?;
+        temporary.disable_cleanup(std::env::var_os(KEEP_VARIABLE).is_some());
         let folder = temporary.path().to_owned();
         Self::build(&folder, Some(temporary), banks, options).await
     }

@@ -7,9 +7,7 @@ use locker_core::units::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use super::{CreateBankError, IssueBadgeError, SetLayoutError};
-use crate::store::{
-    BankRow, Call, Decision, EventKind, NewEvent, Seen, Tx, WriteError,
-};
+use crate::store::{BankRow, Call, Decision, EventKind, NewEvent, Seen, Tx, WriteError};
 
 /// What is kept of an answer: the layout's generation. All else of a bank is as it is now.
 type LayoutAnswer = u64;

@@ -64,7 +64,7 @@ impl Calls {
             let stop = async {
                 let _ = stopped.await;
             };
-            listener.run(surface, stop, Duration::from_secs(5)).await
+            Box::pin(listener.run(surface, stop, Duration::from_secs(5))).await
         };
         let served = tokio::spawn(serving);
         Self { fixture, url, store, tokens, revocations, stop, served }

@@ -291,6 +291,15 @@ fn code_of(refusal: Refusal) -> Code {
     }
 }
 
+/// What our libraries answer by themselves, what it is to the caller, and its reason.
+const FROM_LIBRARIES: [(Code, Code, &str); 4] = [
+    // Tonic reports what it could not decode as its own fault.
+    (Code::Internal, Code::InvalidArgument, "MESSAGE_MALFORMED"),
+    (Code::OutOfRange, Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+    (Code::Unimplemented, Code::Unimplemented, "METHOD_UNKNOWN"),
+    (Code::NotFound, Code::NotFound, "SERVICE_UNKNOWN"),
+];
+
 /// A status in place of one that our libraries made themselves, without details: messages that
 /// cannot be read or are too large, methods that do not exist.
 pub(super) fn of_library(headers: &HeaderMap) -> Option<Status> {
@@ -298,14 +307,9 @@ pub(super) fn of_library(headers: &HeaderMap) -> Option<Status> {
     if status.code() == Code::Ok || headers.contains_key(DETAILS_HEADER) {
         return None;
     }
-    let (code, reason) = match status.code() {
-        // Tonic reports what it could not decode as its own fault.
-        Code::Internal => (Code::InvalidArgument, "MESSAGE_MALFORMED"),
-        Code::OutOfRange => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
-        Code::Unimplemented => (Code::Unimplemented, "METHOD_UNKNOWN"),
-        Code::NotFound => (Code::NotFound, "SERVICE_UNKNOWN"),
-        other => (other, "UNSPECIFIED"),
-    };
+    let known = FROM_LIBRARIES.iter().find(|(found, ..)| *found == status.code());
+    let (code, reason) =
+        known.map_or((status.code(), "UNSPECIFIED"), |(_, code, reason)| (*code, *reason));
     Some(with_reason(code, reason, status.message(), &[]))
 }
 

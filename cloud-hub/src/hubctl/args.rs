@@ -23,12 +23,12 @@ reached or did not answer in time (repeat the call with the same --request-id to
 #[derive(Debug, Parser)]
 #[command(name = "hubctl", version, after_help = CONNECTING)]
 pub struct Args {
-    /// How to reach the hub.
-    #[command(flatten)]
-    pub connect: ConnectArgs,
     /// Write JSON, one value a line, instead of tables.
     #[arg(long, global = true)]
     pub json: bool,
+    /// How to reach the hub.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -36,6 +36,7 @@ pub struct Args {
 
 /// How to reach the hub, and as whom.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Connection")]
 pub struct ConnectArgs {
     /// File with `hub`, `ca`, `cert` and `key`; the options below take precedence.
     #[arg(long, global = true, env = "POSTERN_CONTEXT", value_name = "FILE")]
@@ -90,7 +91,7 @@ pub enum BankCommand {
         #[arg(long)]
         name: String,
         /// Where it is; shown in notices.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         address: String,
         /// Its compartments.
         #[command(flatten)]

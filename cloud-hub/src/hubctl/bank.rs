@@ -111,10 +111,11 @@ fn show(bank: &wire::Bank, output: &mut Output<'_>) -> Result<(), Failure> {
         ("stopped", bank.stopped_reason.clone()),
     ]))?;
     if bank.compartments.is_empty() {
-        let built = compartments_built(bank);
-        return output.text(&format!(
-            "\n{built} compartments issued; the bank has not taken them over yet\n"
-        ));
+        let built = match compartments_built(bank) {
+            1 => "1 compartment".to_owned(),
+            many => format!("{many} compartments"),
+        };
+        return output.text(&format!("\n{built} issued; the bank has not taken them over yet\n"));
     }
     let rows: Vec<_> = bank
         .compartments

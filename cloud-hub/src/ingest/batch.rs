@@ -14,9 +14,7 @@ use thiserror::Error;
 
 use super::facts;
 use super::stamp::TraceStamp;
-use crate::store::{
-    EntityKind, EntityRow, EventKind, FactEffect, FactRow, IngestWrite, Meaning,
-};
+use crate::store::{EntityKind, EntityRow, EventKind, FactEffect, FactRow, IngestWrite, Meaning};
 
 /// A batch that was judged to continue the stream.
 pub(super) struct Accepted<'a> {
@@ -76,7 +74,8 @@ pub(super) fn fold_batch(
         effects: Vec::new(),
         now,
     };
-    let mut folding = Folding { view, write, changed: BTreeMap::new(), stamps: Vec::new(), unread: 0 };
+    let mut folding =
+        Folding { view, write, changed: BTreeMap::new(), stamps: Vec::new(), unread: 0 };
     for (seq, bytes, record) in decoded {
         folding.take(seq, bytes, record);
     }
@@ -127,7 +126,8 @@ impl Folding<'_> {
         if let Some(trace) = record.trace {
             let (bank, stream) = (self.write.bank.clone(), self.write.next.stream);
             let at = record.at;
-            let stamp = TraceStamp { bank, trace, stream, seq, kind: name, compartment, session, at };
+            let stamp =
+                TraceStamp { bank, trace, stream, seq, kind: name, compartment, session, at };
             self.stamps.push(stamp);
         }
     }

@@ -51,9 +51,7 @@ pub(super) const fn place(fact: &Fact) -> (Option<CompartmentNo>, Option<Session
         Fact::DepositStarted(started) => (Some(started.compartment), Some(started.session)),
         Fact::DepositMisfit(misfit) => (Some(misfit.compartment), Some(misfit.session)),
         Fact::DepositAborted(aborted) => (Some(aborted.compartment), Some(aborted.session)),
-        Fact::DepositConfirmed(confirmed) => {
-            (Some(confirmed.compartment), Some(confirmed.session))
-        }
+        Fact::DepositConfirmed(confirmed) => (Some(confirmed.compartment), Some(confirmed.session)),
         Fact::PickupStarted(started) => (Some(started.compartment), Some(started.session)),
         Fact::PickupSettled(settled) => (Some(settled.compartment), Some(settled.session)),
         Fact::PulseIntended(intended) => (Some(intended.compartment), Some(intended.session)),
@@ -119,8 +117,11 @@ pub(super) fn meaning(fact: &Fact) -> Option<Meaning> {
             }
         },
         Fact::BoardChanged(changed) => {
-            let kind =
-                if changed.online { EventKind::BankBoardOnline } else { EventKind::BankBoardOffline };
+            let kind = if changed.online {
+                EventKind::BankBoardOnline
+            } else {
+                EventKind::BankBoardOffline
+            };
             bank(kind, format!("board {}", changed.board))
         }
     }

@@ -6,13 +6,14 @@ use locker_core::bank::{AbortedContent, DepositAborted, DepositMisfit, PickupEnd
 use locker_core::compartment::QuarantineReason;
 use locker_core::downlink::{Grant, GrantPosition, GrantRefusal, GrantRefused};
 use locker_core::fact::Fact;
-use locker_core::ids::{CompartmentNo, ParcelId, SessionId, StreamId};
+use locker_core::ids::{BankId, CompartmentNo, ParcelId, SessionId, StreamId};
+use locker_core::refusal::Refusal;
 use locker_proto::message::{Config, Document, Grants};
 use tempfile::tempdir;
 
 use super::Count;
 use crate::mqtt::{DownTopic, UpTopic};
-use crate::parcels::cancel_parcel;
+use crate::parcels::{CancelError, cancel_parcel};
 use crate::store::{EventKind, HubParcelState, StopReason, Store};
 use fixture::{
     Did, Journal, NOW, World, add_bank, add_parcel, bank_id, book, carrier, open_store, request,
@@ -63,7 +64,10 @@ async fn a_parcel_goes_through_and_its_recipient_is_told_once() {
     world.facts(journal.batch(6, journal.head()), 1).await;
     world.acknowledged(1).await;
     let parcel = store.parcel(&carrier(), "p1").await.unwrap().unwrap();
-    assert_eq!((parcel.state, parcel.compartment), (HubParcelState::Stored, Some(CompartmentNo(2))));
+    assert_eq!(
+        (parcel.state, parcel.compartment),
+        (HubParcelState::Stored, Some(CompartmentNo(2)))
+    );
     let retention_ms = 7 * 24 * 3_600 * 1_000;
     assert_eq!(parcel.expires_at, Some(NOW.plus_ms(journal.head() + retention_ms)));
     let notices = store.due_notices(super::now(), 10).await.unwrap();
@@ -408,6 +412,37 @@ async fn d14_a_deposit_of_a_cancelled_parcel_becomes_a_recall_and_nobody_is_told
 }
 
 #[tokio::test]
+async fn d14_a_cancellation_that_comes_after_the_courier_is_refused() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    journal.start_deposit(1, 1);
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    world.acknowledged(1).await;
+    let late = cancel_parcel(&store, &carrier(), "p1", request("cancel"), NOW).await;
+    assert!(matches!(late, Err(CancelError::Refused(Refusal::CancellationTooLate))));
+    assert_eq!(state(&store, 1).await, HubParcelState::Depositing);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_bank_with_another_banks_stream_takes_no_events_away() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let journal = booked(&store).await;
+    let other: BankId = "bank-2".parse().unwrap();
+    fixture::commit_as(&store, &other, &journal).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    world.facts(journal.batch(6, 6), 1).await;
+    world.acknowledged(1).await;
+    assert_eq!(count(&kinds(&store).await, EventKind::BankStarted), 2);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_cancelled_parcel_that_the_bank_expects_again_is_cancelled_again() {
     let directory = tempdir().unwrap();
     let store = open_store(directory.path()).await;
@@ -450,8 +485,11 @@ async fn an_unresolved_deposit_shows_the_parcel_and_its_compartment() {
     let events = store.events_after(0, None, 100).await.unwrap();
     let last = events.last().unwrap();
     assert_eq!(last.kind, EventKind::CompartmentQuarantined);
-    assert_eq!((last.compartment, last.detail.as_str()), (Some(CompartmentNo(1)), "DEPOSIT_UNRESOLVED"));
-    assert_eq!(last.event_id, format!("{}:8:1", journal.stream));
+    assert_eq!(
+        (last.compartment, last.detail.as_str()),
+        (Some(CompartmentNo(1)), "DEPOSIT_UNRESOLVED")
+    );
+    assert_eq!(last.event_id, format!("bank-1:{}:8:1", journal.stream));
     world.stop().await;
 }
 

@@ -64,7 +64,8 @@ async fn a_request_id_used_for_something_else_is_refused() {
     let name = create_parcel(&store, new_parcel(1, 200), request("new"), NOW).await;
     assert!(matches!(name, Err(CreateParcelError::Exists)));
     // Another caller's id is another id.
-    let key = RequestKey { principal: "urn:postern:carrier:other".to_owned(), ..request("create 1") };
+    let key =
+        RequestKey { principal: "urn:postern:carrier:other".to_owned(), ..request("create 1") };
     let new = NewParcel {
         uid: ParcelId([2; 16]),
         carrier: "other".parse().unwrap(),

@@ -111,9 +111,25 @@ pub(super) fn parcel(row: &entity::parcels::Model) -> Result<ParcelRow, ReadErro
 
 /// The columns of table `parcels`, in the order of [`parcel_values`].
 pub(super) const PARCEL_COLUMNS: &[&str] = &[
-    "uid", "carrier", "name", "barcode", "length_mm", "width_mm", "height_mm", "weight_g", "email",
-    "display_name", "state", "bank", "compartment", "version", "credential", "trace", "created_at",
-    "updated_at", "expires_at",
+    "uid",
+    "carrier",
+    "name",
+    "barcode",
+    "length_mm",
+    "width_mm",
+    "height_mm",
+    "weight_g",
+    "email",
+    "display_name",
+    "state",
+    "bank",
+    "compartment",
+    "version",
+    "credential",
+    "trace",
+    "created_at",
+    "updated_at",
+    "expires_at",
 ];
 
 pub(super) fn parcel_values(row: &ParcelRow) -> [Value; 19] {

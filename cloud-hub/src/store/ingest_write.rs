@@ -132,8 +132,12 @@ pub(super) async fn write_batches(
         return Ok(Vec::new());
     }
     let results = judge(tx, batches).await?;
-    let good: Vec<&IngestWrite> =
-        batches.iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(b, _)| *b).collect();
+    let good: Vec<&IngestWrite> = batches
+        .iter()
+        .zip(&results)
+        .filter(|(_, result)| result.is_ok())
+        .map(|(b, _)| *b)
+        .collect();
     write_facts(tx, &good).await?;
     write_entities(tx, &good).await?;
     write_cursors(tx, &good).await?;
@@ -246,7 +250,8 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
                 }
             };
             // A bank speaks only for parcels that are its own.
-            let Some(parcel) = parcels.get_mut(&uid).filter(|p| p.bank.as_ref() == Some(&batch.bank))
+            let Some(parcel) =
+                parcels.get_mut(&uid).filter(|p| p.bank.as_ref() == Some(&batch.bank))
             else {
                 tracing::warn!(bank = %batch.bank, parcel = %uid, "fact about a parcel not booked here");
                 continue;
@@ -286,7 +291,8 @@ fn new_event<'a>(
     detail: String,
 ) -> NewEvent<'a> {
     NewEvent {
-        event_id: format!("{}:{}:{}", batch.next.stream, effect.seq, effect.n),
+        // With the bank, so that one with another's stream cannot take another's events away.
+        event_id: format!("{}:{}:{}:{}", batch.bank, batch.next.stream, effect.seq, effect.n),
         kind,
         bank: Some(&batch.bank),
         compartment: effect.compartment,
@@ -317,7 +323,8 @@ async fn load_parcels(
             .all(tx.connection())
             .await?;
         for row in &rows {
-            let parcel = convert::parcel(row).map_err(|error: ReadError| WriteError::from(error))?;
+            let parcel =
+                convert::parcel(row).map_err(|error: ReadError| WriteError::from(error))?;
             parcels.insert(parcel.uid, parcel);
         }
     }

@@ -30,9 +30,7 @@ pub use rows::{
 };
 
 pub(crate) use error::WriteBatchError;
-pub(crate) use ingest_write::{
-    EntityKind, EntityRow, FactEffect, FactRow, IngestWrite, Meaning,
-};
+pub(crate) use ingest_write::{EntityKind, EntityRow, FactEffect, FactRow, IngestWrite, Meaning};
 pub(crate) use projection::ParcelStep;
 pub(crate) use queries::{Downlink, LoadedBank};
 pub(crate) use requests::{Call, ParcelAnswer, Seen};

@@ -69,7 +69,8 @@ impl Decision for SettleNotice {
             NoticeOutcome::Abandoned => (None, Some("ABANDONED")),
         };
         // What is settled stays settled: a sender whose lease ran out may come late.
-        let sql = "UPDATE notices SET due_at = $1, outcome = $2 WHERE id = $3 AND due_at IS NOT NULL";
+        let sql =
+            "UPDATE notices SET due_at = $1, outcome = $2 WHERE id = $3 AND due_at IS NOT NULL";
         let values = [due.into(), outcome.map(str::to_owned).into(), int(self.id).into()];
         tx.execute("notices", sql, values).await?;
         Ok(())

@@ -154,8 +154,7 @@ async fn set_meta(
     let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) \
                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     let values = [name.into(), int(value).into()];
-    let statement =
-        Statement::from_sql_and_values(database.get_database_backend(), sql, values);
+    let statement = Statement::from_sql_and_values(database.get_database_backend(), sql, values);
     database.execute_raw(statement).await.map_err(OpenStoreError::Migrate)?;
     Ok(())
 }

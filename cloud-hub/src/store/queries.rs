@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use locker_core::compartment::{Compartment, Layout};
 use locker_core::downlink::{Grant, GrantPosition};
 use locker_core::ids::{BankId, CarrierId, Generation, ParcelId};
-use locker_core::journal::{Change, ChainHash, MemoryView, Meta};
+use locker_core::journal::{ChainHash, Change, MemoryView, Meta};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
 use sea_orm::{
@@ -31,8 +31,7 @@ pub(super) async fn meta_value(
 }
 
 pub(super) async fn last_event(db: &impl ConnectionTrait) -> Result<u64, ReadError> {
-    let newest =
-        events::Entity::find().order_by(events::Column::Position, Order::Desc).limit(1);
+    let newest = events::Entity::find().order_by(events::Column::Position, Order::Desc).limit(1);
     Ok(newest.one(db).await?.map_or(0, |row| uint(row.position)))
 }
 
@@ -128,9 +127,8 @@ async fn bank_row(db: &impl ConnectionTrait, row: banks::Model) -> Result<BankRo
     let cursor = cursors::Entity::find_by_id(bank.as_str()).one(db).await?;
     let meta = folded_meta(db, &bank).await?;
     let stopped = row.stopped_reason.as_deref();
-    let stopped = stopped.map(|name| {
-        StopReason::parse(name).ok_or(damaged("banks", "stopped_reason"))
-    });
+    let stopped =
+        stopped.map(|name| StopReason::parse(name).ok_or(damaged("banks", "stopped_reason")));
     let stream = cursor.as_ref().map(|row| id("cursors", "stream", &row.stream));
     Ok(BankRow {
         layout: layout(db, &bank, Generation(uint(row.layout_generation))).await?,

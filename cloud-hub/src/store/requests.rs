@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::convert::{bytes, damaged, int};
 use super::rows::{HubParcelState, ParcelRow, RequestKey};
 use super::tx::{Insert, Tx};
-use super::{ReadError, WriteError, entity, queries};
+use super::{WriteError, entity, queries};
 
 /// Answers are forgotten at most this often, in milliseconds.
 const PURGE_EVERY_MS: u64 = 60_000;
@@ -116,7 +116,7 @@ impl ParcelAnswer {
 
     /// The parcel as it was when it was answered.
     pub(crate) async fn parcel(self, tx: &Tx) -> Result<ParcelRow, WriteError> {
-        let wrong = || ReadError::from(damaged("requests", "answer"));
+        let wrong = || damaged("requests", "answer");
         let now = queries::parcel_by_uid(tx.connection(), ParcelId(self.uid)).await?;
         let bank = self.bank.map(|bank| bank.parse::<BankId>()).transpose().map_err(|_| wrong())?;
         Ok(ParcelRow {

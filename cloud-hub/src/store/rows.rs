@@ -242,7 +242,7 @@ impl StopReason {
 pub struct EventRow {
     /// Dense from 1 in the order of commits.
     pub position: u64,
-    /// Names the event for ever: `{stream}:{seq}:{n}` if a record is its cause.
+    /// Names the event for ever: `{bank}:{stream}:{seq}:{n}` if a record is its cause.
     pub event_id: String,
     pub kind: EventKind,
     pub bank: Option<BankId>,

@@ -8,8 +8,7 @@ use tempfile::tempdir;
 
 use super::*;
 use crate::ingest::tests::fixture::{
-    Journal, NOW, add_bank, add_parcel, bank_id, book, carrier, commit, open_store,
-    open_store_with,
+    Journal, NOW, add_bank, add_parcel, bank_id, book, carrier, commit, open_store, open_store_with,
 };
 
 /// A decision that the database refuses.
@@ -171,8 +170,7 @@ async fn events_are_read_in_order_whole_or_for_one_carrier_and_show_the_parcel_a
     let positions: Vec<u64> = all.iter().map(|event| event.position).collect();
     assert_eq!(positions, (1..=6).collect::<Vec<u64>>());
     let ours = store.events_after(0, Some(&carrier()), 100).await.unwrap();
-    let states: Vec<_> =
-        ours.iter().map(|event| event.parcel.as_ref().unwrap().state).collect();
+    let states: Vec<_> = ours.iter().map(|event| event.parcel.as_ref().unwrap().state).collect();
     assert_eq!(states, [HubParcelState::Announced, HubParcelState::Booked]);
     assert_eq!(ours[0].parcel.as_ref().unwrap().bank, None);
     let theirs = "other".parse().unwrap();

@@ -7,8 +7,7 @@ use locker_core::downlink::{Grant, GrantPosition};
 use locker_core::ids::{BankId, CompartmentNo, HubEpoch};
 use locker_core::units::UnixMillis;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement,
-    Value,
+    ConnectionTrait, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement, Value,
 };
 
 use super::WriteError;
@@ -232,11 +231,7 @@ impl Tx {
         self.insert(&EVENTS, values).await
     }
 
-    fn sql(
-        &self,
-        sql: impl Into<String>,
-        values: impl IntoIterator<Item = Value>,
-    ) -> Statement {
+    fn sql(&self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
         Statement::from_sql_and_values(self.transaction.get_database_backend(), sql, values)
     }
 

@@ -120,8 +120,7 @@ impl Decision for IssueKeySet {
             }
             generation = uint(row.generation);
         }
-        let keys =
-            KeySet { generation: Generation(generation + 1), keys: self.keys.keys.clone() };
+        let keys = KeySet { generation: Generation(generation + 1), keys: self.keys.keys.clone() };
         let row = vec![
             int(keys.generation.0).into(),
             bytes(&locker_proto::encode_key_set(&keys)),

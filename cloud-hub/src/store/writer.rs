@@ -7,17 +7,15 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use sea_orm::{
-    DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, warn};
 
+use super::error::WriteBatchError;
 use super::ingest_write::{IngestWrite, write_batches};
 use super::tx::{Effects, Tx, TxContext};
 use super::wakes::Wakes;
-use super::error::WriteBatchError;
 use super::{StoreLimits, WriteError};
 
 /// Rows written and committed so far, by table.
@@ -35,9 +33,12 @@ pub(crate) trait Decision: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Answer, WriteError>> + Send + 'a;
 }
 
+/// Hears what became of a batch.
+type BatchReply = oneshot::Sender<Result<(), WriteBatchError>>;
+
 /// Something to be written.
 pub(super) enum Job {
-    Ingest(Box<IngestWrite>, oneshot::Sender<Result<(), WriteBatchError>>),
+    Ingest(Box<IngestWrite>, BatchReply),
     Decision(Box<dyn AnyDecision>),
     /// Write what waits, then end.
     Close(oneshot::Sender<()>),
@@ -83,7 +84,7 @@ pub(super) struct Writer {
 /// Jobs of one transaction, ingest apart because it is written in bulk.
 #[derive(Default)]
 struct Group {
-    batches: Vec<(Box<IngestWrite>, oneshot::Sender<Result<(), WriteBatchError>>)>,
+    batches: Vec<(Box<IngestWrite>, BatchReply)>,
     decisions: Vec<Box<dyn AnyDecision>>,
 }
 
@@ -196,7 +197,10 @@ impl Writer {
     }
 }
 
-async fn run(tx: &mut Tx, group: &mut Group) -> Result<Vec<Result<(), WriteBatchError>>, WriteError> {
+async fn run(
+    tx: &mut Tx,
+    group: &mut Group,
+) -> Result<Vec<Result<(), WriteBatchError>>, WriteError> {
     let batches: Vec<&IngestWrite> = group.batches.iter().map(|(write, _)| &**write).collect();
     let results = write_batches(tx, &batches).await?;
     for decision in &mut group.decisions {

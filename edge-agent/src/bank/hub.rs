@@ -2,7 +2,7 @@
 
 use locker_core::clock::SignedTimeError;
 use locker_core::bank::Step;
-use locker_core::downlink::{apply_grant, apply_key_set, apply_layout};
+use locker_core::downlink::{ConfigAccepted, apply_grant, apply_key_set, apply_layout};
 use locker_core::fact::Fact;
 use locker_core::journal::{Meta, View};
 use locker_core::units::UnixMillis;

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use locker_core::bank::{self as rules, Command, Moment, Observation, Step};
 use locker_core::clock::BankClock;
-use locker_core::compartment::LockPosition;
+use locker_core::compartment::{DoorReading, LockPosition};
 use locker_core::credential::{self, KeySet};
 use locker_core::downlink::GrantPosition;
 use locker_core::ids::{BankId, BootId, Generation, IntentId, SessionId, StreamId};
@@ -141,6 +141,8 @@ pub struct Bank {
     state: watch::Sender<PanelState>,
     head: watch::Sender<u64>,
     pulses: HashMap<IntentId, PulseUnderWay>,
+    /// The last believed reading of each door, also of locks that no layout names yet.
+    readings: HashMap<LockPosition, DoorReading>,
     deposits_open: bool,
     space_due: Instant,
     levels: Levels,
@@ -171,6 +173,7 @@ impl Bank {
             state,
             head,
             pulses: HashMap::new(),
+            readings: HashMap::new(),
             deposits_open: true,
             space_due: now,
             levels: Levels::default(),

@@ -1,1 +1,20 @@
-//! Tests of the loop.
+//! The bank's loop against the simulated board, on a paused clock: what people are told, what the
+//! journal says, and what went over the wire.
+
+mod codes;
+mod handover;
+mod hub;
+mod order;
+mod recovery;
+mod world;
+
+use locker_core::bank::{AbortedContent, PickupEnd, PulseOutcome};
+use locker_core::compartment::{Allocation, Door, Health, QuarantineReason};
+use locker_core::credential::{Action, Claims};
+use locker_core::downlink::{ConfigRefusal, GrantRefusal};
+use locker_core::fact::Fact;
+use locker_core::ids::{CompartmentNo, HubEpoch};
+use locker_core::parcel::ParcelState;
+
+use self::world::{NOW, World, booking, code, layout};
+use super::*;

@@ -22,14 +22,15 @@ use thiserror::Error;
 /// sled's page cache. Its own default is a gigabyte.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// Written into every store; a store with a higher one is not read.
-const FORMAT_VERSION: u16 = 1;
+const FORMAT_VERSION: u16 = 2;
 
 const APPLIED: &[u8] = b"a";
 const META: &[u8] = b"m";
 const SESSION: &[u8] = b"s";
 const COMPARTMENT: u8 = b'c';
 const PARCEL: u8 = b'p';
-const BARCODE: u8 = b'b';
+/// Barcode, zero, parcel id: which parcels bear a barcode.
+const LABEL: u8 = b'l';
 const CREDENTIAL: u8 = b'k';
 
 /// How far the journal is folded in.
@@ -51,6 +52,8 @@ pub enum FoldError {
     Format { found: u16 },
     #[error("sled holds fold version {found}, this agent folds by {FOLD_VERSION}")]
     FoldVersion { found: u32 },
+    #[error("a barcode in sled leads to no parcel id")]
+    Label,
     #[error("sled's place in the journal is damaged")]
     Applied,
 }
@@ -105,14 +108,12 @@ impl SledFold {
         applied: Applied,
     ) -> Result<(), FoldError> {
         let mut batch = Batch::default();
-        for (barcode, holder) in self.barcodes(&changes)? {
-            match holder {
-                Some(id) => batch.insert(barcode_key(&barcode), &id.0),
-                None => batch.remove(barcode_key(&barcode)),
-            }
-        }
+        let mut labels = BTreeMap::new();
         for change in changes {
-            self.change(&mut batch, change);
+            self.change(&mut batch, &mut labels, change);
+        }
+        if let Some(fault) = self.take_fault() {
+            return Err(fault);
         }
         batch.insert(APPLIED, write_applied(applied));
         self.db.apply_batch(batch)?;
@@ -125,14 +126,11 @@ impl SledFold {
         self.fault.borrow_mut().take()
     }
 
-    /// Everything, as the changes that would make it from nothing. Of parcels with one barcode the
-    /// one that is found by it comes first.
+    /// Everything, as the changes that would make it from nothing.
     pub(super) fn export(&self) -> Result<Vec<Change>, FoldError> {
         let mut all = vec![Change::Meta(self.meta.clone()), Change::Session(self.session.clone())];
         all.extend(self.compartments.values().copied().map(Change::Compartment));
-        let mut parcels = self.parcels();
-        parcels.sort_by_key(|parcel| self.parcel_by_barcode(&parcel.barcode) != Some(parcel.id));
-        all.extend(parcels.into_iter().map(Change::Parcel));
+        all.extend(self.parcels().into_iter().map(Change::Parcel));
         if let Some(fault) = self.take_fault() {
             return Err(fault);
         }
@@ -149,54 +147,13 @@ impl SledFold {
         self.db.insert(key, &[0xFF, 0xFF]).unwrap();
     }
 
-    /// What the barcodes that `changes` touch lead to afterwards, by the rule of
-    /// [`locker_core::journal::MemoryView`]: a settled parcel does not take its barcode back from
-    /// the live one that bears it today.
-    fn barcodes(
-        &self,
-        changes: &[Change],
-    ) -> Result<BTreeMap<Barcode, Option<ParcelId>>, FoldError> {
-        let mut holders: BTreeMap<Barcode, Option<ParcelId>> = BTreeMap::new();
-        let mut labels: BTreeMap<ParcelId, Option<Barcode>> = BTreeMap::new();
-        let holder = |holders: &BTreeMap<Barcode, Option<ParcelId>>, barcode: &Barcode| {
-            let changed = holders.get(barcode).copied();
-            changed.unwrap_or_else(|| self.parcel_by_barcode(barcode))
-        };
-        for change in changes {
-            match change {
-                Change::Parcel(parcel) => {
-                    let (id, barcode) = (parcel.id, &parcel.barcode);
-                    let before = labels.get(&id).cloned();
-                    let before =
-                        before.unwrap_or_else(|| self.parcel(id).map(|known| known.barcode));
-                    if let Some(before) = before.filter(|before| before != barcode)
-                        && holder(&holders, &before) == Some(id)
-                    {
-                        holders.insert(before, None);
-                    }
-                    let live = parcel.state.settled_at().is_none();
-                    if live || holder(&holders, barcode).is_none_or(|holder| holder == id) {
-                        holders.insert(barcode.clone(), Some(id));
-                    }
-                    labels.insert(id, Some(barcode.clone()));
-                }
-                Change::ParcelForgotten(gone) => {
-                    if holder(&holders, &gone.barcode) == Some(gone.id) {
-                        holders.insert(gone.barcode.clone(), None);
-                    }
-                    labels.insert(gone.id, None);
-                }
-                Change::Meta(_)
-                | Change::Compartment(_)
-                | Change::CompartmentRemoved(_)
-                | Change::Credential(_)
-                | Change::Session(_) => {}
-            }
-        }
-        self.take_fault().map_or(Ok(holders), Err)
-    }
-
-    fn change(&mut self, batch: &mut Batch, change: Change) {
+    /// `labels`: the barcodes of parcels that this batch has changed already, which sled has not.
+    fn change(
+        &mut self,
+        batch: &mut Batch,
+        labels: &mut BTreeMap<ParcelId, Option<Barcode>>,
+        change: Change,
+    ) {
         match change {
             Change::Meta(meta) => {
                 batch.insert(META, entity::encode_meta(&meta));
@@ -212,11 +169,20 @@ impl SledFold {
                 self.compartments.remove(&no);
             }
             Change::Parcel(parcel) => {
+                let label = labels.get(&parcel.id).cloned();
+                let label = label.unwrap_or_else(|| self.parcel(parcel.id).map(|old| old.barcode));
+                if let Some(old) = label.filter(|old| *old != parcel.barcode) {
+                    batch.remove(label_key(&old, parcel.id));
+                }
+                batch.insert(label_key(&parcel.barcode, parcel.id), &[]);
+                labels.insert(parcel.id, Some(parcel.barcode.clone()));
                 batch.insert(&key(PARCEL, &parcel.id.0), entity::encode_parcel(&parcel));
             }
             Change::ParcelForgotten(parcel) => {
                 batch.remove(&key(PARCEL, &parcel.id.0));
                 batch.remove(&key(CREDENTIAL, &parcel.credential.0));
+                batch.remove(label_key(&parcel.barcode, parcel.id));
+                labels.insert(parcel.id, None);
             }
             Change::Credential(held) => {
                 batch.insert(&key(CREDENTIAL, &held.id.0), entity::encode_credential(&held));
@@ -226,6 +192,13 @@ impl SledFold {
                 self.session = session;
             }
         }
+    }
+
+    fn all_or_fault<T>(&self, all: impl Iterator<Item = Result<T, FoldError>>) -> Vec<T> {
+        all.collect::<Result<_, _>>().unwrap_or_else(|error| {
+            self.fault.borrow_mut().get_or_insert(error);
+            Vec::new()
+        })
     }
 
     fn read<T>(
@@ -262,20 +235,27 @@ impl View for SledFold {
         self.read(&key(PARCEL, &id.0), "parcel", entity::decode_parcel)
     }
 
+    /// As by default, but looking only at the parcels with this barcode.
     fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId> {
-        let bytes = self.read(&barcode_key(barcode), "barcode", |bytes| Ok(bytes.to_vec()))?;
-        ParcelId::try_from(bytes.as_slice()).ok()
+        let labels = self.db.scan_prefix(label_prefix(barcode)).keys();
+        let ids = labels.map(|label| {
+            let label = label?;
+            let id = label.len().checked_sub(16).and_then(|at| label.get(at..));
+            let id = id.and_then(|id| ParcelId::try_from(id).ok());
+            id.ok_or(FoldError::Label)
+        });
+        let namesakes = self.all_or_fault(ids).into_iter().filter_map(|id| self.parcel(id));
+        let newest = namesakes.max_by_key(|parcel| {
+            let settled = parcel.state.settled_at();
+            (settled.is_none(), settled, parcel.id)
+        });
+        newest.map(|parcel| parcel.id)
     }
 
     fn parcels(&self) -> Vec<Parcel> {
-        let read = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
+        self.all_or_fault(self.db.scan_prefix([PARCEL]).map(|pair| {
             entity::decode_parcel(&pair?.1).map_err(unreadable("parcel"))
-        };
-        let all: Result<Vec<Parcel>, FoldError> = self.db.scan_prefix([PARCEL]).map(read).collect();
-        all.unwrap_or_else(|error| {
-            self.fault.borrow_mut().get_or_insert(error);
-            Vec::new()
-        })
+        }))
     }
 
     fn credential(&self, id: CredentialId) -> Option<Credential> {
@@ -319,10 +299,13 @@ fn compartment_key(no: CompartmentNo) -> [u8; 3] {
     [COMPARTMENT, high, low]
 }
 
-fn barcode_key(barcode: &Barcode) -> Vec<u8> {
-    let mut key = vec![BARCODE];
-    key.extend_from_slice(barcode.as_str().as_bytes());
-    key
+/// A barcode has no zero byte, so none is the beginning of another's.
+fn label_prefix(barcode: &Barcode) -> Vec<u8> {
+    [&[LABEL], barcode.as_str().as_bytes(), &[0]].concat()
+}
+
+fn label_key(barcode: &Barcode, id: ParcelId) -> Vec<u8> {
+    [label_prefix(barcode).as_slice(), &id.0].concat()
 }
 
 /// Format version, fold version, stream, seq, hash; big-endian.

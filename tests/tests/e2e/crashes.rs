@@ -9,15 +9,23 @@ use locker_proto::wire::carrier::v1::parcel::State;
 use system_tests::bank::{Bank, BankSpec, SMALL};
 use system_tests::board::{Doors, Wire};
 use system_tests::callers::Order;
+use system_tests::hub::HubOptions;
 use system_tests::mailbox::{letters, wait_for_letter};
 use system_tests::records::intents;
 use system_tests::visit::opening;
-use system_tests::wait::wait_for;
+use system_tests::wait::{now_ms, wait_for};
 use system_tests::watch::Watch;
 use system_tests::world::{CARRIER, World};
 
-/// How often each is killed.
-const KILLS: usize = 20;
+/// How often the hub is killed; three of four times before the bank can have heard of the commit.
+const HUB_KILLS: usize = 28;
+/// How often the agent is killed, half of the times in a deposit.
+const AGENT_KILLS: usize = 22;
+/// A deliverer that died with a letter in its hand is given up after this long.
+const SHORT_LEASE: &str = "[store.limits]\nnotice_lease_ms = 1000\n\
+    [notices.limits]\nlook_every_ms = 100\n";
+/// A lock is energised for half a second, and then its supply rests; no person is back earlier.
+const PULSE_AND_REST_MS: u64 = 600;
 const NEWS: Duration = Duration::from_secs(20);
 
 /// A bank with room for all, whose people are quick.
@@ -32,9 +40,10 @@ fn spec(rooms: usize) -> BankSpec {
 
 #[tokio::test]
 async fn killing_the_hub_between_deposit_and_watermark_loses_and_doubles_nothing() -> Result<()> {
-    let mut world = World::start(&["lobby"]).await?;
-    let mut bank = world.add_bank(spec(KILLS)).await?;
-    let orders: Vec<_> = (0..KILLS).map(|n| Order::small(&format!("p{n}"))).collect();
+    let options = HubOptions { tables: SHORT_LEASE.to_owned(), ..HubOptions::default() };
+    let mut world = World::start_with(&["lobby"], options).await?;
+    let mut bank = world.add_bank(spec(HUB_KILLS)).await?;
+    let orders: Vec<_> = (0..HUB_KILLS).map(|n| Order::small(&format!("p{n}"))).collect();
     for order in &orders {
         world.carrier.send(order, "lobby").await?;
     }
@@ -44,9 +53,9 @@ async fn killing_the_hub_between_deposit_and_watermark_loses_and_doubles_nothing
     for (n, order) in orders.iter().enumerate() {
         bank.deposit(&order.barcode).await?;
         // The bank has it. Kill at once, when the carrier has heard, or when the letter is written.
-        match n % 3 {
-            0 => {}
-            1 => {
+        match n % 4 {
+            0 | 1 => {}
+            2 => {
                 watch.until("the deposit", NEWS, |seen| is(order, State::Stored, seen)).await?;
             }
             _ => {
@@ -67,13 +76,13 @@ async fn killing_the_hub_between_deposit_and_watermark_loses_and_doubles_nothing
     }
     let mail = letters(&world.hub.mailbox_folder())?;
     let ids: BTreeSet<_> = mail.iter().map(|letter| &letter.id).collect();
-    assert_eq!((mail.len(), ids.len()), (KILLS, KILLS), "each notice once");
-    assert_pulses_have_intents(&world, &bank, KILLS).await
+    assert_eq!((mail.len(), ids.len()), (HUB_KILLS, HUB_KILLS), "each notice once");
+    assert_pulses_have_intents(&world, &bank, HUB_KILLS).await
 }
 
 #[tokio::test]
 async fn killing_the_agent_between_pulse_and_observation_opens_nothing_twice() -> Result<()> {
-    let deposits = KILLS / 2;
+    let deposits = AGENT_KILLS / 2;
     let mut world = World::start(&["lobby"]).await?;
     let mut bank = world.add_bank(spec(deposits + 1)).await?;
     let badge = world.operator.badge("lobby", CARRIER).await?.text;
@@ -95,7 +104,7 @@ async fn killing_the_agent_between_pulse_and_observation_opens_nothing_twice() -
         assert_eq!(bank.refusal_of(&order.barcode).await?, "PARCEL_UNRESOLVED");
         lost.push(order);
     }
-    for n in 0..KILLS - deposits {
+    for n in 0..AGENT_KILLS - deposits {
         let taken = bank.panel.scan(&letter.token).await?;
         ensure!(taken.is_ok(), "pickup {n} was refused: {taken:?}");
         kill_agent_after_pulse(&mut bank, deposits + n + 2).await?;
@@ -116,9 +125,9 @@ async fn killing_the_agent_between_pulse_and_observation_opens_nothing_twice() -
     }
     let count = |wanted| watch.states_of("good").iter().filter(|state| **state == wanted).count();
     assert_eq!(count(State::Collected), 1);
-    assert_eq!(count(State::Collecting), KILLS - deposits + 1);
+    assert_eq!(count(State::Collecting), AGENT_KILLS - deposits + 1);
     assert_eq!(letters(&world.hub.mailbox_folder())?.len(), 1);
-    assert_pulses_have_intents(&world, &bank, KILLS + 2).await?;
+    assert_pulses_have_intents(&world, &bank, AGENT_KILLS + 2).await?;
     world.hub.stop().await
 }
 
@@ -126,12 +135,16 @@ async fn killing_the_agent_between_pulse_and_observation_opens_nothing_twice() -
 /// the door, and starts it again.
 async fn kill_agent_after_pulse(bank: &mut Bank, pulses: usize) -> Result<()> {
     let board = &bank.board;
-    wait_for("the lock is pulsed", NEWS, async || {
-        Ok((board.pulses()?.len() >= pulses).then_some(()))
+    let pulsed_ms = wait_for("the lock is pulsed", NEWS, async || {
+        Ok(board.pulses()?.get(pulses - 1).map(|pulse| pulse.t_ms))
     })
     .await?;
     bank.kill_agent()?;
     bank.start_agent().await?;
+    wait_for("the next person is there", NEWS, async || {
+        Ok((now_ms() >= pulsed_ms + PULSE_AND_REST_MS).then_some(()))
+    })
+    .await?;
     let state = bank.panel.state().await?;
     ensure!(opening(&state).is_none(), "an opening went on after the restart: {state:?}");
     Ok(())

@@ -6,9 +6,8 @@ use crate::store::HubParcelState;
 
 fn info(status: &Status) -> ErrorInfo {
     let details = status.get_error_details_vec();
-    let mut infos = details.into_iter().filter_map(|detail| match detail {
-        ErrorDetail::ErrorInfo(info) => Some(info),
-        _ => None,
+    let mut infos = details.into_iter().filter_map(|detail| {
+        if let ErrorDetail::ErrorInfo(info) = detail { Some(info) } else { None }
     });
     let info = infos.next().expect("an ErrorInfo");
     assert!(infos.next().is_none(), "two ErrorInfos");

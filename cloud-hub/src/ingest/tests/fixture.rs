@@ -23,17 +23,17 @@ use locker_core::units::{Dimensions, Grams, UnixMillis};
 use locker_core::uplink::inlet::Cursor;
 use locker_proto::message::{Ack, Batch, Birth, Nonce};
 use locker_proto::record::encode_record;
-use locker_proto::signed::{self, CommandKey};
+use locker_proto::signed;
 use locker_proto::topics::DownTopic as SignedTopic;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::banks::{NewBank, create_bank};
+use crate::credential_keys::HubKeys;
 use crate::credential_keys::tests::test_keys;
-use crate::credential_keys::{COMMAND_KID, HubKeys};
+use crate::ingest::TraceStamp;
 use crate::ingest::batch::{Accepted, fold_batch};
 use crate::ingest::{Counters, Ingest, IngestLimits, IngestParts, Link, LinkEvent, Presence};
-use crate::ingest::TraceStamp;
 use crate::mqtt::{DownTopic, SendError, UpTopic};
 use crate::parcels::{NewParcel, create_parcel};
 use crate::store::{ParcelRow, RequestKey, Store, StoreLimits};
@@ -202,8 +202,7 @@ impl Journal {
         let (boot, agent_version) = (BootId([1; 16]), "0.1.0".to_owned());
         journal.append(Fact::Booted(Booted { boot, boot_count: 1, agent_version }));
         let compartments = specs(edges_mm);
-        let readings =
-            compartments.iter().map(|spec| (spec.no, DoorReading::Closed)).collect();
+        let readings = compartments.iter().map(|spec| (spec.no, DoorReading::Closed)).collect();
         let layout = Layout { generation: Generation(1), compartments };
         journal.append(Fact::ConfigAccepted(ConfigAccepted::Layout(layout)));
         let keys: KeySet = test_keys().key_set(Generation(1));
@@ -249,17 +248,17 @@ impl Journal {
 
 /// Commits a whole new journal without a session.
 pub(crate) async fn commit(store: &Store, journal: &Journal) {
-    let bank = bank_id();
+    commit_as(store, &bank_id(), journal).await;
+}
+
+/// As if it were the journal of `bank`.
+pub(crate) async fn commit_as(store: &Store, bank: &BankId, journal: &Journal) {
     let mut view = MemoryView::default();
     let before = Cursor { stream: journal.stream, committed: 0, hash: CHAIN_START };
-    let next = Cursor {
-        committed: journal.head(),
-        hash: *journal.hashes.last().unwrap(),
-        ..before
-    };
+    let next =
+        Cursor { committed: journal.head(), hash: *journal.hashes.last().unwrap(), ..before };
     let batch = journal.batch(1, journal.head());
-    let accepted =
-        Accepted { bank: &bank, batch, skip: 0, before, next, incomplete: false, now: NOW };
+    let accepted = Accepted { bank, batch, skip: 0, before, next, incomplete: false, now: NOW };
     let mut write = fold_batch(&mut view, accepted).unwrap().write;
     write.follows = None;
     store.ingest(write).await.unwrap().await.unwrap().unwrap();
@@ -322,7 +321,8 @@ impl World {
             sessions: FakeLink(did_to),
             stamps: stamps_to,
         };
-        let limits = IngestLimits { ack_every: Duration::from_millis(5), ..IngestLimits::default() };
+        let limits =
+            IngestLimits { ack_every: Duration::from_millis(5), ..IngestLimits::default() };
         let ingest = Ingest::start_with(parts, limits).await.unwrap();
         let (counters, presence) = (ingest.counters(), ingest.presence());
         let (stop, stopped) = oneshot::channel();
@@ -408,8 +408,7 @@ impl World {
             DownTopic::Config => SignedTopic::Config,
             DownTopic::Command => SignedTopic::Command,
         };
-        let public = self.keys.command().public().verifying_key().to_bytes();
-        let keys = [CommandKey { kid: COMMAND_KID, public }];
+        let keys = [self.keys.command_key()];
         loop {
             if let Did::Sent { topic, payload, .. } = self.next().await
                 && topic == wanted

@@ -71,8 +71,7 @@ fn a_stored_parcel_has_a_place_and_an_end_and_a_collected_one_no_place() {
 
 #[test]
 fn d14_a_cancelled_parcel_that_is_deposited_is_asked_back_without_a_notice() {
-    let (state, consequences) =
-        after(HubParcelState::Cancelled, ParcelStep::DepositConfirmed(NO));
+    let (state, consequences) = after(HubParcelState::Cancelled, ParcelStep::DepositConfirmed(NO));
     assert_eq!(state, HubParcelState::RecallRequested);
     assert!(!consequences.notice);
 }

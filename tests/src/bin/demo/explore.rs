@@ -53,5 +53,11 @@ pub(crate) fn page(world: &World, banks: &[Bank], journeys: &[Journey]) -> Resul
         writeln!(page, "  {hubctl} parcel find {CARRIER} {}", journey.order.name)?;
     }
     writeln!(page, "  {hubctl} watch --from-beginning")?;
+    for bank in banks {
+        let (access, file) = (bank.panel.access()?, bank.panel.access_file().display());
+        let token = format!("$(sed 's/.*\"token\":\"\\([0-9a-f]*\\).*/\\1/' {file})");
+        let url = format!("http://{}/v1/state", access.address);
+        writeln!(page, "  curl -s -H \"Authorization: Bearer {token}\" {url}")?;
+    }
     Ok(page)
 }

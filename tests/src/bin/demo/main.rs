@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use serde_json::json;
 use system_tests::bank::{Bank, BankSpec};
@@ -55,14 +55,7 @@ struct Args {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let timeline = Timeline::start(args.json);
-    let ended = tokio::select! {
-        ended = run(&args, &timeline) => ended,
-        () = told_to_stop() => {
-            timeline.say("demo", "stopped before the end");
-            return ExitCode::FAILURE;
-        }
-    };
-    match ended {
+    match Box::pin(run(&args, &timeline)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             timeline.text(&format!("\nThe demo failed: {error:#}"));
@@ -75,6 +68,20 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args, timeline: &Timeline) -> Result<()> {
+    let (demo, journeys) = tokio::select! {
+        ended = play(args, timeline) => ended?,
+        () = told_to_stop() => bail!("it was stopped before its end"),
+    };
+    if !args.once {
+        timeline.text(&explore::page(&demo.world, &demo.banks, &journeys)?);
+        told_to_stop().await;
+    }
+    demo.stop(timeline).await;
+    Ok(())
+}
+
+/// Everything up to the verdict.
+async fn play(args: &Args, timeline: &Timeline) -> Result<(Demo, Vec<Journey>)> {
     let mut demo = Demo::start(args, timeline).await?;
     let mut watch = Watch::from_beginning(&demo.world.carrier);
     let mut journeys = Vec::new();
@@ -87,12 +94,7 @@ async fn run(args: &Args, timeline: &Timeline) -> Result<()> {
         timeline.result(&summary(&agreement, &journeys, timeline));
     }
     agreement.ensure()?;
-    if !args.once {
-        timeline.text(&explore::page(&demo.world, &demo.banks, &journeys)?);
-        told_to_stop().await;
-    }
-    demo.stop(timeline).await;
-    Ok(())
+    Ok((demo, journeys))
 }
 
 struct Demo {
@@ -115,6 +117,7 @@ impl Demo {
         };
         let world = world.context("the hub did not start")?;
         let at = world.hub.addresses();
+        timeline.say("demo", &format!("all files are in {}", world.folder().display()));
         timeline.say("hub", &format!("serves banks on {} (MQTT over mutual TLS)", at.mqtt));
         timeline.say("hub", &format!("serves carriers and operators on {} (gRPC)", at.grpc));
         let mut banks = Vec::new();

@@ -2,33 +2,44 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the demo's output")]
 
-use std::time::Instant;
-
 use serde_json::Value;
+use system_tests::wait::now_ms;
 
 /// Width of the column that says who.
 const WHO_WIDTH: usize = 9;
+/// Width of the column that says what, where a measure follows.
+const WHAT_WIDTH: usize = 52;
 
 /// The output. With `--json`, standard output is left to the result.
 pub(crate) struct Timeline {
-    started: Instant,
+    started_ms: u64,
     json: bool,
 }
 
 impl Timeline {
     pub(crate) fn start(json: bool) -> Self {
-        Self { started: Instant::now(), json }
+        Self { started_ms: now_ms(), json }
     }
 
     /// A line with the time and who did it.
     pub(crate) fn say(&self, who: &str, what: &str) {
-        let seconds = self.started.elapsed().as_secs_f32();
-        self.text(&format!("{seconds:6.1} s  {who:WHO_WIDTH$}  {what}"));
+        self.say_at(now_ms(), who, what);
     }
 
-    /// As [`Self::say`], with how long it took.
-    pub(crate) fn say_after(&self, who: &str, what: &str, measure: &str, ms: u64) {
-        self.say(who, &format!("{what:<44} {measure}: {ms} ms"));
+    /// As [`Self::say`], of something that was at another time.
+    pub(crate) fn say_at(&self, at_ms: u64, who: &str, what: &str) {
+        let (seconds, tenth) = (self.since(at_ms) / 1_000, self.since(at_ms) / 100 % 10);
+        self.text(&format!("{seconds:3}.{tenth} s  {who:WHO_WIDTH$}  {what}"));
+    }
+
+    /// As [`Self::say_at`], with how long it took.
+    pub(crate) fn measure(&self, at_ms: u64, who: &str, what: &str, measure: &str, ms: u64) {
+        self.say_at(at_ms, who, &format!("{what:WHAT_WIDTH$}  {measure} {ms} ms"));
+    }
+
+    /// A line that belongs to the one before.
+    pub(crate) fn note(&self, what: &str) {
+        self.text(&format!("{:20}{what}", ""));
     }
 
     pub(crate) fn text(&self, text: &str) {
@@ -46,6 +57,10 @@ impl Timeline {
     }
 
     pub(crate) fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.since(now_ms())
+    }
+
+    const fn since(&self, at_ms: u64) -> u64 {
+        at_ms.saturating_sub(self.started_ms)
     }
 }

@@ -1,0 +1,447 @@
+//! A bank in one process: ledger on a temporary folder, one bus, the simulated board behind it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use ed25519_dalek::SigningKey;
+use locker_core::clock::TimeQuality;
+use locker_core::compartment::{Compartment, CompartmentSpec, Layout};
+use locker_core::credential::CredentialKey;
+use locker_core::downlink::{Booking, Grant};
+use locker_core::ids::{CredentialId, ParcelId, Version};
+use locker_core::journal::{MemoryView, fold};
+use locker_core::parcel::Parcel;
+use locker_core::units::{Dimensions, Grams};
+use locker_proto::message::Document;
+use locker_proto::record::decode_record;
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::board::{
+    Backoff, BoardConfig, BusConfig, BusTiming, Connect, ConnectError, LockConfig, Polarity,
+    PollForm, Port, PortConfig,
+};
+use crate::journal::{JournalReader, Limits};
+use crate::sim::{Sim, SimConfig, serve};
+use crate::store::Keeper;
+use crate::store::tests::disk::TestDisk;
+use crate::store::tests::sled_let_go;
+
+/// When every world begins.
+pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+/// Virtual time within which everything awaited must have happened.
+const PATIENCE: Duration = Duration::from_secs(600);
+pub(super) const LIMITS: Limits =
+    Limits { segment_bytes: 64 << 10, call_bytes: 1 << 20, ballast_bytes: 4 << 10 };
+
+pub(super) struct World {
+    pub(super) sim: Sim,
+    pub(super) disk: TestDisk,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) state: watch::Receiver<PanelState>,
+    pub(super) reader: JournalReader,
+    pub(super) frames: Frames,
+    dir: Arc<TempDir>,
+    began: Instant,
+    boots: u8,
+    gseq: u64,
+    bank: JoinHandle<Result<(), BankError>>,
+}
+
+/// What was done at each unlock frame, before its first byte left.
+pub(super) type Frames = Arc<Mutex<Vec<Vec<u8>>>>;
+
+impl World {
+    /// A bank with three compartments and all doors read shut, whose clock is set.
+    pub(super) async fn ready() -> Self {
+        let mut world = Self::bare().await;
+        world.configure().await;
+        world
+    }
+
+    /// A bank that has heard of nothing yet.
+    pub(super) async fn bare() -> Self {
+        let sim = Sim::new(SimConfig::default());
+        let dir = Arc::new(TempDir::new().unwrap());
+        Self::start(sim, dir, TestDisk::default(), Instant::now(), 1, 0).await
+    }
+
+    async fn start(
+        sim: Sim,
+        dir: Arc<TempDir>,
+        disk: TestDisk,
+        began: Instant,
+        boots: u8,
+        gseq: u64,
+    ) -> Self {
+        sled_let_go(&dir.path().join("sled"));
+        let keeper = Keeper {
+            bank: bank(),
+            device_key: [1; 32],
+            boot: BootId([boots; 16]),
+            fresh_stream: StreamId([7; 16]),
+            agent_version: "1.0.0".to_owned(),
+        };
+        let time = move || {
+            NOW.plus_ms(u64::try_from(began.elapsed().as_millis()).unwrap())
+        };
+        let stamp = Stamp { at: time(), quality: TimeQuality::Unknown };
+        let (ledger, _) =
+            Ledger::open_on(Arc::new(disk.clone()), dir.path(), LIMITS, &keeper, stamp).unwrap();
+        let reader = ledger.reader();
+        let (events, inbox) = mpsc::channel(EVENTS_WAITING_MAX);
+        let frames = Frames::default();
+        let cable = Cable { sim: sim.clone(), disk: disk.clone(), frames: Arc::clone(&frames) };
+        let (bus_events, mut heard) = mpsc::channel(64);
+        let (bus, _) = Bus::spawn(bus_config(), cable, bus_events);
+        let forward = events.clone();
+        tokio::spawn(async move {
+            while let Some(event) = heard.recv().await {
+                if forward.send(Event::Bus(event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let sessions = AtomicU8::new(boots * 50);
+        let (bank, watches) = Bank::start(Parts {
+            bank: bank(),
+            ledger,
+            buses: HashMap::from([(0, bus)]),
+            policy: SessionPolicy::default(),
+            floor: Floor::open(dir.path()).unwrap(),
+            fresh_session: Box::new(move || {
+                SessionId([sessions.fetch_add(1, Ordering::Relaxed); 16])
+            }),
+            system_time: Box::new(time),
+            deposit_reserve_bytes: 1_000,
+            timings: None,
+        })
+        .unwrap();
+        let bank = tokio::spawn(bank.run(inbox));
+        let state = watches.state;
+        Self { sim, disk, events, state, reader, frames, dir, began, boots, gseq, bank }
+    }
+
+    async fn configure(&mut self) {
+        self.hear().await;
+        self.config(Document::Layout(layout(1))).await;
+        let keys = vec![CredentialKey { kid: 1, public: key().verifying_key().to_bytes() }];
+        self.config(Document::KeySet(KeySet { generation: Generation(1), keys })).await;
+        self.doors_known().await;
+    }
+
+    /// Waits until every door has been read.
+    pub(super) async fn doors_known(&self) {
+        self.until_journal("the doors are read", |view| {
+            let all = view.compartments();
+            !all.is_empty() && all.iter().all(|held| held.door != Door::Unknown)
+        })
+        .await;
+    }
+
+    /// The hub says what time it is.
+    pub(super) async fn hear(&self) {
+        let now = Instant::now();
+        let signed = NOW.plus_ms(u64::try_from(self.began.elapsed().as_millis()).unwrap());
+        self.events.send(Event::Heard { signed, asked_at: now, heard_at: now }).await.unwrap();
+    }
+
+    pub(super) async fn config(&self, document: Document) {
+        let config = Config { epoch: HubEpoch(1), document };
+        self.events.send(Event::Config(config)).await.unwrap();
+        self.settle().await;
+    }
+
+    /// The next grant in order.
+    pub(super) async fn grant(&mut self, grant: Grant) {
+        self.gseq += 1;
+        self.grants(1, self.gseq, vec![grant]).await;
+    }
+
+    pub(super) async fn grants(&self, epoch: u64, gseq: u64, grants: Vec<Grant>) {
+        let first = GrantPosition { epoch: HubEpoch(epoch), gseq };
+        self.events.send(Event::Grants(Grants { first, grants, at: NOW })).await.unwrap();
+        self.settle().await;
+    }
+
+    /// Waits until the loop has handled all that was sent so far.
+    pub(super) async fn settle(&self) {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Introduce { reply }).await.unwrap();
+        answer.await.unwrap();
+    }
+
+    pub(super) async fn introduction(&self) -> Introduction {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Introduce { reply }).await.unwrap();
+        answer.await.unwrap()
+    }
+
+    pub(super) async fn ask(&self, ask: Ask) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let asked_at = Instant::now();
+        self.events.send(Event::Ask { ask, asked_at, reply }).await.unwrap();
+        answer.await.unwrap()
+    }
+
+    pub(super) async fn scan(&self, text: &str) -> Result<(), Refusal> {
+        self.ask(Ask::Scan(text.to_owned())).await
+    }
+
+    /// A courier of acme is at the screen, and parcel `n` is booked.
+    pub(super) async fn courier_with(&mut self, n: u8) {
+        self.grant(Grant::Book(booking(n))).await;
+        self.scan(&badge()).await.unwrap();
+    }
+
+    /// Parcel `n` lies in its compartment, and the courier is gone.
+    pub(super) async fn stored(&mut self, n: u8) -> u16 {
+        self.courier_with(n).await;
+        self.scan(&format!("PKG{n}")).await.unwrap();
+        let no = self.until_phase(PanelPhase::Open).await;
+        self.close(no).await;
+        self.ask(Ask::Deposited).await.unwrap();
+        self.ask(Ask::Finish).await.unwrap();
+        no
+    }
+
+    /// Pushes the door of compartment `no` shut and waits until the bank knows.
+    pub(super) async fn close(&self, no: u16) {
+        assert_eq!(self.sim.command(&format!("close {}", no - 1)).unwrap(), "ok");
+        self.until_phase(PanelPhase::Shut).await;
+    }
+
+    pub(super) async fn until(
+        &self,
+        what: &str,
+        wanted: impl Fn(&PanelState) -> bool,
+    ) -> PanelState {
+        let mut state = self.state.clone();
+        let found = timeout(PATIENCE, state.wait_for(wanted)).await;
+        let found = found.unwrap_or_else(|_| panic!("{what}: {:?}", *self.state.borrow()));
+        found.unwrap().clone()
+    }
+
+    /// Waits until the door of the handover is this far; gives its compartment.
+    pub(super) async fn until_phase(&self, wanted: PanelPhase) -> u16 {
+        let state = self
+            .until(&format!("{wanted:?}"), |state| {
+                task(state).is_some_and(|(_, phase)| phase == wanted)
+            })
+            .await;
+        task(&state).unwrap().0
+    }
+
+    pub(super) async fn until_journal(&self, what: &str, wanted: impl Fn(&MemoryView) -> bool) {
+        let mut state = self.state.clone();
+        let found = timeout(PATIENCE, async {
+            while !wanted(&self.view()) {
+                state.changed().await.unwrap();
+            }
+        });
+        found.await.unwrap_or_else(|_| panic!("{what}: {:?}", self.facts()));
+    }
+
+    /// What the journal says happened.
+    pub(super) fn facts(&self) -> Vec<Fact> {
+        let all = self.reader.read(1, usize::MAX, usize::MAX).unwrap();
+        all.iter().map(|stored| decode_record(&stored.record).unwrap().fact).collect()
+    }
+
+    pub(super) fn outcomes(&self) -> Vec<PulseOutcome> {
+        let outcome = |fact| match fact {
+            Fact::PulseSettled(settled) => Some(settled.outcome),
+            _ => None,
+        };
+        self.facts().into_iter().filter_map(outcome).collect()
+    }
+
+    pub(super) fn intents(&self) -> usize {
+        self.facts().iter().filter(|fact| matches!(fact, Fact::PulseIntended(_))).count()
+    }
+
+    pub(super) fn view(&self) -> MemoryView {
+        let mut view = MemoryView::default();
+        for stored in self.reader.read(1, usize::MAX, usize::MAX).unwrap() {
+            let record = decode_record(&stored.record).unwrap();
+            let changes = fold(&view, &record);
+            view.apply(changes);
+        }
+        view
+    }
+
+    pub(super) fn compartment(&self, no: u16) -> Compartment {
+        self.view().compartment(CompartmentNo(no)).unwrap()
+    }
+
+    pub(super) fn parcel(&self, n: u8) -> Parcel {
+        self.view().parcel(ParcelId([n; 16])).unwrap()
+    }
+
+    /// The process is killed: everything is dropped where it stands.
+    pub(super) async fn killed_and_started_again(self) -> Self {
+        let Self { sim, dir, disk, began, boots, gseq, bank, events, .. } = self;
+        bank.abort();
+        assert!(bank.await.unwrap_err().is_cancelled());
+        drop(events);
+        Self::start(sim, dir, disk, began, boots + 1, gseq).await
+    }
+
+    /// Asks the loop to stop; what it ended with.
+    pub(super) async fn stopped(self) -> Result<(), BankError> {
+        self.events.send(Event::Stop).await.unwrap();
+        timeout(PATIENCE, self.bank).await.unwrap().unwrap()
+    }
+
+    /// What the loop ended with by itself.
+    pub(super) async fn ended(&mut self) -> BankError {
+        let ended = timeout(PATIENCE, &mut self.bank).await.unwrap();
+        ended.unwrap().unwrap_err()
+    }
+}
+
+/// Compartment and phase of the handover under way.
+pub(super) fn task(state: &PanelState) -> Option<(u16, PanelPhase)> {
+    match &state.session.as_ref()?.task {
+        PanelTask::Idle => None,
+        PanelTask::Deposit { compartment, phase, .. } | PanelTask::Pickup { compartment, phase } => {
+            Some((*compartment, *phase))
+        }
+    }
+}
+
+pub(super) fn bank() -> BankId {
+    "lobby-1".parse().unwrap()
+}
+
+pub(super) fn key() -> SigningKey {
+    SigningKey::from_bytes(&[3; 32])
+}
+
+/// Cubes of 100, 200 and 300 mm; compartment n is lock n - 1 of board 0.
+pub(super) fn layout(generation: u64) -> Layout {
+    let spec = |no: u8| {
+        let edge_mm = 100 * u32::from(no);
+        CompartmentSpec {
+            no: CompartmentNo(no.into()),
+            inside: Dimensions { length_mm: edge_mm, width_mm: edge_mm, height_mm: edge_mm },
+            lock: LockPosition { board: 0, lock: no - 1 },
+        }
+    };
+    Layout { generation: Generation(generation), compartments: (1..=3).map(spec).collect() }
+}
+
+/// Parcel `n` of acme, which fits into every compartment.
+pub(super) fn booking(n: u8) -> Booking {
+    Booking {
+        parcel: ParcelId([n; 16]),
+        version: Version(1),
+        carrier: "acme".parse().unwrap(),
+        barcode: format!("PKG{n}").parse().unwrap(),
+        size: Dimensions { length_mm: 90, width_mm: 90, height_mm: 90 },
+        weight: Grams(500),
+        credential: CredentialId([n; 16]),
+        trace: None,
+    }
+}
+
+pub(super) fn claims(n: u8) -> Claims {
+    Claims {
+        credential: CredentialId([n; 16]),
+        bank_tag: bank().tag(),
+        expires: NOW.plus_ms(86_400_000),
+        action: Action::Pickup,
+    }
+}
+
+/// The pickup code of parcel `n`.
+pub(super) fn code(n: u8) -> String {
+    signed(&claims(n))
+}
+
+/// The badge of a courier of acme.
+pub(super) fn badge() -> String {
+    signed(&Claims { action: Action::Courier { carrier: "acme".parse().unwrap() }, ..claims(200) })
+}
+
+pub(super) fn signed(claims: &Claims) -> String {
+    credential::sign(&key(), 1, claims).unwrap()
+}
+
+fn bus_config() -> BusConfig {
+    let lock = |index: u8| LockConfig {
+        index: index.try_into().unwrap(),
+        polarity: Polarity::OneIsLocked,
+    };
+    let board = BoardConfig {
+        addr: 0.try_into().unwrap(),
+        locks: (0..3).map(lock).collect(),
+        poll: PollForm::default(),
+    };
+    BusConfig {
+        port: PortConfig::Tcp { addr: String::new() },
+        boards: vec![board],
+        timing: BusTiming::default(),
+        backoff: Backoff::default(),
+    }
+}
+
+#[derive(Clone)]
+struct Cable {
+    sim: Sim,
+    disk: TestDisk,
+    frames: Frames,
+}
+
+impl Connect for Cable {
+    async fn connect(&mut self) -> Result<Box<dyn Port>, ConnectError> {
+        let (near, far) = duplex(1024);
+        tokio::spawn(serve(far, self.sim.clone()));
+        Ok(Box::new(Tap { line: near, disk: self.disk.clone(), frames: Arc::clone(&self.frames) }))
+    }
+}
+
+/// Notes each unlock frame in the disk's diary before it goes out.
+struct Tap {
+    line: DuplexStream,
+    disk: TestDisk,
+    frames: Frames,
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.line).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if bytes.get(3) == Some(&0x51) {
+            self.disk.note("unlock");
+            self.frames.lock().unwrap().push(bytes.to_vec());
+        }
+        Pin::new(&mut self.line).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.line).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.line).poll_shutdown(cx)
+    }
+}
