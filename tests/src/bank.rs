@@ -37,6 +37,8 @@ pub struct BankSpec {
     pub doors: Doors,
     /// A door counts as shut after reading shut for this long, in milliseconds.
     pub shut_stable_ms: u64,
+    /// A board that is silent for this long is offline, in milliseconds.
+    pub offline_after_ms: u64,
 }
 
 impl BankSpec {
@@ -48,7 +50,8 @@ impl BankSpec {
             shut_after: Some(Duration::from_millis(400)),
         };
         let rooms = vec![SMALL, SMALL, SMALL, MEDIUM, MEDIUM, LARGE];
-        Self { id: id.to_owned(), wire, rooms, doors, shut_stable_ms: 100 }
+        let (shut_stable_ms, offline_after_ms) = (100, 10_000);
+        Self { id: id.to_owned(), wire, rooms, doors, shut_stable_ms, offline_after_ms }
     }
 
     /// What the operator tells the hub about it.
@@ -183,7 +186,7 @@ impl Bank {
              [panel]\nlisten = \"127.0.0.1:0\"\naccess_file = \"{folder}/panel.json\"\n\n\
              [[bus]]\nport = {bus}\n\
              boards = [{{ addr = 0, locks = {locks}, polarity = \"one_is_locked\" }}]\n\
-             timing = {{ closed_stable_ms = {stable_ms} }}\n",
+             timing = {{ closed_stable_ms = {stable_ms}, offline_after_ms = {offline_ms} }}\n",
             port = hub.mqtt.port(),
             ca = pki.authority().display(),
             certificate = files.certificate.display(),
@@ -191,6 +194,7 @@ impl Bank {
             command = pki.command_public_key()?,
             bus = self.board.port_config(),
             stable_ms = self.spec.shut_stable_ms,
+            offline_ms = self.spec.offline_after_ms,
         ))
     }
 }

@@ -310,7 +310,7 @@ fn check_store_and_stop(config: &Config) -> [Row; 11] {
         row("store.limits.readers", store.readers, 1, 1_000),
         row("store.limits.read_wait_ms", store.read_wait_ms, 10, HOUR_MS),
         row("store.limits.requests_hours", store.requests_hours, 1, 8_760),
-        row("store.limits.notice_lease_ms", store.notice_lease_ms, 1_000, HOUR_MS),
+        row("store.limits.notice_lease_ms", store.notice_lease_ms, 40_000, HOUR_MS),
         row("store.limits.quarantined_per_bank", store.quarantined_per_bank, 0, 10_000),
         row("stop.calls_ms", stop.calls_ms, 0, HOUR_MS),
         row("stop.sessions_ms", stop.sessions_ms, 0, HOUR_MS),

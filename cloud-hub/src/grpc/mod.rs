@@ -1,9 +1,9 @@
 //! The door of carriers and operators: gRPC over mutual TLS.
 //!
-//! Every call passes the [`gate`]: who calls, whether the certificate still counts, what its role
+//! Every call passes the `gate`: who calls, whether the certificate still counts, what its role
 //! may call, by when it must be answered, its span, and an ErrorInfo on whatever error comes out.
-//! [`carrier`] and [`fleet`] check fields and ask the hub's decisions; [`watch`] follows the event
-//! log; [`status`] is the only file that turns errors into gRPC statuses.
+//! `carrier` and `fleet` check fields and ask the hub's decisions; `watch` follows the event
+//! log; `status` is the only file that turns errors into gRPC statuses.
 
 mod carrier;
 mod convert;

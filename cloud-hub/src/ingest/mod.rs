@@ -178,6 +178,15 @@ impl<L: Link> Ingest<L> {
         Arc::clone(&self.counters)
     }
 
+    /// Runs until `events` ends. Our own sessions keep it open as long as ingest holds them: with
+    /// those, use [`Self::run_until`].
+    pub async fn run<E>(self, events: mpsc::Receiver<E>)
+    where
+        E: Into<LinkEvent<L::Session, L::Token>>,
+    {
+        self.run_until(events, std::future::pending()).await;
+    }
+
     /// Runs until `stop` or the end of `events`; then takes in what was said before, and waits for
     /// what is on its way to the store.
     pub async fn run_until<E>(

@@ -22,6 +22,10 @@ use tracing::{info, warn};
 use crate::store::{Store, WriteError};
 use crate::wall_clock::now;
 
+/// After an event, other events are waited for this long: a claim is a write, and a busy hub
+/// commits many times a second.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// Delivers what is due until it is told to stop.
 #[derive(Debug)]
 pub struct Deliverer {
@@ -53,7 +57,12 @@ impl Deliverer {
                     }
                     tokio::select! {
                         () = &mut stop => break,
-                        changed = committed.changed() => if changed.is_err() { break },
+                        changed = committed.changed() => {
+                            if changed.is_err() {
+                                break;
+                            }
+                            tokio::time::sleep(GATHER).await;
+                        }
                         () = tokio::time::sleep(pause) => {}
                     }
                 }

@@ -1,6 +1,7 @@
 //! The stories that need both sides, each on real programs: hub, agent and simulated lock board as
 //! processes with their own certificates and stores, talking over loopback.
 
+mod bad_board;
 mod bad_codes;
 mod bad_parcels;
 mod crashes;

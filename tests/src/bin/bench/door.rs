@@ -234,9 +234,10 @@ impl Bench {
     /// Right after the start no door has been read, so no compartment may be offered yet.
     async fn scan_until_the_board_answers(&mut self, text: &str) -> anyhow::Result<()> {
         let deadline = Instant::now() + STEP_LIMIT;
+        let mut tries = tokio::time::interval(Duration::from_millis(50));
         while let Err(error) = self.scan(text).await {
             ensure!(Instant::now() < deadline, error);
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tries.tick().await;
         }
         Ok(())
     }

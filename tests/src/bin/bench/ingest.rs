@@ -67,7 +67,7 @@ async fn hub_run(args: &Args, url: &str) -> anyhow::Result<HubRun> {
     let (link, answers) = fleet::link(args.banks);
     let parts = IngestParts { store: store.clone(), keys, sessions: link, stamps };
     let ingest = Ingest::start(parts).await?;
-    let running = tokio::spawn(ingest.run(inbox));
+    let running = tokio::spawn(ingest.run_until(inbox, std::future::pending()));
     let mut fleet =
         fleet::Fleet::connect(&store, events, answers, args.banks, args.parcels).await?;
     fleet.book(&store).await?;
