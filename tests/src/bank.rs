@@ -47,7 +47,7 @@ impl BankSpec {
     pub fn new(id: &str, wire: Wire) -> Self {
         let doors = Doors {
             open_after: Duration::from_millis(80),
-            shut_after: Some(Duration::from_millis(400)),
+            shut_after: Some(Duration::from_millis(600)),
         };
         let rooms = vec![SMALL, SMALL, SMALL, MEDIUM, MEDIUM, LARGE];
         let (shut_stable_ms, offline_after_ms) = (100, 10_000);

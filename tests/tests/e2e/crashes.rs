@@ -21,9 +21,11 @@ use system_tests::world::{CARRIER, World};
 const HUB_KILLS: usize = 28;
 /// How often the agent is killed, half of the times in a deposit.
 const AGENT_KILLS: usize = 22;
-/// A deliverer that died with a letter in its hand is given up after this long.
-const SHORT_LEASE: &str = "[store.limits]\nnotice_lease_ms = 1000\n\
+/// A deliverer that died with a letter in its hand is given up after this long: the least that the
+/// hub allows.
+const SHORT_LEASE: &str = "[store.limits]\nnotice_lease_ms = 40000\n\
     [notices.limits]\nlook_every_ms = 100\n";
+const LETTER_LIMIT: Duration = Duration::from_secs(60);
 /// A lock is energised for half a second, and then its supply rests; no person is back earlier.
 const PULSE_AND_REST_MS: u64 = 600;
 const NEWS: Duration = Duration::from_secs(20);
@@ -32,7 +34,7 @@ const NEWS: Duration = Duration::from_secs(20);
 fn spec(rooms: usize) -> BankSpec {
     let doors = Doors {
         open_after: Duration::from_millis(150),
-        shut_after: Some(Duration::from_millis(120)),
+        shut_after: Some(Duration::from_millis(400)),
     };
     let rooms = vec![SMALL; rooms];
     BankSpec { rooms, doors, shut_stable_ms: 60, ..BankSpec::new("lobby", Wire::Tcp) }
@@ -66,7 +68,7 @@ async fn killing_the_hub_between_deposit_and_watermark_loses_and_doubles_nothing
         world.hub.start_again().await?;
     }
     for order in &orders {
-        wait_for_letter(&world.hub.mailbox_folder(), &order.email, NEWS).await?;
+        wait_for_letter(&world.hub.mailbox_folder(), &order.email, LETTER_LIMIT).await?;
     }
     watch.until_caught_up(NEWS).await?;
     assert_each_once(&watch);
