@@ -115,6 +115,7 @@ impl Agent {
             limits: config.hub.limits,
             reader,
             head: watches.head,
+            missed: watches.missed,
             events: events.clone(),
             jitter: jitter(),
             random: drawn,

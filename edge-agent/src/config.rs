@@ -336,7 +336,10 @@ impl Config {
                     return wrong("bus.boards.locks", "a CU48 has at most 48".to_owned());
                 }
                 if board.inverted.iter().any(|lock| lock.get() >= board.locks) {
-                    return wrong("bus.boards.inverted", "must be among the wired locks".to_owned());
+                    return wrong(
+                        "bus.boards.inverted",
+                        "must be among the wired locks".to_owned(),
+                    );
                 }
                 if !boards.insert(board.addr) {
                     let expected = "must be unique in the whole bank".to_owned();

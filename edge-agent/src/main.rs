@@ -1,5 +1,8 @@
 //! The agent's command line.
 
+#![expect(clippy::print_stdout, reason = "the result of a check is for whoever asked for it")]
+
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,9 +12,14 @@ use edge_agent::config::{Config, LogConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+const AFTER_HELP: &str = "\
+The example deploy/config/edge-agent.toml explains every key. Without a locker, `board-sim --listen \
+127.0.0.1:5000` plays its lock boards. Once the agent runs, panel.access_file tells where and how \
+its screen is reached.";
+
 /// Runs a parcel-locker bank: drives its lock boards, keeps its records, talks to its hub.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = AFTER_HELP)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -46,7 +54,11 @@ fn main() -> anyhow::Result<()> {
                 .context("cannot start the runtime")?;
             runtime.block_on(run(&config))
         }
-        Command::CheckConfig { config } => Config::load(&config).map(drop).map_err(Into::into),
+        Command::CheckConfig { config: path } => {
+            Config::load(&path)?;
+            println!("{} is valid", path.display());
+            Ok(())
+        }
     }
 }
 
@@ -74,7 +86,10 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
 fn log(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).context("log.filter is not a filter")?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if config.json {
         subscriber.json().init()
     } else {

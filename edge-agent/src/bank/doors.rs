@@ -1,12 +1,9 @@
 //! The bank's loop and the lock boards: what they report becomes observations, and pulses go out.
 
-use std::collections::BTreeMap;
-
 use locker_core::bank::{self as rules, Observation, Pulse, PulseOutcome};
-use locker_core::compartment::{Door, DoorReading, LockPosition};
+use locker_core::compartment::{DoorReading, LockPosition};
 use locker_core::fact::Fact;
 use locker_core::ids::IntentId;
-use locker_core::journal::View;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -33,33 +30,22 @@ impl Bank {
                 Observation::PulseSettled { intent, lock: pulse.lock, outcome }
             }
             BusEvent::Door { board, lock, reading, .. } => match core_reading(reading) {
-                Some(reading) => {
-                    let lock = lock_at(board, lock);
-                    self.readings.insert(lock, reading);
-                    Observation::Door { lock, reading }
-                }
+                Some(reading) => Observation::Door { lock: lock_at(board, lock), reading },
                 // Contradicting readings say nothing; the last believed one stands.
                 None => return Ok(()),
             },
             BusEvent::Baseline { board, readings } => {
-                self.forget_readings(board);
                 let known = readings.into_iter();
-                let known = known.filter_map(|(lock, reading)| Some((lock, core_reading(reading)?)));
-                let mut readings = Vec::new();
-                for (lock, reading) in known {
-                    self.readings.insert(lock_at(board, lock), reading);
-                    readings.push((lock.get(), reading));
-                }
+                let readings = known
+                    .filter_map(|(lock, reading)| Some((lock.get(), core_reading(reading)?)))
+                    .collect();
                 Observation::Baseline { board: board.get(), readings }
             }
             BusEvent::Board { board, state } => {
                 info!(board = board.get(), ?state, "board changed");
                 match state {
                     BoardLink::Online => Observation::Board { board: board.get(), online: true },
-                    BoardLink::Offline => {
-                        self.forget_readings(board);
-                        Observation::Board { board: board.get(), online: false }
-                    }
+                    BoardLink::Offline => Observation::Board { board: board.get(), online: false },
                     BoardLink::Suspect => return Ok(()),
                 }
             }
@@ -94,7 +80,11 @@ impl Bank {
         }
     }
 
-    pub(super) fn pulse(&mut self, pulse: Pulse, timing: Option<PulseTiming>) -> Result<(), CommitError> {
+    pub(super) fn pulse(
+        &mut self,
+        pulse: Pulse,
+        timing: Option<PulseTiming>,
+    ) -> Result<(), CommitError> {
         let Pulse { intent, compartment, lock } = pulse;
         let timing = timing.unwrap_or_else(|| PulseTiming::unasked(Instant::now()));
         let sent = self.unlock(intent, lock);
@@ -121,28 +111,6 @@ impl Bank {
             board::UnlockRefused::UnknownLock { .. } => "lock not configured",
             board::UnlockRefused::Stopped => "bus stopped",
         })
-    }
-
-    /// After a new layout: the bus tells each reading once, and may have told it before there was a
-    /// compartment to have it.
-    pub(super) fn read_new_doors(&mut self) -> Result<(), BankError> {
-        let mut boards: BTreeMap<u8, Vec<(u8, DoorReading)>> = BTreeMap::new();
-        for held in self.parts.ledger.view().compartments() {
-            let lock = held.spec.lock;
-            if held.door == Door::Unknown
-                && let Some(&reading) = self.readings.get(&lock)
-            {
-                boards.entry(lock.board).or_default().push((lock.lock, reading));
-            }
-        }
-        for (board, readings) in boards {
-            self.observe(Observation::Baseline { board, readings })?;
-        }
-        Ok(())
-    }
-
-    fn forget_readings(&mut self, board: board::BoardAddr) {
-        self.readings.retain(|lock, _| lock.board != board.get());
     }
 
     fn pulse_written(&mut self, intent: IntentId, free_at: Instant, started: Instant) {

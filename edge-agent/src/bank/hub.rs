@@ -1,8 +1,8 @@
 //! The bank's loop and the hub: its decisions, its time, and what the bank says of itself.
 
-use locker_core::clock::SignedTimeError;
 use locker_core::bank::Step;
-use locker_core::downlink::{ConfigAccepted, apply_grant, apply_key_set, apply_layout};
+use locker_core::clock::SignedTimeError;
+use locker_core::downlink::{apply_grant, apply_key_set, apply_layout};
 use locker_core::fact::Fact;
 use locker_core::journal::{Meta, View};
 use locker_core::units::UnixMillis;
@@ -17,8 +17,10 @@ impl Bank {
     pub(super) fn grants(&mut self, grants: &Grants) -> Result<(), BankError> {
         for (position, grant) in grants.positions() {
             let held = self.parts.ledger.view().meta().grants;
-            if position.epoch == held.epoch && position.gseq > held.gseq + 1 {
-                warn!(held = held.gseq, got = position.gseq, "grants skip");
+            let next = if position.epoch == held.epoch { held.gseq + 1 } else { 1 };
+            if position.epoch >= held.epoch && position.gseq > next {
+                warn!(next, got = position.gseq, "grants skip");
+                self.miss();
                 return Ok(());
             }
             let fact = apply_grant(self.parts.ledger.view(), position, grant);
@@ -43,13 +45,19 @@ impl Bank {
         Ok(())
     }
 
+    /// Asks the link for a new birth, after which the hub sends again what has no answer.
+    fn miss(&self) {
+        self.missed.send_modify(|missed| *missed += 1);
+    }
+
     /// Commits the answer to the hub; false if the disk is full. The reserve is not for the hub's
-    /// decisions: it sends again after the next birth what has no answer.
+    /// decisions.
     fn answer(&mut self, fact: Option<Fact>) -> Result<bool, BankError> {
         let step = Step { facts: fact.into_iter().collect(), ..Step::default() };
         match self.carry_out(step, None) {
             Err(error @ CommitError::OutOfSpace { .. }) => {
                 warn!(%error, "hub's decision not taken");
+                self.miss();
                 Ok(false)
             }
             done => Ok(done.map(|()| true)?),

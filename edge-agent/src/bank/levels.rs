@@ -24,9 +24,8 @@ impl Levels {
                 self.forget(*board);
                 let board = *board;
                 let levels = readings.iter();
-                self.0.extend(
-                    levels.map(|&(lock, reading)| (LockPosition { board, lock }, reading)),
-                );
+                self.0
+                    .extend(levels.map(|&(lock, reading)| (LockPosition { board, lock }, reading)));
             }
             Observation::Board { board, online: false } => self.forget(*board),
             Observation::Board { online: true, .. }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use locker_core::bank::{self as rules, Command, Moment, Observation, Step};
 use locker_core::clock::BankClock;
-use locker_core::compartment::{DoorReading, LockPosition};
+use locker_core::compartment::LockPosition;
 use locker_core::credential::{self, KeySet};
 use locker_core::downlink::GrantPosition;
 use locker_core::ids::{BankId, BootId, Generation, IntentId, SessionId, StreamId};
@@ -31,7 +31,7 @@ use locker_core::units::UnixMillis;
 use locker_proto::message::{Config, Grants};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use crate::board::{Bus, BusEvent};
@@ -44,6 +44,9 @@ use levels::Levels;
 /// Events that may wait for the loop. Producers wait when it is full; only the bus and the link
 /// produce without a person behind it.
 pub const EVENTS_WAITING_MAX: usize = 64;
+/// How long a stop waits for pulses that have no outcome yet, in milliseconds: a little more than
+/// the boards' own window and the time after it.
+const STOP_WAIT_MS: u64 = 3_500;
 /// How often the disk's room is looked at, in milliseconds.
 const SPACE_CHECK_MS: u64 = 10_000;
 
@@ -131,6 +134,8 @@ pub struct Watches {
     pub state: watch::Receiver<PanelState>,
     /// The journal's last seq.
     pub head: watch::Receiver<u64>,
+    /// Decisions of the hub that were not taken, counted: the hub sends them again after a birth.
+    pub missed: watch::Receiver<u64>,
 }
 
 /// The loop and all it owns.
@@ -140,9 +145,8 @@ pub struct Bank {
     started: Instant,
     state: watch::Sender<PanelState>,
     head: watch::Sender<u64>,
+    missed: watch::Sender<u64>,
     pulses: HashMap<IntentId, PulseUnderWay>,
-    /// The last believed reading of each door, also of locks that no layout names yet.
-    readings: HashMap<LockPosition, DoorReading>,
     deposits_open: bool,
     space_due: Instant,
     levels: Levels,
@@ -165,15 +169,20 @@ impl Bank {
     pub fn start(parts: Parts) -> Result<(Self, Watches), BankError> {
         let state = watch::Sender::new(PanelState::begin(&parts.bank, parts.ledger.view()));
         let head = watch::Sender::new(parts.ledger.head().0);
-        let watches = Watches { state: state.subscribe(), head: head.subscribe() };
+        let missed = watch::Sender::new(0);
+        let watches = Watches {
+            state: state.subscribe(),
+            head: head.subscribe(),
+            missed: missed.subscribe(),
+        };
         let now = Instant::now();
         let mut bank = Self {
             clock: BankClock::new(parts.floor.get()),
             started: now,
             state,
             head,
+            missed,
             pulses: HashMap::new(),
-            readings: HashMap::new(),
             deposits_open: true,
             space_due: now,
             levels: Levels::default(),
@@ -186,23 +195,37 @@ impl Bank {
         Ok((bank, watches))
     }
 
-    /// Runs until told to stop or until all senders of `events` are gone.
+    /// Runs until told to stop or until all senders of `events` are gone. A stop waits a moment for
+    /// the outcome of a pulse that is out.
     ///
     /// # Errors
     ///
     /// Only what leaves the bank's truth in doubt; a board or a hub that does not answer is none.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) -> Result<(), BankError> {
+        let mut stops_at: Option<Instant> = None;
         loop {
+            let wakes_at = self.wakes_at();
             let event = tokio::select! {
                 event = events.recv() => event,
-                () = tokio::time::sleep_until(self.wakes_at()) => {
+                () = sleep_until(stops_at.map_or(wakes_at, |at| at.min(wakes_at))) => {
                     self.tick()?;
+                    if stops_at.is_some_and(|at| Instant::now() >= at) {
+                        return Ok(());
+                    }
                     continue;
                 }
             };
             match event {
-                None | Some(Event::Stop) => return Ok(()),
+                None => return Ok(()),
+                Some(Event::Stop) => {
+                    stops_at = Some(Instant::now() + Duration::from_millis(STOP_WAIT_MS));
+                }
+                // Whoever asked is told that the agent stops, by the answer that never comes.
+                Some(Event::Ask { .. }) if stops_at.is_some() => {}
                 Some(event) => self.handle(event)?,
+            }
+            if stops_at.is_some() && self.pulses.is_empty() {
+                return Ok(());
             }
         }
     }

@@ -11,10 +11,11 @@ mod world;
 use locker_core::bank::{AbortedContent, PickupEnd, PulseOutcome};
 use locker_core::compartment::{Allocation, Door, Health, QuarantineReason};
 use locker_core::credential::{Action, Claims};
-use locker_core::downlink::{ConfigRefusal, GrantRefusal};
+use locker_core::downlink::{ConfigRefusal, Grant, GrantRefusal};
 use locker_core::fact::Fact;
 use locker_core::ids::{CompartmentNo, HubEpoch};
 use locker_core::parcel::ParcelState;
+use locker_proto::message::Document;
 
 use self::world::{NOW, World, booking, code, layout};
 use super::*;

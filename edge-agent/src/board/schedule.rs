@@ -66,6 +66,8 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(boards: Vec<BoardConfig>, timing: BusTiming, now: Instant) -> Self {
+        // The run before this one may have pulsed a moment ago.
+        let rest = Duration::from_millis(timing.pulse_ms + timing.pulse_gap_ms);
         Self {
             boards: boards.into_iter().map(|board| BoardState::new(board, &timing, now)).collect(),
             timing,
@@ -73,7 +75,7 @@ impl Schedule {
             watches: Vec::new(),
             connected: false,
             port: None,
-            supply_free_at: None,
+            supply_free_at: Some(now + rest),
             line_free_at: now,
             reports: ErrorReports::default(),
             counters: BusCounters::default(),

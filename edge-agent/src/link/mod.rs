@@ -39,6 +39,8 @@ pub struct Link {
     pub reader: JournalReader,
     /// The journal's last seq.
     pub head: watch::Receiver<u64>,
+    /// Decisions of the hub that the bank did not take.
+    pub missed: watch::Receiver<u64>,
     pub events: mpsc::Sender<Event>,
     pub jitter: Jitter,
     /// Random bytes for nonces.
@@ -68,6 +70,8 @@ pub enum LinkError {
     Journal(#[from] ReadError),
     #[error("more is waiting to be sent than can be")]
     QueueFull,
+    #[error("the bank could not take what the hub decided")]
+    DecisionMissed,
     #[error("the bank has stopped")]
     BankStopped,
 }
@@ -124,6 +128,7 @@ fn log_end(error: &LinkError, linked: bool) {
         | LinkError::OtherStream
         | LinkError::Journal(_)
         | LinkError::QueueFull
+        | LinkError::DecisionMissed
         | LinkError::BankStopped => warn!(%error, source, linked, "hub connection given up"),
     }
 }

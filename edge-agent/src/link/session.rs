@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::{Ended, Link, LinkError, stopped};
 use crate::bank::{Event, Introduction};
-use crate::journal::Stored;
+use crate::journal::{ReadError, Stored};
 
 /// Requests that may wait in the MQTT client: four batches, the birth, the presence, and room.
 const REQUESTS_WAITING_MAX: usize = 16;
@@ -112,6 +112,9 @@ impl Session<'_> {
     async fn drive(&mut self) -> Result<(), LinkError> {
         let mut stop = self.link.stop.clone();
         let mut head = self.link.head.clone();
+        let mut missed = self.link.missed.clone();
+        // What was missed before is made good by this birth.
+        missed.mark_unchanged();
         loop {
             self.send_facts().await?;
             let stalls_at = self.started + Duration::from_millis(self.stalls_at_ms());
@@ -121,6 +124,9 @@ impl Session<'_> {
                     None => return Err(LinkError::QueueFull),
                 },
                 changed = head.changed() => changed.map_err(|_| LinkError::BankStopped)?,
+                changed = missed.changed() => {
+                    return Err(changed.map_or(LinkError::BankStopped, |()| LinkError::DecisionMissed));
+                }
                 () = tokio::time::sleep_until(stalls_at) => {
                     if self.now_ms() >= self.stalls_at_ms() {
                         return Err(LinkError::Stalled);
@@ -203,9 +209,10 @@ impl Session<'_> {
             at: stamp.at,
             quality: stamp.quality,
         };
+        // Before it can leave: the hub's time counts from here.
+        self.born_at = Some(Instant::now());
         self.publish(UpTopic::Presence, QoS::AtMostOnce, Presence { boot, online: true }.encode())?;
         self.publish(UpTopic::Birth, QoS::AtLeastOnce, birth.encode())?;
-        self.born_at = Some(Instant::now());
         self.sender.born(self.now_ms());
         Ok(())
     }
@@ -250,7 +257,7 @@ impl Session<'_> {
             return Err(LinkError::OtherStream);
         }
         let (head, _) = self.link.reader.head();
-        let ours = self.link.reader.hash_at(ack.committed_seq).ok().map(ChainHash);
+        let ours = self.hash_at(ack.committed_seq).await?;
         let now_ms = self.now_ms();
         self.sender.acknowledged(ack.committed_seq, ack.committed_hash, head, ours, now_ms)?;
         if !self.linked {
@@ -261,6 +268,17 @@ impl Session<'_> {
         }
         // What is not committed is in no backup, whatever the hub says.
         self.tell(Event::Safe { safe: ack.safe_seq.min(ack.committed_seq) }).await
+    }
+
+    /// This journal's hash at `seq`; none if it is pruned or was never written.
+    async fn hash_at(&self, seq: u64) -> Result<Option<ChainHash>, LinkError> {
+        let reader = self.link.reader.clone();
+        let read = tokio::task::spawn_blocking(move || reader.hash_at(seq));
+        match read.await.map_err(|_| LinkError::BankStopped)? {
+            Ok(hash) => Ok(Some(ChainHash(hash))),
+            Err(ReadError::Pruned { .. } | ReadError::BeyondHead { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn tell(&self, event: Event) -> Result<(), LinkError> {
@@ -276,7 +294,7 @@ impl Session<'_> {
             let read = tokio::task::spawn_blocking(move || {
                 let previous = reader.hash_at(window.from_seq - 1)?;
                 let run = reader.read(window.from_seq, window.max_records, window.max_bytes)?;
-                Ok::<_, crate::journal::ReadError>((previous, run))
+                Ok::<_, ReadError>((previous, run))
             });
             let (previous, run) = read.await.map_err(|_| LinkError::BankStopped)??;
             let Some(Stored { seq: last_seq, .. }) = run.last() else { return Ok(()) };

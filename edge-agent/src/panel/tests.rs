@@ -1,1 +1,302 @@
-//! Tests of the panel.
+//! The panel over real HTTP, with the bank played by the test.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use locker_core::refusal::Refusal;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::bank::{Ask, Event, PanelState};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct World {
+    access: Access,
+    inbox: mpsc::Receiver<Event>,
+    state: watch::Sender<PanelState>,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let access = Access::new(listener.local_addr().unwrap(), [0xA5; 32]);
+        let (events, inbox) = mpsc::channel(8);
+        let state = watch::Sender::new(state(0));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let until = async move {
+            let _ = stopped.await;
+        };
+        let served = serve(listener, access.clone(), events, state.subscribe(), until);
+        let served = tokio::spawn(served);
+        Self { access, inbox, state, stop: Some(stop), served }
+    }
+
+    fn head(&self, line: &str) -> String {
+        let Access { address, token } = &self.access;
+        format!("{line} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n")
+    }
+
+    fn post(&self, path: &str, body: &str) -> String {
+        let head = self.head(&format!("POST {path}"));
+        let length = body.len();
+        format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+    }
+
+    fn get(&self, path: &str) -> String {
+        format!("{}\r\n", self.head(&format!("GET {path}")))
+    }
+
+    async fn connect(&self, request: &str) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(self.access.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        BufReader::new(stream)
+    }
+
+    /// Status and body of the answer.
+    async fn call(&self, request: &str) -> (u16, String) {
+        let mut stream = self.connect(request).await;
+        let (status, length) = answer_head(&mut stream).await;
+        let mut body = vec![0; length.unwrap_or(0)];
+        timeout(PATIENCE, stream.read_exact(&mut body)).await.unwrap().unwrap();
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    /// Sends `request`, lets the bank answer it, and gives what it asked and what was answered.
+    async fn asked(&mut self, request: &str, answer: Result<(), Refusal>) -> (Ask, u16, Value) {
+        let mut stream = self.connect(request).await;
+        let event = timeout(PATIENCE, self.inbox.recv()).await.expect("an event").unwrap();
+        let Event::Ask { ask, reply, .. } = event else { panic!("{event:?}") };
+        reply.send(answer).unwrap();
+        let (status, length) = answer_head(&mut stream).await;
+        let mut body = vec![0; length.unwrap()];
+        stream.read_exact(&mut body).await.unwrap();
+        (ask, status, serde_json::from_slice(&body).unwrap())
+    }
+}
+
+/// Status, and the length of what follows if it is told.
+async fn answer_head(stream: &mut BufReader<TcpStream>) -> (u16, Option<usize>) {
+    let (mut status, mut length) = (0, None);
+    loop {
+        let line = line(stream).await;
+        if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
+            status = rest[..3].parse().unwrap();
+        } else if let Some(bytes) = line.strip_prefix("content-length: ") {
+            length = Some(bytes.parse().unwrap());
+        } else if line.is_empty() {
+            return (status, length);
+        }
+    }
+}
+
+async fn line(stream: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    timeout(PATIENCE, stream.read_line(&mut line)).await.expect("a line").unwrap();
+    line.trim_end().to_owned()
+}
+
+/// The next state on a stream.
+async fn next_state(stream: &mut BufReader<TcpStream>) -> PanelState {
+    loop {
+        if let Some(data) = line(stream).await.strip_prefix("data: ") {
+            return serde_json::from_str(data).unwrap();
+        }
+    }
+}
+
+fn state(revision: u64) -> PanelState {
+    PanelState {
+        bank: "lobby-1".to_owned(),
+        revision,
+        hub_connected: false,
+        deposits_open: true,
+        session: None,
+        last_result: None,
+    }
+}
+
+fn reason(body: &str) -> String {
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert!(!body["message"].as_str().unwrap().is_empty());
+    body["reason"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn whoever_does_not_know_the_token_and_the_host_is_not_admitted() {
+    let mut world = World::new().await;
+    let Access { address, token } = world.access.clone();
+    let port = address.port();
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let wrong = format!("Authorization: Bearer {}\r\n", token.replace('a', "b"));
+    let host = format!("Host: {address}\r\n");
+    for headers in [
+        host.clone(),
+        format!("{host}{wrong}"),
+        format!("{host}Authorization: {token}\r\n"),
+        format!("{host}Authorization: Bearer {}\r\n", &token[..63]),
+        format!("{host}Authorization: Bearer \r\n"),
+        format!("Host: evil.example:{port}\r\n{bearer}"),
+        format!("Host: 127.0.0.1\r\n{bearer}"),
+        format!("{host}{bearer}Origin: http://{address}\r\n"),
+        format!("{host}{bearer}Origin: null\r\n"),
+    ] {
+        for line in ["GET /v1/state", "GET /v1/state/stream", "POST /v1/session/cancel"] {
+            let request = format!("{line} HTTP/1.1\r\n{headers}Content-Length: 0\r\n\r\n");
+            let (status, body) = world.call(&request).await;
+            assert_eq!((status, reason(&body).as_str()), (401, "NOT_ADMITTED"), "{headers}");
+        }
+    }
+    assert!(world.inbox.try_recv().is_err(), "nothing has reached the bank");
+    let named = format!("GET /v1/state HTTP/1.1\r\nHost: localhost:{port}\r\n{bearer}\r\n");
+    assert_eq!(world.call(&named).await.0, 200);
+}
+
+#[tokio::test]
+async fn every_route_asks_the_bank_for_what_it_says() {
+    let mut world = World::new().await;
+    let scan = json!({"text": "LK1:ABC"}).to_string();
+    let done = |outcome: &str| json!({ "outcome": outcome }).to_string();
+    for (path, body, wanted) in [
+        ("/v1/session", scan.clone(), Ask::Scan("LK1:ABC".to_owned())),
+        ("/v1/session/scan", scan, Ask::Scan("LK1:ABC".to_owned())),
+        ("/v1/session/door", "{}".to_owned(), Ask::TryAgain),
+        ("/v1/session/cancel", String::new(), Ask::Cancel),
+        ("/v1/session/done", done("deposited"), Ask::Deposited),
+        ("/v1/session/done", done("does_not_fit"), Ask::DoesNotFit),
+        ("/v1/session/done", done("taken"), Ask::Taken),
+        ("/v1/session/done", done("not_taken"), Ask::NotTaken),
+        ("/v1/session/done", done("finished"), Ask::Finish),
+    ] {
+        let request = world.post(path, &body);
+        let (ask, status, answer) = world.asked(&request, Ok(())).await;
+        assert_eq!((ask, status), (wanted, 200), "{path}");
+        assert_eq!(answer["bank"], "lobby-1");
+    }
+    world.state.send_replace(state(7));
+    let (status, body) = world.call(&world.get("/v1/state")).await;
+    let shown: PanelState = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, shown.revision), (200, 7));
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_conflict_with_its_stable_reason() {
+    let mut world = World::new().await;
+    for refusal in [Refusal::CodeExpired, Refusal::StorageUnsafe, Refusal::SessionBusy] {
+        let request = world.post("/v1/session/scan", r#"{"text":"x"}"#);
+        let (_, status, body) = world.asked(&request, Err(refusal)).await;
+        assert_eq!((status, body["reason"].as_str()), (409, Some(refusal.reason())));
+        assert_eq!(body["message"], refusal.to_string());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_the_callers_mistake_and_reaches_nobody() {
+    let mut world = World::new().await;
+    let text = "x".repeat(BODY_MAX_BYTES);
+    let too_long = json!({ "text": text }).to_string();
+    for (path, body, wanted) in [
+        ("/v1/session/scan", "", 400),
+        ("/v1/session/scan", "{\"text\":", 400),
+        ("/v1/session/scan", "[]", 422),
+        ("/v1/session/scan", "{}", 422),
+        ("/v1/session/scan", r#"{"text": 5}"#, 422),
+        ("/v1/session/scan", r#"{"text": "a", "open": "all"}"#, 422),
+        ("/v1/session/done", r#"{"outcome": "stolen"}"#, 422),
+        ("/v1/session/scan", too_long.as_str(), 413),
+        ("/v1/nowhere", "{}", 404),
+    ] {
+        assert_eq!(world.call(&world.post(path, body)).await.0, wanted, "{path} {body:.20}");
+    }
+    assert_eq!(world.call(&world.get("/v1/session/scan")).await.0, 405);
+    let plain = world.post("/v1/session/scan", r#"{"text":"a"}"#);
+    let plain = plain.replace("application/json", "text/plain");
+    assert_eq!(world.call(&plain).await.0, 415);
+    assert!(world.inbox.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_the_state_and_tells_each_change() {
+    let world = World::new().await;
+    let mut stream = world.connect(&world.get("/v1/state/stream")).await;
+    assert_eq!(answer_head(&mut stream).await.0, 200);
+    assert_eq!(next_state(&mut stream).await, state(0));
+    for revision in 1..4 {
+        world.state.send_replace(state(revision));
+        assert_eq!(next_state(&mut stream).await, state(revision));
+    }
+}
+
+#[tokio::test]
+async fn one_screen_too_many_is_turned_away_until_another_leaves() {
+    let world = World::new().await;
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS_MAX {
+        let mut stream = world.connect(&world.get("/v1/state/stream")).await;
+        assert_eq!(answer_head(&mut stream).await.0, 200);
+        streams.push(stream);
+    }
+    let (status, body) = world.call(&world.get("/v1/state/stream")).await;
+    assert_eq!((status, reason(&body).as_str()), (503, "TOO_MANY_STREAMS"));
+    // A look at the state is no stream.
+    assert_eq!(world.call(&world.get("/v1/state")).await.0, 200);
+    streams.pop();
+    let again = async {
+        loop {
+            let mut stream = world.connect(&world.get("/v1/state/stream")).await;
+            if answer_head(&mut stream).await.0 == 200 {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, again).await.expect("a place is free again");
+}
+
+#[tokio::test]
+async fn a_bank_that_stops_says_so_and_the_panel_ends_with_it() {
+    let mut world = World::new().await;
+    let mut stream = world.connect(&world.get("/v1/state/stream")).await;
+    next_state(&mut stream).await;
+    // It takes the request and ends before it answers.
+    let mut asked = world.connect(&world.post("/v1/session/cancel", "")).await;
+    drop(timeout(PATIENCE, world.inbox.recv()).await.unwrap());
+    assert_eq!(answer_head(&mut asked).await.0, 503);
+    drop(asked);
+    world.inbox.close();
+    let (status, body) = world.call(&world.post("/v1/session/cancel", "")).await;
+    assert_eq!((status, reason(&body).as_str()), (503, "STOPPING"));
+
+    let World { state, stop, served, .. } = world;
+    stop.unwrap().send(()).unwrap();
+    // The bank's end of the state goes with the bank, and with it every stream.
+    drop(state);
+    timeout(PATIENCE, served).await.expect("the panel ends").unwrap().unwrap();
+}
+
+#[test]
+fn the_access_file_is_the_owners_alone_and_replaced_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("panel.json");
+    // What somebody left there to keep it readable.
+    std::fs::write(dir.path().join("panel.tmp"), "old").unwrap();
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for byte in [1, 2] {
+        let access = Access::new("127.0.0.1:7070".parse().unwrap(), [byte; 32]);
+        access.write(&path).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        let read: Access = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!((read.address, &read.token), (access.address, &access.token));
+        assert_eq!(access.token.len(), 64);
+        assert!(!format!("{access:?}").contains(&access.token));
+    }
+    let nowhere = dir.path().join("none/panel.json");
+    let access = Access::new("127.0.0.1:7070".parse().unwrap(), [1; 32]);
+    assert!(access.write(&nowhere).unwrap_err().to_string().contains("panel.json"));
+}

@@ -253,9 +253,11 @@ impl View for SledFold {
     }
 
     fn parcels(&self) -> Vec<Parcel> {
-        self.all_or_fault(self.db.scan_prefix([PARCEL]).map(|pair| {
-            entity::decode_parcel(&pair?.1).map_err(unreadable("parcel"))
-        }))
+        self.all_or_fault(
+            self.db
+                .scan_prefix([PARCEL])
+                .map(|pair| entity::decode_parcel(&pair?.1).map_err(unreadable("parcel"))),
+        )
     }
 
     fn credential(&self, id: CredentialId) -> Option<Credential> {

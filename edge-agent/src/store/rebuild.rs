@@ -150,9 +150,13 @@ fn fitting_snapshots(
         }
         let (seq, hash) = (snapshot.seq, ChainHash(snapshot.chain_hash));
         kept.push(snapshot);
-        fitting.extend(content.filter(|content| {
-            content.fold_version == FOLD_VERSION && content.applied_seq == seq
-        }).map(|content| Fitting { content, applied: Applied { stream, seq, hash } }));
+        fitting.extend(
+            content
+                .filter(|content| {
+                    content.fold_version == FOLD_VERSION && content.applied_seq == seq
+                })
+                .map(|content| Fitting { content, applied: Applied { stream, seq, hash } }),
+        );
     }
     if foreign {
         move_aside(&dir.join("snapshot")).map_err(RebuildError::MoveAside)?;

@@ -10,7 +10,7 @@ use super::*;
 async fn a_bad_code_is_refused_by_its_reason_and_opens_nothing() {
     let mut world = World::ready().await;
     world.stored(1).await;
-    world.grant(locker_core::downlink::Grant::Book(booking(2))).await;
+    world.grant(Grant::Book(booking(2))).await;
     let pulses = world.sim.pulses();
 
     let expired = signed(&Claims { expires: NOW.minus_ms(1_000), ..claims(1) });
@@ -32,7 +32,10 @@ async fn a_bad_code_is_refused_by_its_reason_and_opens_nothing() {
         (&elsewhere, Refusal::CodeOtherBank),
         (&forged, Refusal::CodeAltered),
         (&unknown_key, Refusal::CodeKeyUnknown),
-        (&signed(&Claims { credential: CredentialId([77; 16]), ..claims(1) }), Refusal::CodeUnknown),
+        (
+            &signed(&Claims { credential: CredentialId([77; 16]), ..claims(1) }),
+            Refusal::CodeUnknown,
+        ),
         (&code(2), Refusal::NotDeposited),
         (&stale_badge, Refusal::CodeExpired),
         ("LK1:", Refusal::CodeMalformed),

@@ -1,15 +1,12 @@
 //! What the hub decides: taken, refused with a reason, known already, or out of order.
 
-use locker_core::downlink::Grant;
 use locker_core::ids::{ParcelId, Version};
 
 use super::*;
 
 fn refusals(world: &World) -> Vec<GrantRefusal> {
-    let refused = |fact| match fact {
-        Fact::GrantRefused(refused) => Some(refused.reason),
-        _ => None,
-    };
+    let refused =
+        |fact| if let Fact::GrantRefused(refused) = fact { Some(refused.reason) } else { None };
     world.facts().into_iter().filter_map(refused).collect()
 }
 
@@ -41,7 +38,8 @@ async fn r11_a_grant_that_does_not_fit_is_answered_with_its_reason() {
     let mut world = World::ready().await;
     world.stored(1).await;
     world.grant(Grant::Book(booking(1))).await;
-    let cancel = |n, version| Grant::Cancel { parcel: ParcelId([n; 16]), version: Version(version) };
+    let cancel =
+        |n, version| Grant::Cancel { parcel: ParcelId([n; 16]), version: Version(version) };
     world.grant(cancel(1, 2)).await;
     world.grant(cancel(9, 2)).await;
     world.grant(Grant::Book(booking(2))).await;
@@ -81,9 +79,8 @@ async fn f6_documents_are_taken_whole_or_refused_with_a_reason() {
     let reasons: Vec<_> = world
         .facts()
         .into_iter()
-        .filter_map(|fact| match fact {
-            Fact::ConfigRefused(refused) => Some(refused.reason),
-            _ => None,
+        .filter_map(|fact| {
+            if let Fact::ConfigRefused(refused) = fact { Some(refused.reason) } else { None }
         })
         .collect();
     let (in_use, unsound) = (ConfigRefusal::CompartmentInUse, ConfigRefusal::Unsound);

@@ -73,3 +73,31 @@ async fn p_e_a_start_reads_the_doors_as_a_baseline_and_invents_no_event() {
     assert!(matches!(&new[..], [Fact::Booted(_), Fact::DoorsRead(_)]), "{new:?}");
     assert_eq!(world.compartment(1).door, Door::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_outcome_of_a_pulse_that_is_out() {
+    let mut world = World::ready().await;
+    world.courier_with(1).await;
+    world.scan("PKG1").await.unwrap();
+    pulsed(&world, 1).await;
+    world.stopped().await.unwrap();
+    assert!(matches!(world.outcomes()[..], [PulseOutcome::Opened { .. }]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_no_longer_than_it_says() {
+    let mut world = World::ready().await;
+    world.courier_with(1).await;
+    world.sim.command("jam 0 on").unwrap();
+    world.scan("PKG1").await.unwrap();
+    pulsed(&world, 1).await;
+    world.sim.command("mute on").unwrap();
+    let before = Instant::now();
+    let (reply, answer) = oneshot::channel();
+    world.events.send(Event::Stop).await.unwrap();
+    let ask = Ask::Cancel;
+    world.events.send(Event::Ask { ask, asked_at: before, reply }).await.unwrap();
+    world.stopped().await.unwrap();
+    assert!(answer.await.is_err());
+    assert!(before.elapsed() <= Duration::from_millis(STOP_WAIT_MS + 1));
+}

@@ -10,15 +10,15 @@ use ed25519_dalek::SigningKey;
 use locker_core::clock::TimeQuality;
 use locker_core::compartment::{Compartment, CompartmentSpec, Layout};
 use locker_core::credential::CredentialKey;
-use locker_core::downlink::{Booking, Grant};
+use locker_core::downlink::Booking;
 use locker_core::ids::{CredentialId, ParcelId, Version};
 use locker_core::journal::{MemoryView, fold};
 use locker_core::parcel::Parcel;
 use locker_core::units::{Dimensions, Grams};
-use locker_proto::message::Document;
 use locker_proto::record::decode_record;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -88,9 +88,7 @@ impl World {
             fresh_stream: StreamId([7; 16]),
             agent_version: "1.0.0".to_owned(),
         };
-        let time = move || {
-            NOW.plus_ms(u64::try_from(began.elapsed().as_millis()).unwrap())
-        };
+        let time = move || NOW.plus_ms(u64::try_from(began.elapsed().as_millis()).unwrap());
         let stamp = Stamp { at: time(), quality: TimeQuality::Unknown };
         let (ledger, _) =
             Ledger::open_on(Arc::new(disk.clone()), dir.path(), LIMITS, &keeper, stamp).unwrap();
@@ -123,7 +121,13 @@ impl World {
             timings: None,
         })
         .unwrap();
-        let bank = tokio::spawn(bank.run(inbox));
+        let runtime = Handle::current();
+        let bank = if runtime.runtime_flavor() == RuntimeFlavor::MultiThread {
+            // As in the agent: what waits for the disk holds up nobody else.
+            tokio::task::spawn_blocking(move || runtime.block_on(bank.run(inbox)))
+        } else {
+            tokio::spawn(bank.run(inbox))
+        };
         let state = watches.state;
         Self { sim, disk, events, state, reader, frames, dir, began, boots, gseq, bank }
     }
@@ -255,9 +259,8 @@ impl World {
     }
 
     pub(super) fn outcomes(&self) -> Vec<PulseOutcome> {
-        let outcome = |fact| match fact {
-            Fact::PulseSettled(settled) => Some(settled.outcome),
-            _ => None,
+        let outcome = |fact| {
+            if let Fact::PulseSettled(settled) = fact { Some(settled.outcome) } else { None }
         };
         self.facts().into_iter().filter_map(outcome).collect()
     }
@@ -294,9 +297,9 @@ impl World {
     }
 
     /// Asks the loop to stop; what it ended with.
-    pub(super) async fn stopped(self) -> Result<(), BankError> {
+    pub(super) async fn stopped(&mut self) -> Result<(), BankError> {
         self.events.send(Event::Stop).await.unwrap();
-        timeout(PATIENCE, self.bank).await.unwrap().unwrap()
+        timeout(PATIENCE, &mut self.bank).await.unwrap().unwrap()
     }
 
     /// What the loop ended with by itself.
@@ -310,9 +313,8 @@ impl World {
 pub(super) fn task(state: &PanelState) -> Option<(u16, PanelPhase)> {
     match &state.session.as_ref()?.task {
         PanelTask::Idle => None,
-        PanelTask::Deposit { compartment, phase, .. } | PanelTask::Pickup { compartment, phase } => {
-            Some((*compartment, *phase))
-        }
+        PanelTask::Deposit { compartment, phase, .. }
+        | PanelTask::Pickup { compartment, phase } => Some((*compartment, *phase)),
     }
 }
 

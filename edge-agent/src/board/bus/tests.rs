@@ -487,7 +487,8 @@ async fn an_unlock_that_comes_during_a_poll_goes_right_after_its_reply() {
     let (sender, _events) = mpsc::channel(64);
     let (bus, _task) = Bus::spawn(config(&[0], 8, Polarity::OneIsLocked), Wire(Some(near)), sender);
     let poll = encode_status(board_addr(0), PollForm::UnusableLock);
-    for _ in 0..2 {
+    // Until the supply has rested from whatever ran before.
+    for _ in 0..6 {
         assert_eq!(request_on(&mut far).await, poll);
         far.write_all(&ALL_CLOSED).await.unwrap();
     }
@@ -499,6 +500,26 @@ async fn an_unlock_that_comes_during_a_poll_goes_right_after_its_reply() {
     far.write_all(&ALL_CLOSED[5..]).await.unwrap();
     assert_eq!(request_on(&mut far).await, encode_unlock(board, lock));
     assert_eq!(bus.counters().truncated, 0, "the poll was not cut");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_has_just_started_lets_the_supply_rest_first() {
+    let (near, mut far) = duplex(64);
+    let (sender, _events) = mpsc::channel(64);
+    let started = Instant::now();
+    let (bus, _task) = Bus::spawn(config(&[0], 8, Polarity::OneIsLocked), Wire(Some(near)), sender);
+    let poll = encode_status(board_addr(0), PollForm::UnusableLock);
+    let (board, lock) = (board_addr(0), lock_index(4));
+    bus.try_unlock(UnlockRequest { intent: 1, board, lock, issued_at: started }).unwrap();
+    let mut frame = request_on(&mut far).await;
+    while frame == poll {
+        far.write_all(&ALL_CLOSED).await.unwrap();
+        frame = request_on(&mut far).await;
+    }
+    assert_eq!(frame, encode_unlock(board, lock));
+    let timing = BusTiming::default();
+    let rest = Duration::from_millis(timing.pulse_ms + timing.pulse_gap_ms);
+    assert!(started.elapsed() >= rest, "pulsed after {:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,18 +2,20 @@
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::journal::{Disk, Medium, MediumFile, MediumLock};
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TestDisk(Arc<Mutex<State>>);
+pub(crate) struct TestDisk(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct State {
     /// Bytes that may still be written; without a number, what the machine has.
     room_bytes: Option<u64>,
     syncs_fail: bool,
+    /// Syncs begin, and come back only when this is over.
+    syncs_held: bool,
     /// Syncs of files that came back, and whatever a test puts in between.
     diary: Vec<String>,
 }
@@ -27,8 +29,17 @@ impl TestDisk {
         self.state().syncs_fail = true;
     }
 
+    pub(crate) fn hold_syncs(&self, held: bool) {
+        self.state().syncs_held = held;
+        self.0.1.notify_all();
+    }
+
     pub(crate) fn note(&self, what: &str) {
         self.state().diary.push(what.to_owned());
+    }
+
+    pub(crate) fn diary(&self) -> Vec<String> {
+        self.state().diary.clone()
     }
 
     pub(crate) fn take_diary(&self) -> Vec<String> {
@@ -36,7 +47,7 @@ impl TestDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.0.lock().unwrap()
     }
 
     fn use_up(&self, bytes: u64) -> io::Result<()> {
@@ -55,7 +66,9 @@ impl TestDisk {
         if self.state().syncs_fail {
             return Err(io::Error::other("sync failed"));
         }
-        self.note("sync");
+        self.note("sync begins");
+        let mut state = self.0.1.wait_while(self.state(), |state| state.syncs_held).unwrap();
+        state.diary.push("sync".to_owned());
         Ok(())
     }
 }

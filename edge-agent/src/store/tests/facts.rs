@@ -5,7 +5,9 @@ use locker_core::bank::{
     DoorMoved, DoorsRead, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
     PulseSettled, SessionEnded, SessionStarted,
 };
-use locker_core::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason};
+use locker_core::compartment::{
+    CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason,
+};
 use locker_core::credential::{CredentialKey, KeySet};
 use locker_core::downlink::{Booking, ConfigAccepted, Grant, GrantAccepted, GrantPosition};
 use locker_core::fact::Fact;
@@ -195,9 +197,7 @@ fn pulse() -> impl Strategy<Value = Fact> {
     (1..4_u64, 1..5_u16, 0..PARCELS, outcome).prop_map(|(intent, no, n, outcome)| {
         let (intent, compartment) = (IntentId(intent), CompartmentNo(no));
         match outcome {
-            Some(outcome) => {
-                Fact::PulseSettled(PulseSettled { intent, compartment, outcome })
-            }
+            Some(outcome) => Fact::PulseSettled(PulseSettled { intent, compartment, outcome }),
             None => {
                 let (session, parcel) = (SessionId([0; 16]), parcel_id(n));
                 Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel })
