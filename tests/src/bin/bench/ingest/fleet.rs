@@ -155,12 +155,11 @@ impl Fleet {
             queues.push(all.chunks(batch_records).map(|run| bank.batch(run.to_vec())).collect());
         }
         let mut under_way: HashMap<usize, usize> = HashMap::new();
-        for number in 0..queues.len() {
-            for _ in 0..BATCHES_OUTSTANDING_MAX {
-                if let Some(batch) = queues[number].pop_front() {
-                    self.publish(number, UpTopic::Facts, batch).await?;
-                    *under_way.entry(number).or_default() += 1;
-                }
+        for (number, queue) in queues.iter_mut().enumerate() {
+            let begin = queue.len().min(BATCHES_OUTSTANDING_MAX);
+            for batch in queue.drain(..begin) {
+                self.publish(number, UpTopic::Facts, batch).await?;
+                *under_way.entry(number).or_default() += 1;
             }
         }
         while !under_way.is_empty() {
