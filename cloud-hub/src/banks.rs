@@ -152,8 +152,8 @@ pub async fn issue_badge(
     ];
     let call = Call::new(request, "IssueBadge", &content);
     let BadgeOrder { bank, carrier, ttl_ms, fresh } = order;
-    let decision =
-        decisions::Badge { call, bank: bank.clone(), fresh, expires_at: now.plus_ms(ttl_ms), now };
+    let (ours, expires_at) = (keys.key_set(Generation(0)).keys, now.plus_ms(ttl_ms));
+    let decision = decisions::Badge { call, bank: bank.clone(), ours, fresh, expires_at, now };
     let badge = store.decide(decision).await.map_err(IssueBadgeError::Write)??;
     let action = Action::Courier { carrier };
     let text = keys.sign_token(&bank, &badge.held, badge.id, badge.expires_at, action);

@@ -4,6 +4,7 @@
 //! while ingest still reads what they sent, and the store closes when nobody writes any more.
 
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use crate::credential_keys::{HubKeys, LoadKeysError};
 use crate::grpc::{GrpcListener, ServeGrpcError, Surface, TokenKey};
 use crate::ingest::{Ingest, IngestParts, StartIngestError};
 use crate::mqtt::{ListenerConfig, MqttListener};
-use crate::notify::{Deliverer, Post, SetUpPostError};
+use crate::notify::{self, Deliverer, Post, SetUpPostError};
 use crate::pki::SigningSeed;
 use crate::store::{OpenStoreError, Store};
 use crate::telemetry::Traces;
@@ -68,6 +69,7 @@ pub fn check(config: &Config) -> Result<(), ServeError> {
 /// The parts, in the order in which they were started.
 struct Running {
     store: Store,
+    spans: Part<()>,
     ingest: Part<()>,
     mqtt: Part<()>,
     notices: Option<Part<()>>,
@@ -100,7 +102,8 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let addresses = [mqtt.local_address(), grpc.local_address()];
 
     let (stamps, stamped) = mpsc::channel(STAMP_QUEUE);
-    tokio::spawn(trace_spans::run(traces.clone(), stamped));
+    // It ends when ingest has, which holds the other end.
+    let spans = Part::start("bank spans", |_| trace_spans::run(traces.clone(), stamped));
     let parts = IngestParts {
         store: store.clone(),
         keys: Arc::clone(&keys),
@@ -132,7 +135,7 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let grace = Duration::from_millis(config.stop.calls_ms);
     let grpc = Part::start("call listener", |stopped| grpc.run(surface, stopped, grace));
     tell_addresses(config.addresses_file.as_deref(), addresses)?;
-    Ok(Running { store, ingest, mqtt, notices, grpc })
+    Ok(Running { store, spans, ingest, mqtt, notices, grpc })
 }
 
 impl Running {
@@ -153,8 +156,15 @@ impl Running {
                 Ok(Ok(())) => ServeError::Ended { part: self.grpc.name },
                 Err(error) => ServeError::Panicked { part: self.grpc.name, source: error },
             }),
-            result = &mut self.mqtt.task => Err(self.mqtt.ended(result)),
-            result = &mut self.ingest.task => Err(self.ingest.ended(result)),
+            error = self.mqtt.end() => Err(error),
+            error = self.ingest.end() => Err(error),
+            error = self.spans.end() => Err(error),
+            error = async {
+                match &mut self.notices {
+                    Some(notices) => notices.end().await,
+                    None => pending().await,
+                }
+            } => Err(error),
         };
         if let Err(error) = &ended {
             error!(%error, "part of the hub failed, stopping the rest");
@@ -164,17 +174,24 @@ impl Running {
     }
 
     async fn stop(self, config: &Config) {
-        let Self { store, ingest, mqtt, notices, grpc } = self;
+        let Self { store, spans, ingest, mqtt, notices, grpc } = self;
         let calls = Duration::from_millis(config.stop.calls_ms);
         let sessions = Duration::from_millis(config.stop.sessions_ms);
-        // The call listener keeps to its own grace; this is for what may hang beyond it.
-        grpc.stop(calls + Duration::from_secs(1)).await;
-        if let Some(notices) = notices {
-            notices.stop(calls).await;
-        }
-        mqtt.stop(sessions).await;
-        // The sessions have ended: what they said is all there, and ingest takes it in first.
-        ingest.stop(sessions).await;
+        let doors_end = async {
+            // The call listener keeps to its own grace; this is for what may hang beyond it.
+            grpc.stop(calls + Duration::from_secs(1)).await;
+            mqtt.stop(sessions).await;
+            // The sessions have ended: what they said is all there, and ingest takes it in first.
+            ingest.stop(sessions).await;
+            spans.stop(Duration::from_millis(config.stop.telemetry_ms)).await;
+        };
+        // Meanwhile: a letter that a relay has taken and nobody noted would be sent again.
+        let notices_end = async {
+            if let Some(notices) = notices {
+                notices.stop(notify::STOP_TIMEOUT).await;
+            }
+        };
+        tokio::join!(doors_end, notices_end);
         if tokio::time::timeout(sessions, store.close()).await.is_err() {
             warn!("store not closed in time");
         }
@@ -217,8 +234,9 @@ impl<T: Send + 'static> Part<T> {
         }
     }
 
-    fn ended(&self, result: Result<T, JoinError>) -> ServeError {
-        match result {
+    /// Waits until the part ends by itself.
+    async fn end(&mut self) -> ServeError {
+        match (&mut self.task).await {
             Ok(_) => ServeError::Ended { part: self.name },
             Err(source) => ServeError::Panicked { part: self.name, source },
         }

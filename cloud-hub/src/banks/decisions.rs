@@ -1,12 +1,13 @@
 //! The decisions about banks, each in one transaction.
 
 use locker_core::compartment::{CompartmentSpec, Layout};
-use locker_core::credential::KeySet;
+use locker_core::credential::{CredentialKey, KeySet};
 use locker_core::ids::{BankId, CredentialId, Generation};
 use locker_core::units::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use super::{CreateBankError, IssueBadgeError, SetLayoutError};
+use crate::credential_keys::SignTokenError;
 use crate::store::{BankRow, Call, Decision, EventKind, NewEvent, Seen, Tx, WriteError};
 
 /// What is kept of an answer: the layout's generation. All else of a bank is as it is now.
@@ -90,6 +91,8 @@ impl Decision for SetLayout {
 pub(super) struct Badge {
     pub(super) call: Call,
     pub(super) bank: BankId,
+    /// The keys that can sign it.
+    pub(super) ours: Vec<CredentialKey>,
     pub(super) fresh: CredentialId,
     pub(super) expires_at: UnixMillis,
     pub(super) now: UnixMillis,
@@ -118,6 +121,10 @@ impl Decision for Badge {
         let answer = match self.call.seen(tx).await? {
             Seen::Answered(answer) => answer,
             Seen::Other => return Ok(Err(IssueBadgeError::RequestIdReused)),
+            // Not kept as an answer: the bank may take a key over and the caller ask again.
+            Seen::Never if !self.ours.iter().any(|key| bank.keys_held.keys.contains(key)) => {
+                return Ok(Err(IssueBadgeError::Sign(SignTokenError::NoCommonKey)));
+            }
             Seen::Never => {
                 let first = BadgeAnswer { id: self.fresh.0, expires_at: self.expires_at.0 };
                 self.call.answered(tx, &first, self.now).await?;

@@ -75,5 +75,5 @@ async fn a_badge_is_signed_with_a_key_the_bank_holds_and_a_repeat_gives_the_same
     let clock = ClockInterval { earliest: NOW, latest: Some(NOW) };
     let token = verify(&badge.text, &bank_id(), &held.keys, clock).unwrap();
     assert_eq!(token.claims().action, Action::Courier { carrier: carrier() });
-    assert_eq!(token.claims().credential, CredentialId([1; 16]));
+    assert_eq!(token.claims().credential, CredentialId([2; 16]), "the refusal is not remembered");
 }

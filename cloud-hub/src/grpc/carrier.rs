@@ -20,8 +20,9 @@ use super::token::{TokenError, TokenKey};
 use super::watch::{Sight, Watch, Watches};
 use super::{Surface, convert, status};
 use crate::identity::Identity;
+use crate::notify::letter::can_be_addressed;
 use crate::parcels::{self, NewParcel};
-use crate::store::Store;
+use crate::store::{Email, PersonalDataError, Store};
 use crate::tls::Peer;
 use crate::trace_spans::parent_of;
 use crate::wall_clock::now;
@@ -64,7 +65,7 @@ impl ParcelService for Carriers {
         let size = dimensions(&mut fields, parcel.dimensions);
         let weight = fields.within("parcel.weight_g", parcel.weight_g, 1, u32::MAX);
         let recipient = fields.present("parcel.recipient", parcel.recipient).unwrap_or_default();
-        let email = fields.take("parcel.recipient.email", recipient.email.parse());
+        let email = fields.take("parcel.recipient.email", email(&recipient.email));
         let display_name =
             fields.take("parcel.recipient.display_name", recipient.display_name.parse());
         let whole = || {
@@ -210,6 +211,12 @@ fn own(peer: &Peer, named: Option<CarrierId>) -> Result<Option<CarrierId>, Statu
 fn own_parcel(peer: &Peer, named: Option<ParcelName>) -> Result<Option<ParcelName>, Status> {
     own(peer, named.as_ref().map(|name| name.carrier.clone()))?;
     Ok(named)
+}
+
+/// What a letter cannot be addressed to is refused while somebody is there to put it right.
+fn email(text: &str) -> Result<Email, PersonalDataError> {
+    let email = text.parse()?;
+    if can_be_addressed(text) { Ok(email) } else { Err(PersonalDataError::Email) }
 }
 
 fn dimensions(fields: &mut Fields, size: Option<wire::Dimensions>) -> Option<Dimensions> {

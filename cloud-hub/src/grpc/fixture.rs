@@ -75,6 +75,14 @@ impl Calls {
         self.served.await.unwrap()
     }
 
+    /// From now on, the certificate of `name` does not count.
+    pub(crate) fn revoke(&self, name: &str) {
+        let pem = std::fs::read(self.fixture.issued(name).certificate).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &pem.contents);
+        self.revocations.revoke(digest.as_ref().try_into().unwrap());
+    }
+
     /// `name` as in `carriers/acme`.
     pub(crate) async fn connect(&self, name: &str) -> Result<Channel, tonic::transport::Error> {
         self.connect_with(Some(&self.fixture.issued(name))).await

@@ -17,6 +17,10 @@ use crate::store::{ReadError, WriteError};
 /// The domain in which the reasons of our ErrorInfos are unique.
 pub const DOMAIN: &str = "postern.dev";
 
+/// Most wrong fields that one answer lists, each field once; of the others it says how many there
+/// are. It all travels in headers, of which many clients take no more than 8 KiB.
+const VIOLATIONS_MAX: usize = 16;
+
 /// The header in which a status carries its details (gRPC over HTTP2, "Responses").
 const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
@@ -36,14 +40,23 @@ fn details(reason: &str, facts: &[(&str, &str)]) -> ErrorDetails {
 
 /// Fields that are wrong in themselves, whatever the hub knows.
 pub(super) fn invalid(fields: Vec<(&'static str, String)>) -> Status {
-    let message = fields
-        .iter()
-        .map(|(field, description)| format!("{field}: {description}"))
-        .collect::<Vec<_>>()
-        .join("; ");
-    let names: Vec<&str> = fields.iter().map(|(field, _)| *field).collect();
-    let mut details = details("FIELD_INVALID", &[("fields", &names.join(","))]);
+    let found = fields.len();
+    let mut listed: Vec<(&'static str, String)> = Vec::new();
     for (field, description) in fields {
+        if listed.len() < VIOLATIONS_MAX && listed.iter().all(|(known, _)| *known != field) {
+            listed.push((field, description));
+        }
+    }
+    let mut lines: Vec<String> =
+        listed.iter().map(|(field, description)| format!("{field}: {description}")).collect();
+    let more = found - listed.len();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    let message = lines.join("; ");
+    let names: Vec<&str> = listed.iter().map(|(field, _)| *field).collect();
+    let mut details = details("FIELD_INVALID", &[("fields", &names.join(","))]);
+    for (field, description) in listed {
         details.add_bad_request_violation(field, description);
     }
     Status::with_error_details(Code::InvalidArgument, message, details)

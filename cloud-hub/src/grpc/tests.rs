@@ -215,3 +215,18 @@ async fn what_cannot_be_read_is_the_callers_fault_and_says_why() {
         (Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
     );
 }
+
+#[tokio::test]
+async fn an_address_that_no_letter_can_have_is_refused_when_the_parcel_is_announced() {
+    let calls = Calls::start(GrpcLimits::default()).await;
+    for email in ["rita..r@example.org", "rita@example..org", "rita@exam\u{ff3f}ple!.org"] {
+        let mut call = new_parcel("acme", "p-1");
+        call.parcel.as_mut().unwrap().recipient.as_mut().unwrap().email = email.into();
+        let status = calls.carrier("acme").await.create_parcel(call).await.unwrap_err();
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::InvalidArgument, "FIELD_INVALID"),
+            "{email}"
+        );
+    }
+}

@@ -136,6 +136,7 @@ impl Watch {
     }
 
     async fn read_page(&mut self, head: u64) -> Result<(), Status> {
+        check_certificate(&self.peer, &self.watches.revocations)?;
         if *self.watches.stopping.borrow() {
             return Err(status::stopping());
         }

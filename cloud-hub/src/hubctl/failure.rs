@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::table::plain;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -112,12 +114,14 @@ impl fmt::Display for Refusal<'_> {
         let info = status.get_details_error_info();
         write!(f, "{}", code_name(status.code()))?;
         if let Some(info) = &info {
-            write!(f, " {}", info.reason)?;
+            write!(f, " {}", plain(&info.reason))?;
         }
-        write!(f, ": {}", status.message())?;
+        write!(f, ": {}", plain(status.message()))?;
         let mut facts: Vec<_> = info.iter().flat_map(|info| &info.metadata).collect();
         facts.sort_unstable();
-        facts.into_iter().try_for_each(|(key, value)| write!(f, "\n  {key}: {value}"))
+        facts
+            .into_iter()
+            .try_for_each(|(key, value)| write!(f, "\n  {}: {}", plain(key), plain(value)))
     }
 }
 

@@ -10,6 +10,7 @@ use super::args::WatchArgs;
 use super::bank::time;
 use super::connection::Connection;
 use super::failure::is_passing;
+use super::table::plain;
 use super::{Failure, Output};
 
 /// First pause before connecting again; doubled after each failure.
@@ -93,13 +94,13 @@ fn show(event: &wire::Event, token: &str, output: &mut Output<'_>) -> Result<(),
 }
 
 fn event_line(event: &wire::Event) -> String {
-    let mut line = format!("{:<30}  {:<26}", time(event.occur_time.as_ref()), event.kind);
+    let mut line = format!("{:<30}  {:<26}", time(event.occur_time.as_ref()), plain(&event.kind));
     let compartment =
         if event.compartment > 0 { format!("no. {}", event.compartment) } else { String::new() };
     for part in [&event.bank, &compartment, &event.parcel, &event.detail] {
         if !part.is_empty() {
             line.push_str("  ");
-            line.push_str(part);
+            line.push_str(&plain(part));
         }
     }
     line.truncate(line.trim_end().len());

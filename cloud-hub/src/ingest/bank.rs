@@ -91,6 +91,9 @@ pub(super) struct Born {
     pub(super) nonce: Nonce,
     pub(super) grants_sent: GrantPosition,
     pub(super) layout_sent: Generation,
+    pub(super) layout_sent_at: Instant,
+    /// Whether the bank refused it because a compartment was in use.
+    pub(super) layout_refused: bool,
     pub(super) acked_at: Instant,
     pub(super) downlink: Reading,
 }

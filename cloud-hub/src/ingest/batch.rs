@@ -32,9 +32,26 @@ pub(super) struct Accepted<'a> {
 /// What follows from a batch.
 pub(super) struct Outcome {
     pub(super) write: IngestWrite,
-    pub(super) stamps: Vec<TraceStamp>,
+    pub(super) news: News,
     /// Records that this hub cannot read.
     pub(super) unread: u32,
+}
+
+/// What is made use of once the batch is committed.
+#[derive(Default)]
+pub(super) struct News {
+    pub(super) facts: u64,
+    pub(super) stamps: Vec<TraceStamp>,
+    pub(super) layout: LayoutNews,
+}
+
+/// What a batch says about the chances of a layout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LayoutNews {
+    /// The bank refused one because a compartment was in use.
+    pub(super) refused: bool,
+    /// A compartment became free, after the refusal if there was one.
+    pub(super) freed: bool,
 }
 
 /// A record says of itself that it stands elsewhere: its chain is sound and its content is not.
@@ -75,7 +92,7 @@ pub(super) fn fold_batch(
         now,
     };
     let mut folding =
-        Folding { view, write, changed: BTreeMap::new(), stamps: Vec::new(), unread: 0 };
+        Folding { view, write, changed: BTreeMap::new(), news: News::default(), unread: 0 };
     for (seq, bytes, record) in decoded {
         folding.take(seq, bytes, record);
     }
@@ -87,7 +104,7 @@ struct Folding<'a> {
     write: IngestWrite,
     /// Each entity's newest change, encoded only at the end.
     changed: BTreeMap<(EntityKind, Vec<u8>), Change>,
-    stamps: Vec<TraceStamp>,
+    news: News,
     unread: u32,
 }
 
@@ -109,7 +126,8 @@ impl Folding<'_> {
         self.write.facts.push(FactRow { seq, at: record.at, kind, bytes });
         let promised_from = match record.quality {
             TimeQuality::Unknown => self.write.now,
-            TimeQuality::Bounded { .. } => record.at,
+            // What comes late promises as much as what comes at once: nobody knew of it before.
+            TimeQuality::Bounded { .. } => record.at.max(self.write.now),
         };
         if let Some(what) = facts::meaning(&record.fact) {
             self.effect(seq, record.at, promised_from, compartment, what);
@@ -119,6 +137,10 @@ impl Folding<'_> {
             let (kind, detail) = (EventKind::CompartmentQuarantined, reason.to_owned());
             self.effect(seq, record.at, promised_from, Some(no), Meaning::Bank { kind, detail });
         }
+        if facts::refuses_layout(&record.fact) {
+            self.news.layout = LayoutNews { refused: true, freed: false };
+        }
+        self.news.layout.freed |= facts::frees(self.view, &changes);
         for change in &changes {
             self.changed.insert(key(change), change.clone());
         }
@@ -128,7 +150,7 @@ impl Folding<'_> {
             let at = record.at;
             let stamp =
                 TraceStamp { bank, trace, stream, seq, kind: name, compartment, session, at };
-            self.stamps.push(stamp);
+            self.news.stamps.push(stamp);
         }
     }
 
@@ -156,7 +178,8 @@ impl Folding<'_> {
             }
             entities.push(EntityRow { kind, key, bytes: encode(&change) });
         }
-        Outcome { write: self.write, stamps: self.stamps, unread: self.unread }
+        self.news.facts = u64::try_from(self.write.facts.len()).unwrap_or(u64::MAX);
+        Outcome { write: self.write, news: self.news, unread: self.unread }
     }
 }
 

@@ -2,12 +2,17 @@
 
 use locker_core::bank::{AbortedContent, PickupEnd};
 use locker_core::compartment::{Allocation, QuarantineReason};
-use locker_core::downlink::{ConfigAccepted, ConfigKind, ConfigRefusal, GrantRefusal};
+use locker_core::downlink::{
+    ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, GrantRefusal,
+};
 use locker_core::fact::Fact;
 use locker_core::ids::{CompartmentNo, ParcelId, SessionId};
 use locker_core::journal::{Change, MemoryView, View};
 
 use crate::store::{EventKind, Meaning, ParcelStep};
+
+/// Most characters that operators are shown of what a bank says of itself.
+const FREE_TEXT_MAX_CHARS: usize = 64;
 
 /// The number in table `facts` and the name in traces: those of the record's protobuf field.
 pub(super) const fn kind(fact: &Fact) -> (u16, &'static str) {
@@ -75,7 +80,8 @@ pub(super) fn meaning(fact: &Fact) -> Option<Meaning> {
         | Fact::DoorMoved(_)
         | Fact::DoorsRead(_) => None,
         Fact::Booted(booted) => {
-            let detail = format!("start {}, agent {}", booted.boot_count, booted.agent_version);
+            let agent = printable(&booted.agent_version);
+            let detail = format!("start {}, agent {agent}", booted.boot_count);
             bank(EventKind::BankStarted, detail)
         }
         Fact::GrantRefused(refused) => match refused.reason {
@@ -125,6 +131,34 @@ pub(super) fn meaning(fact: &Fact) -> Option<Meaning> {
             bank(kind, format!("board {}", changed.board))
         }
     }
+}
+
+/// A bank's own words, short and without anything that a terminal would obey.
+pub(super) fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    text.chars().take(FREE_TEXT_MAX_CHARS).map(shown).collect()
+}
+
+/// Whether a layout was refused that may be taken over later.
+pub(super) const fn refuses_layout(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::ConfigRefused(ConfigRefused {
+            kind: ConfigKind::Layout,
+            reason: ConfigRefusal::CompartmentInUse,
+            ..
+        })
+    )
+}
+
+/// Whether `changes` free a compartment.
+pub(super) fn frees(view: &MemoryView, changes: &[Change]) -> bool {
+    let is_free = |allocation| allocation == Allocation::Free;
+    changes.iter().any(|change| {
+        let Change::Compartment(held) = change else { return false };
+        let before = view.compartment(held.spec.no);
+        is_free(held.allocation) && before.is_some_and(|before| !is_free(before.allocation))
+    })
 }
 
 /// Compartments that `changes` put in quarantine, with the reason.

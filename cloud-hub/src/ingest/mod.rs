@@ -42,6 +42,7 @@ use crate::store::{
     Downlink, IssueKeySet, LoadedBank, ReadError, Store, WriteBatchError, WriteError,
 };
 use bank::{Bank, Strikes};
+use batch::News;
 
 /// The bounds of ingest.
 #[derive(Clone, Debug)]
@@ -51,11 +52,17 @@ pub struct IngestLimits {
     pub ack_every: Duration,
     /// Room for other messages that a backlog of grants leaves in a session's queue.
     pub queue_reserve: usize,
+    /// A layout that a bank refused is offered again at most this often in a session.
+    pub layout_every: Duration,
 }
 
 impl Default for IngestLimits {
     fn default() -> Self {
-        Self { ack_every: Duration::from_millis(50), queue_reserve: 8 }
+        Self {
+            ack_every: Duration::from_millis(50),
+            queue_reserve: 8,
+            layout_every: Duration::from_secs(60),
+        }
     }
 }
 
@@ -73,6 +80,8 @@ pub struct Ingest<L: Link = Sessions> {
     unacked: BTreeSet<BankId>,
     /// Banks whose session had no room for all their grants.
     hungry: BTreeSet<BankId>,
+    /// Banks that are to be offered the layout again which they refused.
+    unplaced: BTreeSet<BankId>,
     presence: Presence,
     counters: Arc<Counters>,
     stamps: mpsc::Sender<TraceStamp>,
@@ -89,8 +98,7 @@ enum Done<L: Link> {
         bank: BankId,
         token: Option<L::Token>,
         next: Cursor,
-        facts: u64,
-        stamps: Vec<TraceStamp>,
+        news: News,
         outcome: Result<(), WriteBatchError>,
     },
     Quarantined {
@@ -160,6 +168,7 @@ impl<L: Link> Ingest<L> {
             work: FuturesUnordered::new(),
             unacked: BTreeSet::new(),
             hungry: BTreeSet::new(),
+            unplaced: BTreeSet::new(),
             presence: Presence::default(),
             counters: Arc::default(),
             stamps,
@@ -262,10 +271,10 @@ impl<L: Link> Ingest<L> {
     async fn on_done(&mut self, done: Done<L>) {
         match done {
             Done::Loaded { bank, loaded } => self.on_loaded(&bank, loaded).await,
-            Done::Committed { bank, token, next, facts, stamps, outcome } => {
+            Done::Committed { bank, token, next, news, outcome } => {
                 self.landed(&bank);
                 match outcome {
-                    Ok(()) => self.on_committed(&bank, token, next, facts, stamps),
+                    Ok(()) => self.on_committed(&bank, token, next, news),
                     Err(error) => self.on_commit_failed(&bank, &error),
                 }
                 self.advance(&bank).await;
@@ -309,6 +318,7 @@ impl<L: Link> Ingest<L> {
             self.banks.remove(bank);
             self.unacked.remove(bank);
             self.hungry.remove(bank);
+            self.unplaced.remove(bank);
         }
     }
 }

@@ -5,16 +5,18 @@ use std::error::Error;
 
 use locker_core::downlink::{GRANTS_PER_BATCH_MAX, GrantPosition};
 use locker_core::ids::{BankId, Generation};
+use locker_core::journal::View as _;
 use locker_proto::message::{Ack, Birth, Config, Document, Grants};
 use locker_proto::topics::DownTopic as SignedTopic;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::bank::{Born, Reading};
+use super::batch::LayoutNews;
 use super::link::Link;
 use super::{Done, Ingest, now};
 use crate::mqtt::{DownTopic, SendError};
-use crate::store::{Downlink, ReadError};
+use crate::store::{Downlink, ReadError, StopReason};
 
 impl<L: Link> Ingest<L> {
     /// After an accepted birth: the ack, then what the bank lacks.
@@ -32,6 +34,8 @@ impl<L: Link> Ingest<L> {
             nonce: birth.nonce,
             grants_sent,
             layout_sent: birth.layout,
+            layout_sent_at: Instant::now(),
+            layout_refused: false,
             acked_at: Instant::now(),
             downlink: Reading::Idle,
         });
@@ -90,6 +94,12 @@ impl<L: Link> Ingest<L> {
                 return;
             }
         };
+        let claimed = born.grants_sent.gseq;
+        if claimed > downlink.last_gseq {
+            let detail = format!("birth after grant {claimed} of {}", downlink.last_gseq);
+            self.stop_bank(bank, StopReason::UnknownGrants, detail);
+            return;
+        }
         let Some(room) = self.link.room(session) else { return };
         if room <= self.limits.queue_reserve {
             self.hungry.insert(bank.clone());
@@ -105,8 +115,11 @@ impl<L: Link> Ingest<L> {
 
     fn send_layout(&mut self, bank: &BankId, downlink: &Downlink) {
         let generation = downlink.layout.generation;
-        let sent = self.born(bank).map(|born| std::mem::replace(&mut born.layout_sent, generation));
-        if sent.is_some_and(|sent: Generation| sent < generation) {
+        let Some(born) = self.born(bank) else { return };
+        let sent: Generation = std::mem::replace(&mut born.layout_sent, generation);
+        if sent < generation {
+            born.layout_sent_at = Instant::now();
+            born.layout_refused = false;
             let document = Document::Layout(downlink.layout.clone());
             let config = Config { epoch: self.store.epoch(), document };
             self.send(bank, DownTopic::Config, &config.encode());
@@ -130,6 +143,30 @@ impl<L: Link> Ingest<L> {
         self.banks.get_mut(bank)?.session.as_mut()?.born.as_mut()
     }
 
+    /// A layout that was refused because a compartment was in use has another chance when one has
+    /// become free.
+    pub(super) fn heard_of_layout(&mut self, bank: &BankId, news: LayoutNews) {
+        let Some(born) = self.born(bank) else { return };
+        born.layout_refused |= news.refused;
+        if born.layout_refused && news.freed {
+            self.unplaced.insert(bank.clone());
+        }
+    }
+
+    /// Offers its layout again to a bank that refused it, unless it was offered just now.
+    fn offer_layout(&mut self, bank: &BankId) {
+        let layout_every = self.limits.layout_every;
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let Some(held) = entry.known().map(|known| known.view.meta().layout) else { return };
+        let Some(born) = self.born(bank).filter(|born| born.layout_sent > held) else { return };
+        if born.layout_sent_at.elapsed() < layout_every {
+            self.unplaced.insert(bank.clone());
+        } else {
+            born.layout_sent = held;
+            self.read_downlink(bank);
+        }
+    }
+
     /// The bank is to hear of its watermark: now, or with the next tick if it heard just now.
     pub(super) fn owe_ack(&mut self, bank: &BankId) {
         let ack_every = self.limits.ack_every;
@@ -147,6 +184,9 @@ impl<L: Link> Ingest<L> {
         }
         for bank in std::mem::take(&mut self.hungry) {
             self.read_downlink(&bank);
+        }
+        for bank in std::mem::take(&mut self.unplaced) {
+            self.offer_layout(&bank);
         }
     }
 

@@ -4,19 +4,26 @@ pub(crate) mod fixture;
 
 use locker_core::bank::{AbortedContent, DepositAborted, DepositMisfit, PickupEnd};
 use locker_core::compartment::QuarantineReason;
-use locker_core::downlink::{Grant, GrantPosition, GrantRefusal, GrantRefused};
+use locker_core::downlink::{
+    ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantPosition, GrantRefusal, GrantRefused,
+};
 use locker_core::fact::Fact;
-use locker_core::ids::{BankId, CompartmentNo, ParcelId, SessionId, StreamId};
+use locker_core::ids::{BankId, CompartmentNo, Generation, ParcelId, SessionId, StreamId};
+use locker_core::journal::{CHAIN_START, MemoryView};
 use locker_core::refusal::Refusal;
+use locker_core::uplink::inlet::Cursor;
 use locker_proto::message::{Config, Document, Grants};
 use tempfile::tempdir;
 
 use super::Count;
+use super::batch::{Accepted, fold_batch};
+use crate::banks::set_layout;
 use crate::mqtt::{DownTopic, UpTopic};
 use crate::parcels::{CancelError, cancel_parcel};
-use crate::store::{EventKind, HubParcelState, StopReason, Store};
+use crate::store::{EventKind, HubParcelState, StopReason, Store, StoreLimits};
 use fixture::{
-    Did, Journal, NOW, World, add_bank, add_parcel, bank_id, book, carrier, open_store, request,
+    Did, Journal, NOW, World, add_bank, add_parcel, bank_id, book, carrier, open_store,
+    open_store_with, request, specs,
 };
 
 const EDGES: &[u32] = &[300, 300];
@@ -69,7 +76,8 @@ async fn a_parcel_goes_through_and_its_recipient_is_told_once() {
         (HubParcelState::Stored, Some(CompartmentNo(2)))
     );
     let retention_ms = 7 * 24 * 3_600 * 1_000;
-    assert_eq!(parcel.expires_at, Some(NOW.plus_ms(journal.head() + retention_ms)));
+    // From the later of the bank's time and the hub's.
+    assert!(parcel.expires_at >= Some(NOW.plus_ms(journal.head() + retention_ms)));
     let notices = store.due_notices(super::now(), 10).await.unwrap();
     assert_eq!(notices.len(), 1);
     assert_eq!(notices[0].bank.keys_held.generation.0, 1);
@@ -537,4 +545,117 @@ async fn a_batch_that_is_not_committed_ends_the_session_and_the_next_one_goes_on
     assert_eq!(state(&store, 1).await, HubParcelState::Stored);
     other.stop().await;
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_birth_that_claims_grants_never_given_stops_the_bank() {
+    for claimed in [2, u64::MAX] {
+        let directory = tempdir().unwrap();
+        let store = open_store(directory.path()).await;
+        let journal = booked(&store).await;
+        let mut world = World::start(&store).await;
+        let mut committed = store.committed_events();
+        committed.borrow_and_update();
+        let mut birth = journal.birth();
+        birth.grants = GrantPosition { epoch: store.epoch(), gseq: claimed };
+        world.birth_with(birth).await;
+        committed.changed().await.unwrap();
+        let bank = store.bank(&bank_id()).await.unwrap().unwrap();
+        assert_eq!(bank.stopped_reason, Some(StopReason::UnknownGrants));
+        world.facts(journal.batch(6, 6), 1).await;
+        assert_eq!(world.ended().await, "facts before an accepted birth");
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn unreadable_messages_and_a_batch_get_through_a_queue_of_one() {
+    let directory = tempdir().unwrap();
+    let limits = StoreLimits {
+        queued_jobs: 1,
+        group_jobs: 1,
+        group_wait: std::time::Duration::from_millis(1),
+        ..StoreLimits::default()
+    };
+    let store = open_store_with(directory.path(), limits).await;
+    let journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    world.birth(&journal).await;
+    world.say(UpTopic::Telemetry, b"\xff\xff".to_vec(), None).await;
+    world.say(UpTopic::Facts, b"\xff\xff".to_vec(), Some(1)).await;
+    world.say(UpTopic::Facts, b"\xff\xff".to_vec(), Some(2)).await;
+    world.facts(journal.batch(6, 6), 3).await;
+    let mut waiting = std::collections::BTreeSet::from([1, 2, 3]);
+    while !waiting.is_empty() {
+        if let Did::Acknowledged(token) = world.next().await {
+            waiting.remove(&token);
+        }
+    }
+    assert_eq!(store.bank(&bank_id()).await.unwrap().unwrap().committed_seq, 6);
+    world.stop().await;
+}
+
+#[test]
+fn a_deposit_that_is_heard_of_late_promises_as_long_as_any_other() {
+    let mut journal = Journal::commissioned(EDGES);
+    journal.deposit(1, 1);
+    let before = Cursor { stream: journal.stream, committed: 0, hash: CHAIN_START };
+    let hash = *journal.hashes.last().unwrap();
+    let next = Cursor { committed: journal.head(), hash, ..before };
+    let in_time = NOW.plus_ms(journal.head());
+    let late = NOW.plus_ms(30 * 24 * 3_600 * 1_000);
+    for (now, expected) in [(NOW, in_time), (late, late)] {
+        let (bank, batch) = (&bank_id(), journal.batch(1, journal.head()));
+        let accepted = Accepted { bank, batch, skip: 0, before, next, incomplete: false, now };
+        let outcome = fold_batch(&mut MemoryView::default(), accepted).unwrap();
+        let deposited = outcome.write.effects.last().unwrap();
+        assert_eq!((deposited.at, deposited.promised_from), (in_time, expected));
+    }
+}
+
+#[tokio::test]
+async fn a_layout_that_was_refused_is_offered_again_once_a_compartment_is_free() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    set_layout(&store, &bank_id(), specs(&[300]), request("layout"), NOW).await.unwrap();
+    let mut world = World::start(&store).await;
+    let mut birth = journal.birth();
+    (birth.layout.0, birth.key_set.0) = (1, 1);
+    world.birth_with(birth).await;
+    let generation =
+        async |world: &mut World| match Config::decode(&world.heard(DownTopic::Config).await)
+            .unwrap()
+            .document
+        {
+            Document::Layout(layout) => layout.generation.0,
+            Document::KeySet(_) => panic!("the bank holds the keys"),
+        };
+    assert_eq!(generation(&mut world).await, 2);
+    journal.deposit(1, 2);
+    journal.append(Fact::ConfigRefused(ConfigRefused {
+        kind: ConfigKind::Layout,
+        generation: Generation(2),
+        reason: ConfigRefusal::CompartmentInUse,
+    }));
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    world.acknowledged(1).await;
+    let first = journal.head() + 1;
+    journal.pick_up(1, 2, PickupEnd::Collected { presumed: false });
+    world.facts(journal.batch(first, journal.head()), 2).await;
+    loop {
+        match world.next().await {
+            Did::Sent { topic, .. } => assert_ne!(topic, DownTopic::Config, "offered too early"),
+            Did::Acknowledged(2) => break,
+            other @ (Did::Acknowledged(_) | Did::Ended { .. }) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(generation(&mut world).await, 2);
+    world.stop().await;
+}
+
+#[test]
+fn what_a_bank_says_of_itself_is_shown_short_and_without_escapes() {
+    assert_eq!(super::facts::printable("1.2\u{1b}[2J\u{202e}x"), "1.2?[2J?x");
+    assert_eq!(super::facts::printable(&"x".repeat(1_000)).len(), 64);
 }

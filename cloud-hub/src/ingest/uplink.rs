@@ -11,12 +11,14 @@ use locker_proto::message::{Batch, Birth, Presence, Telemetry};
 use tracing::{error, info, warn};
 
 use super::bank::{Known, Memory};
-use super::batch::{Accepted, Outcome, fold_batch};
+use super::batch::{Accepted, News, Outcome, fold_batch};
+use super::facts::printable;
 use super::link::Link;
-use super::{Count, Done, Ingest, TraceStamp, now};
+use super::{Count, Done, Ingest, now};
 use crate::mqtt::UpTopic;
 use crate::store::{
-    IngestWrite, LoadedBank, Quarantine, ReadError, StopBank, StopReason, WriteBatchError,
+    Decision, IngestWrite, LoadedBank, Quarantine, ReadError, StopBank, StopReason, Store,
+    WriteBatchError, WriteError,
 };
 
 /// Longest reason kept with an unreadable message, in characters.
@@ -144,7 +146,7 @@ impl<L: Link> Ingest<L> {
         known.durable.get_or_insert(first);
         let incomplete = known.incomplete;
         info!(%bank, stream = %birth.stream, committed = cursor.committed, head = birth.head_seq,
-            agent = birth.agent_version, "birth accepted");
+            agent = printable(&birth.agent_version), "birth accepted");
         // Notes that the bank was heard of, and makes its cursor when this is the first time.
         let seen = IngestWrite {
             bank: bank.clone(),
@@ -156,7 +158,7 @@ impl<L: Link> Ingest<L> {
             effects: Vec::new(),
             now: now(),
         };
-        if self.write(seen, None, Vec::new()).await {
+        if self.write(seen, None, News::default()).await {
             self.begin_downlink(bank, birth);
         }
     }
@@ -220,25 +222,19 @@ impl<L: Link> Ingest<L> {
         let Some(known) = self.banks.get_mut(bank).and_then(|entry| entry.known()) else { return };
         let incomplete = known.incomplete;
         let accepted = Accepted { bank, batch, skip, before, next, incomplete, now: now() };
-        let Outcome { write, stamps, unread } = match fold_batch(&mut known.view, accepted) {
+        let Outcome { write, news, unread } = match fold_batch(&mut known.view, accepted) {
             Ok(outcome) => outcome,
             Err(misplaced) => return self.unreadable(arrived, &misplaced),
         };
         known.cursor = Some(next);
         known.incomplete = write.incomplete;
         self.counters.add(Count::UnreadRecords, u64::from(unread));
-        self.write(write, arrived.token, stamps).await;
+        self.write(write, arrived.token, news).await;
     }
 
     /// Puts a write in the store's queue; `false` if the store is closed.
-    async fn write(
-        &mut self,
-        write: IngestWrite,
-        token: Option<L::Token>,
-        stamps: Vec<TraceStamp>,
-    ) -> bool {
+    async fn write(&mut self, write: IngestWrite, token: Option<L::Token>, news: News) -> bool {
         let (bank, next) = (write.bank.clone(), write.next);
-        let facts = u64::try_from(write.facts.len()).unwrap_or(u64::MAX);
         // In this loop and not in the future: the order in the queue is the order of the stream.
         let answer = match self.store.ingest(write).await {
             Ok(answer) => answer,
@@ -251,9 +247,9 @@ impl<L: Link> Ingest<L> {
             entry.in_flight += 1;
         }
         self.work.push(Box::pin(async move {
-            let closed = || Err(WriteBatchError::Write(crate::store::WriteError::Closed));
+            let closed = || Err(WriteBatchError::Write(WriteError::Closed));
             let outcome = answer.await.unwrap_or_else(|_| closed());
-            Done::Committed { bank, token, next, facts, stamps, outcome }
+            Done::Committed { bank, token, next, news, outcome }
         }));
         true
     }
@@ -263,9 +259,9 @@ impl<L: Link> Ingest<L> {
         bank: &BankId,
         token: Option<L::Token>,
         next: Cursor,
-        facts: u64,
-        stamps: Vec<TraceStamp>,
+        news: News,
     ) {
+        let News { facts, stamps, layout } = news;
         if let Some(token) = token {
             self.link.acknowledge(token);
         }
@@ -282,6 +278,7 @@ impl<L: Link> Ingest<L> {
         known.durable = Some(next);
         if facts > 0 {
             self.owe_ack(bank);
+            self.heard_of_layout(bank, layout);
         }
     }
 
@@ -352,15 +349,15 @@ impl<L: Link> Ingest<L> {
             now: now(),
         };
         self.take_off(bank);
-        let (store, bank) = (self.store.clone(), bank.clone());
+        let (outcome, bank) = (decided(&self.store, message), bank.clone());
         self.work.push(Box::pin(async move {
-            let outcome = store.decide(message).await;
+            let outcome = outcome.await;
             Done::Quarantined { bank, session, token, outcome }
         }));
     }
 
     /// No more facts of this bank until a person has looked.
-    fn stop_bank(&mut self, bank: &BankId, reason: StopReason, detail: String) {
+    pub(super) fn stop_bank(&mut self, bank: &BankId, reason: StopReason, detail: String) {
         error!(%bank, reason = reason.as_str(), detail, "bank stopped");
         self.counters.add(Count::Stopped, 1);
         let at: UnixMillis = now();
@@ -375,9 +372,9 @@ impl<L: Link> Ingest<L> {
             }
         }
         self.take_off(bank);
-        let (store, bank) = (self.store.clone(), bank.clone());
+        let (outcome, bank) = (decided(&self.store, stop), bank.clone());
         self.work.push(Box::pin(async move {
-            let outcome = store.decide(stop).await;
+            let outcome = outcome.await;
             Done::Stopped { bank, outcome }
         }));
     }
@@ -387,6 +384,17 @@ impl<L: Link> Ingest<L> {
             entry.in_flight += 1;
         }
     }
+}
+
+/// Makes a decision in a task of its own. The loop waits for room in the store's queue itself, and
+/// polls nothing meanwhile: a future of the loop that was given the room would never take it.
+fn decided<D: Decision>(
+    store: &Store,
+    decision: D,
+) -> impl Future<Output = Result<D::Answer, WriteError>> + Send + use<D> {
+    let store = store.clone();
+    let task = tokio::spawn(async move { store.decide(decision).await });
+    async move { task.await.unwrap_or(Err(WriteError::Closed)) }
 }
 
 const fn topic_name(topic: UpTopic) -> &'static str {

@@ -36,6 +36,12 @@ pub struct PickupLetter<'a> {
     pub token: &'a str,
 }
 
+/// Whether a letter can be addressed to `email`.
+#[must_use]
+pub fn can_be_addressed(email: &str) -> bool {
+    email.parse::<Address>().is_ok()
+}
+
 impl PickupLetter<'_> {
     /// Writes the letter as a message: plain text, HTML, and the QR code inside the HTML.
     ///

@@ -15,12 +15,16 @@ pub use post::{Post, SetUpPostError};
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::join_all;
 use locker_core::units::UnixMillis;
 use tracing::{info, warn};
 
 use crate::store::{Store, WriteError};
 use crate::wall_clock::now;
+
+/// Time to stop in: the letters that are being handed over, and noting what became of them.
+pub const STOP_TIMEOUT: Duration = post::ATTEMPT_TIMEOUT.saturating_add(Duration::from_secs(5));
 
 /// After an event, other events are waited for this long: a claim is a write, and a busy hub
 /// commits many times a second.
@@ -47,7 +51,7 @@ impl Deliverer {
         let mut committed = self.store.committed_events();
         let pause = Duration::from_millis(self.post.limits().look_every_ms);
         info!(ways = self.post.ways(), "notices are delivered");
-        loop {
+        while stop.as_mut().now_or_never().is_none() {
             match self.round(now()).await {
                 Ok(more) if more => {}
                 Err(WriteError::Closed) => break,
@@ -84,3 +88,6 @@ impl Deliverer {
         Ok(more)
     }
 }
+
+#[cfg(test)]
+mod tests;

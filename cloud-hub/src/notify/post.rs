@@ -18,7 +18,7 @@ use crate::store::{HubParcelState, NoticeKind, NoticeOutcome, NoticeRow};
 
 /// Time for one letter on all its ways. Shorter than a claim's lease, so that nobody else takes the
 /// notice meanwhile.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The ways that letters go, and the keys that sign what is in them.
 #[derive(Debug)]
@@ -67,9 +67,13 @@ impl Post {
         match due(notice, now) {
             Due::Now => {}
             Due::Later => return self.later(notice, now),
+            Due::TooLate => {
+                error!(%parcel, "notice given up, the code has expired");
+                return NoticeOutcome::Abandoned;
+            }
             Due::Never(reason) => {
                 info!(%parcel, reason, "notice dropped");
-                return NoticeOutcome::Abandoned;
+                return NoticeOutcome::Unneeded;
             }
         }
         let delivered = tokio::time::timeout(ATTEMPT_TIMEOUT, self.deliver(notice)).await;
@@ -133,15 +137,15 @@ impl Post {
 enum Due {
     Now,
     Later,
+    TooLate,
     Never(&'static str),
 }
 
 fn due(notice: &NoticeRow, now: UnixMillis) -> Due {
     let NoticeKind::ParcelStored = notice.kind;
-    if notice.parcel.expires_at.is_some_and(|at| at <= now) {
-        return Due::Never("code has expired");
-    }
+    let expired = notice.parcel.expires_at.is_some_and(|at| at <= now);
     match notice.parcel.state {
+        HubParcelState::Stored | HubParcelState::Collecting if expired => Due::TooLate,
         HubParcelState::Stored => Due::Now,
         // They stand at the open door; if they leave it inside, they need the code after all.
         HubParcelState::Collecting => Due::Later,
@@ -227,7 +231,7 @@ impl DeliverError {
             Self::NoCredential
             | Self::Sign(_)
             | Self::Mailbox(_)
-            | Self::Smtp(SmtpError::NotNow(_) | SmtpError::Unreachable(_))
+            | Self::Smtp(SmtpError::Denied(_) | SmtpError::NotNow(_) | SmtpError::Unreachable(_))
             | Self::Timeout => false,
         }
     }

@@ -1,5 +1,6 @@
 //! Letters by SMTP, to the relay that the operator names.
 
+use std::error::Error as _;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,12 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use serde::Deserialize;
+
+/// Mailbox unavailable, not local, or its name not allowed (RFC 5321, section 4.2.3).
+const RECIPIENT_CODES: [&str; 3] = ["550", "551", "553"];
+/// Bad sender addresses and policy (RFC 3463, sections 3.2 and 3.8): with them, the codes above are
+/// about us.
+const ABOUT_US: [&str; 3] = ["5.1.7", "5.1.8", "5.7."];
 
 /// How the connection to the relay is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -85,11 +92,23 @@ impl Smtp {
     pub async fn deliver(&self, letter: Message) -> Result<(), SmtpError> {
         match self.0.send(letter).await {
             Ok(_) => Ok(()),
-            Err(error) if error.is_permanent() => Err(SmtpError::Refused(error)),
+            Err(error) if error.is_permanent() && is_about_recipient(&error) => {
+                Err(SmtpError::Refused(error))
+            }
+            Err(error) if error.is_permanent() => Err(SmtpError::Denied(error)),
             Err(error) if error.is_transient() => Err(SmtpError::NotNow(error)),
             Err(error) => Err(SmtpError::Unreachable(error)),
         }
     }
+}
+
+/// Whether a 5yz answer says that the recipient gets no mail. All others, such as a wrong password,
+/// a sender that is not allowed or a relay that is closed, are the operator's to put right.
+fn is_about_recipient(error: &lettre::transport::smtp::Error) -> bool {
+    let code = error.status().map(|code| code.to_string());
+    let words = error.source().map(ToString::to_string).unwrap_or_default();
+    let about_us = ABOUT_US.iter().any(|status| words.trim_start().starts_with(status));
+    code.is_some_and(|code| RECIPIENT_CODES.contains(&code.as_str())) && !about_us
 }
 
 fn tls_parameters(relay: &SmtpRelay) -> Result<TlsParameters, SmtpSetupError> {
@@ -144,9 +163,12 @@ pub enum SmtpSetupError {
 /// Why a letter was not handed over.
 #[derive(Debug, thiserror::Error)]
 pub enum SmtpError {
-    /// The relay said no for good (RFC 5321, 5yz).
-    #[error("the relay refused the letter")]
+    /// The relay said that the recipient gets no mail.
+    #[error("the relay refused the recipient")]
     Refused(#[source] lettre::transport::smtp::Error),
+    /// The relay said no (RFC 5321, 5yz), and not because of the recipient.
+    #[error("the relay does not take letters from us")]
+    Denied(#[source] lettre::transport::smtp::Error),
     /// The relay said not now (RFC 5321, 4yz).
     #[error("the relay does not take the letter now")]
     NotNow(#[source] lettre::transport::smtp::Error),
@@ -156,4 +178,4 @@ pub enum SmtpError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

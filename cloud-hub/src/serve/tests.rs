@@ -74,7 +74,7 @@ async fn what_cannot_be_used_is_named_in_the_chain_of_causes() {
     let fixture = Fixture::new();
     let mut config = configured(&fixture);
     config.keys.command = fixture.directory.path().join("gone.key");
-    let error = run(config, Traces::local(), std::future::pending()).await.unwrap_err();
+    let error = run(config, Traces::local(), pending()).await.unwrap_err();
     let chain = format!("{:#}", anyhow::Error::from(error));
     assert!(
         chain.starts_with("the signing keys cannot be used: ") && chain.contains("gone.key"),
@@ -84,6 +84,24 @@ async fn what_cannot_be_used_is_named_in_the_chain_of_causes() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = configured(&fixture);
     config.grpc.listen = taken.local_addr().unwrap();
-    let error = run(config, Traces::local(), std::future::pending()).await.unwrap_err();
+    let error = run(config, Traces::local(), pending()).await.unwrap_err();
     assert!(matches!(error, ServeError::Bind(_)));
+}
+
+#[tokio::test]
+async fn a_hub_ends_when_one_of_its_parts_does() {
+    let fixture = Fixture::new();
+    for part in ["notices", "bank spans", "ingest", "bank listener"] {
+        let config = configured(&fixture);
+        let mut running = start(&config, &Traces::local()).await.unwrap();
+        let task = match part {
+            "notices" => &running.notices.as_mut().unwrap().task,
+            "bank spans" => &running.spans.task,
+            "ingest" => &running.ingest.task,
+            _ => &running.mqtt.task,
+        };
+        task.abort();
+        let error = running.until(pending(), &config).await.unwrap_err();
+        assert!(matches!(error, ServeError::Panicked { part: ended, .. } if ended == part));
+    }
 }

@@ -6,14 +6,14 @@ use locker_core::downlink::Grant;
 use locker_core::ids::{BankId, CompartmentNo, ParcelId, Version};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, Value};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Value};
 
 use super::convert::{self, PARCEL_COLUMNS, bytes, int, uint};
 use super::entity;
 use super::error::WriteBatchError;
 use super::projection::{self, ParcelStep};
 use super::rows::{EventKind, NoticeKind, ParcelRow};
-use super::tx::{Insert, NewEvent, Tx};
+use super::tx::{Insert, NewEvent, Tx, place};
 use super::{ReadError, WriteError};
 
 const FACTS: Insert = Insert {
@@ -157,7 +157,7 @@ async fn judge(
     for some in banks.chunks(LOOK_UP_MAX) {
         let rows = tx
             .query(
-                look_up("SELECT bank, committed FROM cursors WHERE bank IN"),
+                look_up(tx, "SELECT bank, committed FROM cursors WHERE bank IN"),
                 padded(some.iter().map(|&bank| bank.into()).collect()),
             )
             .await?;
@@ -332,8 +332,9 @@ async fn load_parcels(
 }
 
 /// `{sql} (..)` with a place for each of a fixed number of values, so that it is prepared once.
-fn look_up(sql: &str) -> String {
-    let places: Vec<String> = (1..=LOOK_UP_MAX).map(|place| format!("${place}")).collect();
+fn look_up(tx: &Tx, sql: &str) -> String {
+    let backend = tx.connection().get_database_backend();
+    let places: Vec<String> = (1..=LOOK_UP_MAX).map(|number| place(number, backend)).collect();
     format!("{sql} ({})", places.join(","))
 }
 

@@ -195,13 +195,16 @@ impl Store {
         self.decide(notices::ClaimNotices { now, lease_ms, limit }).await
     }
 
-    /// Notes what became of a notice. It is given out no more unless it failed.
+    /// Notes what became of a notice. It is given out no more unless it failed; if it was abandoned
+    /// an event says so.
     ///
     /// # Errors
     ///
     /// When that cannot be written; the notice is then given out again after its lease.
     pub async fn settle_notice(&self, id: u64, outcome: NoticeOutcome) -> Result<(), WriteError> {
-        self.decide(notices::SettleNotice { id, outcome }).await
+        let event_id = uuid::Uuid::new_v4().simple().to_string();
+        let now = crate::wall_clock::now();
+        self.decide(notices::SettleNotice { id, outcome, event_id, now }).await
     }
 
     /// Rows inserted, changed or deleted and committed since the store was opened, by table.

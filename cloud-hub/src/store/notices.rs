@@ -7,8 +7,8 @@ use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySel
 
 use super::convert::{damaged, id, int, uint};
 use super::entity::notices;
-use super::rows::{NoticeKind, NoticeOutcome, NoticeRow};
-use super::tx::Tx;
+use super::rows::{EventKind, NoticeKind, NoticeOutcome, NoticeRow};
+use super::tx::{NewEvent, Tx};
 use super::writer::Decision;
 use super::{ReadError, WriteError, queries};
 
@@ -57,6 +57,9 @@ async fn read(tx: &Tx, row: &notices::Model) -> Result<NoticeRow, ReadError> {
 pub(super) struct SettleNotice {
     pub(super) id: u64,
     pub(super) outcome: NoticeOutcome,
+    /// Names the event, if there is one.
+    pub(super) event_id: String,
+    pub(super) now: UnixMillis,
 }
 
 impl Decision for SettleNotice {
@@ -67,12 +70,38 @@ impl Decision for SettleNotice {
             NoticeOutcome::Sent => (None, Some("SENT")),
             NoticeOutcome::Failed { retry_at } => (Some(int(retry_at.0)), None),
             NoticeOutcome::Abandoned => (None, Some("ABANDONED")),
+            NoticeOutcome::Unneeded => (None, Some("UNNEEDED")),
         };
         // What is settled stays settled: a sender whose lease ran out may come late.
         let sql =
             "UPDATE notices SET due_at = $1, outcome = $2 WHERE id = $3 AND due_at IS NOT NULL";
         let values = [due.into(), outcome.map(str::to_owned).into(), int(self.id).into()];
-        tx.execute("notices", sql, values).await?;
+        let settled = tx.execute("notices", sql, values).await?;
+        if settled.rows_affected() > 0 && self.outcome == NoticeOutcome::Abandoned {
+            self.tell(tx).await?;
+        }
+        Ok(())
+    }
+}
+
+impl SettleNotice {
+    /// Whoever watches the parcel must know that its recipient does not.
+    async fn tell(&self, tx: &mut Tx) -> Result<(), WriteError> {
+        let row = notices::Entity::find_by_id(int(self.id)).one(tx.connection()).await?;
+        let row = row.ok_or(damaged("notices", "id"))?;
+        let uid: ParcelId = id("notices", "parcel", &row.parcel)?;
+        let parcel = queries::parcel_by_uid(tx.connection(), uid).await?;
+        let parcel = parcel.ok_or(damaged("notices", "parcel"))?;
+        tx.event(NewEvent {
+            event_id: self.event_id.clone(),
+            kind: EventKind::ParcelNoticeFailed,
+            bank: parcel.bank.as_ref(),
+            compartment: parcel.compartment,
+            parcel: Some(&parcel),
+            detail: format!("after {} attempts", row.attempts),
+            occurred_at: self.now,
+            recorded_at: self.now,
+        });
         Ok(())
     }
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use locker_core::ids::HubEpoch;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement,
+};
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 use tokio::sync::{mpsc, watch};
 
@@ -67,6 +69,7 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
     let writing = connect(url, 1, &limits).await?;
     migrate(&writing).await?;
     let epoch = HubEpoch(epoch(&writing).await?);
+    take_leases_back(&writing).await?;
     let last_event = queries::last_event(&writing).await.map_err(OpenStoreError::Read)?;
     let readers = connect(url, limits.readers, &limits).await?;
     let (jobs, queue) = mpsc::channel(limits.queued_jobs);
@@ -144,6 +147,16 @@ async fn epoch(database: &DatabaseConnection) -> Result<u64, OpenStoreError> {
     let now = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
     set_meta(database, "epoch", now).await?;
     Ok(now)
+}
+
+/// A SQLite store has one hub: whatever had claimed a notice before has died with it.
+async fn take_leases_back(database: &DatabaseConnection) -> Result<(), OpenStoreError> {
+    if database.get_database_backend() != DbBackend::Sqlite {
+        return Ok(());
+    }
+    let sql = "UPDATE notices SET due_at = 0 WHERE due_at IS NOT NULL";
+    database.execute_unprepared(sql).await.map_err(OpenStoreError::Migrate)?;
+    Ok(())
 }
 
 async fn set_meta(

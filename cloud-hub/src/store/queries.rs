@@ -263,6 +263,8 @@ pub(crate) struct Downlink {
     /// Without a gap, from the position asked for.
     pub(crate) grants: Vec<Grant>,
     pub(crate) first: GrantPosition,
+    /// The newest grant that the bank was ever given.
+    pub(crate) last_gseq: u64,
 }
 
 pub(super) async fn downlink(
@@ -287,7 +289,8 @@ pub(super) async fn downlink(
     };
     Ok(Some(Downlink {
         layout: layout(db, bank, Generation(uint(row.layout_generation))).await?,
-        first: GrantPosition { epoch: after.epoch, gseq: after.gseq + 1 },
+        first: GrantPosition { epoch: after.epoch, gseq: after.gseq.saturating_add(1) },
+        last_gseq: uint(row.gseq),
         grants: rows.iter().map(decode).collect::<Result<_, _>>()?,
     }))
 }

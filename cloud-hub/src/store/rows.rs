@@ -213,12 +213,20 @@ pub enum StopReason {
     Unrelated,
     /// Three messages in a row could not be read.
     Unreadable,
+    /// It says that it has answered grants that we never gave.
+    UnknownGrants,
 }
 
 impl StopReason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::Fork, Self::Behind, Self::Successor, Self::Unrelated, Self::Unreadable];
+    pub const ALL: [Self; 6] = [
+        Self::Fork,
+        Self::Behind,
+        Self::Successor,
+        Self::Unrelated,
+        Self::Unreadable,
+        Self::UnknownGrants,
+    ];
 
     /// The name in the store and on the interfaces. Never changed.
     #[must_use]
@@ -229,6 +237,7 @@ impl StopReason {
             Self::Successor => "SUCCESSOR",
             Self::Unrelated => "UNRELATED",
             Self::Unreadable => "UNREADABLE",
+            Self::UnknownGrants => "UNKNOWN_GRANTS",
         }
     }
 
@@ -314,6 +323,8 @@ event_kinds! {
     ParcelRecallRequested => "PARCEL_RECALL_REQUESTED";
     /// The bank did not take a booking over: the parcel is announced again.
     ParcelBookingRefused => "PARCEL_BOOKING_REFUSED";
+    /// Its recipient was not told that it waits, and will not be: somebody must tell them.
+    ParcelNoticeFailed => "PARCEL_NOTICE_FAILED";
     BankCreated => "BANK_CREATED";
     BankLayoutIssued => "BANK_LAYOUT_ISSUED";
     BankLayoutAccepted => "BANK_LAYOUT_ACCEPTED";
@@ -374,8 +385,10 @@ pub enum NoticeOutcome {
     Sent,
     /// Not handed over; due again at this time.
     Failed { retry_at: UnixMillis },
-    /// Not handed over, and trying again is of no use.
+    /// Not handed over, and trying again is of no use: an event says so.
     Abandoned,
+    /// Not handed over, because nobody waits for it any more.
+    Unneeded,
 }
 
 /// Names one mutating call for ever: a repeat answers as the first did.

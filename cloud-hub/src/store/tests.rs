@@ -232,3 +232,25 @@ async fn personal_data_is_never_printed() {
     let refused = "no address".parse::<Email>().unwrap_err();
     assert!(!refused.to_string().contains("no address"));
 }
+
+#[tokio::test]
+async fn a_notice_that_is_given_up_becomes_an_event_once() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    add_parcel(&store, 1, 200).await;
+    let mut journal = Journal::commissioned(&[300]);
+    book_without_asking(&store).await;
+    journal.deposit(1, 1);
+    commit(&store, &journal).await;
+    let due = store.due_notices(NOW, 10).await.unwrap();
+    for _ in 0..2 {
+        store.settle_notice(due[0].id, NoticeOutcome::Abandoned).await.unwrap();
+    }
+    let events = store.events_after(0, Some(&carrier()), 100).await.unwrap();
+    let failed: Vec<_> =
+        events.iter().filter(|event| event.kind == EventKind::ParcelNoticeFailed).collect();
+    assert_eq!((failed.len(), failed[0].detail.as_str()), (1, "after 1 attempts"));
+    assert_eq!(failed[0].parcel.as_ref().unwrap().state, HubParcelState::Stored);
+    assert_eq!(events.last().unwrap(), failed[0]);
+}

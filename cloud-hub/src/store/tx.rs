@@ -7,7 +7,8 @@ use locker_core::downlink::{Grant, GrantPosition};
 use locker_core::ids::{BankId, CompartmentNo, HubEpoch};
 use locker_core::units::UnixMillis;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement, Value,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
+    Value,
 };
 
 use super::WriteError;
@@ -138,17 +139,17 @@ impl Tx {
     pub(super) async fn insert(
         &mut self,
         insert: &Insert,
-        mut values: Vec<Value>,
+        values: Vec<Value>,
     ) -> Result<(), DbErr> {
         let width = insert.columns.len();
-        while !values.is_empty() {
+        let mut values = values.into_iter();
+        while values.len() > 0 {
             let rows = values.len() / width;
             let fits = |size: &&usize| **size <= rows;
             let size = *ROWS_PER_STATEMENT.iter().find(fits).expect("the smallest size is one row");
-            let rest = values.split_off(size * width);
             let sql = self.statement(insert, size);
-            self.execute(insert.table, sql, values).await?;
-            values = rest;
+            let some: Vec<Value> = values.by_ref().take(size * width).collect();
+            self.execute(insert.table, sql, some).await?;
         }
         Ok(())
     }
@@ -236,20 +237,28 @@ impl Tx {
     }
 
     fn statement(&mut self, insert: &Insert, rows: usize) -> String {
-        let made = || insert_sql(insert, rows);
+        let backend = self.transaction.get_database_backend();
+        let made = || insert_sql(insert, rows, backend);
         self.context.statements.entry((insert.name, rows)).or_insert_with(made).clone()
     }
 }
 
-fn insert_sql(insert: &Insert, rows: usize) -> String {
+/// SQLite's driver looks up the name of every place when it binds, which for a numbered one takes
+/// as long as there are places: there they have no names.
+fn insert_sql(insert: &Insert, rows: usize, backend: DbBackend) -> String {
     let Insert { table, columns, conflict, .. } = insert;
     let width = columns.len();
     let row = |row: usize| {
         let places: Vec<String> =
-            (1..=width).map(|column| format!("${}", row * width + column)).collect();
+            (1..=width).map(|column| place(row * width + column, backend)).collect();
         format!("({})", places.join(","))
     };
     let rows: Vec<String> = (0..rows).map(row).collect();
     let columns = columns.join(",");
     format!("INSERT INTO {table} ({columns}) VALUES {} {conflict}", rows.join(","))
+}
+
+/// The `number`th place of a statement, from 1.
+pub(super) fn place(number: usize, backend: DbBackend) -> String {
+    if backend == DbBackend::Sqlite { "?".to_owned() } else { format!("${number}") }
 }

@@ -117,3 +117,20 @@ fn what_libraries_answer_gets_an_error_info_too() {
     assert!(of_library(&headers(stopping())).is_none());
     assert!(of_library(&HeaderMap::new()).is_none());
 }
+
+#[test]
+fn however_many_fields_are_wrong_the_answer_fits_in_headers() {
+    let repeated = ["layout.compartments.length_mm", "layout.compartments.lock"];
+    let wrong = |field| (field, "expected 1 to 3000".to_owned());
+    let status = invalid(repeated.into_iter().cycle().take(3_000).map(wrong).collect());
+    let request = status.get_details_bad_request().unwrap();
+    assert_eq!(request.field_violations.len(), 2);
+    assert!(status.message().ends_with("; and 2998 more"), "{}", status.message());
+
+    let name = |no| &*format!("layout.compartments.some_long_field_{no}").leak();
+    let status = invalid((0..3_000).map(|no| wrong(name(no))).collect());
+    assert_eq!(status.get_details_bad_request().unwrap().field_violations.len(), 16);
+    let headers = status.into_http::<()>().into_parts().0.headers;
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    assert!(size < 8_192, "{size}");
+}

@@ -155,3 +155,20 @@ async fn watches_end_as_unavailable_when_the_hub_stops() {
     let status = ended.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "HUB_STOPPING"));
 }
+
+#[tokio::test]
+async fn a_watch_tells_nothing_more_to_a_certificate_that_was_revoked() {
+    let calls = Calls::start(GrpcLimits::default()).await;
+    let mut acme = calls.carrier("acme").await;
+    let mut olga = calls.operator().await;
+    let mut all =
+        olga.watch_events(fleet::WatchEventsRequest::default()).await.unwrap().into_inner();
+    assert!(all.message().await.unwrap().unwrap().event.is_none());
+    calls.revoke("operators/olga");
+    acme.create_parcel(new_parcel("acme", "p-1")).await.unwrap();
+    let status = all.message().await.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::Unauthenticated, "CERTIFICATE_REVOKED")
+    );
+}

@@ -321,8 +321,9 @@ impl World {
             sessions: FakeLink(did_to),
             stamps: stamps_to,
         };
+        let tick = Duration::from_millis(5);
         let limits =
-            IngestLimits { ack_every: Duration::from_millis(5), ..IngestLimits::default() };
+            IngestLimits { ack_every: tick, layout_every: tick, ..IngestLimits::default() };
         let ingest = Ingest::start_with(parts, limits).await.unwrap();
         let (counters, presence) = (ingest.counters(), ingest.presence());
         let (stop, stopped) = oneshot::channel();

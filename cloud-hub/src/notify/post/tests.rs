@@ -6,6 +6,8 @@ use locker_core::credential::{self, Action};
 use locker_core::ids::{CompartmentNo, CredentialId, Generation, ParcelId, Version};
 use locker_core::units::{Dimensions, Grams};
 
+use super::super::smtp::SmtpSecurity;
+use super::super::smtp::tests::relay;
 use super::*;
 use crate::pki::{DevPki, PkiSpec};
 use crate::store::{BankRow, ParcelRow};
@@ -110,7 +112,7 @@ async fn a_parcel_that_is_gone_gets_no_letter() {
         } else if state == HubParcelState::Collecting {
             NoticeOutcome::Failed { retry_at: NOW.plus_ms(5_000) }
         } else {
-            NoticeOutcome::Abandoned
+            NoticeOutcome::Unneeded
         };
         assert_eq!(outcome, expected, "{state:?}");
     }
@@ -139,4 +141,33 @@ async fn a_failure_is_tried_again_with_longer_and_longer_pauses() {
     }
     notice.attempts = 99;
     assert_eq!(post.attempt(&notice, NOW).await, NoticeOutcome::Abandoned);
+}
+
+#[tokio::test]
+async fn a_letter_goes_out_once_the_relays_password_is_put_right() {
+    let Setting { folder, keys, .. } = setting();
+    let (port, relay) = relay(&[("AUTH", "535 5.7.8 wrong password"), (".", "250 taken")]).await;
+    let password_file = folder.path().join("password");
+    std::fs::write(&password_file, "secret\n").unwrap();
+    let notices = Notices {
+        from: "lockers@postern.example".into(),
+        mailbox: None,
+        smtp: Some(SmtpConfig {
+            host: "127.0.0.1".into(),
+            port: Some(port),
+            security: SmtpSecurity::Plain,
+            user: Some("hub".into()),
+            password_file: Some(password_file),
+            authority: None,
+            timeout_ms: 5_000,
+        }),
+        limits: NoticeLimits::default(),
+    };
+    let post = Post::new(&notices, Arc::clone(&keys)).unwrap();
+    let mut notice = notice(&keys, HubParcelState::Stored);
+    let retry = NoticeOutcome::Failed { retry_at: NOW.plus_ms(5_000) };
+    assert_eq!(post.attempt(&notice, NOW).await, retry);
+    notice.attempts = 1;
+    assert_eq!(post.attempt(&notice, NOW).await, NoticeOutcome::Sent);
+    assert!(relay.await.unwrap().contains("To: Rita <rita@example.org>"));
 }

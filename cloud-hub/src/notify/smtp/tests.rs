@@ -3,40 +3,54 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// A relay for one conversation: answers `verdict` to the end of DATA and returns what it was sent.
-async fn relay_once(verdict: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
+/// A relay for as many conversations as there are answers: each answers one step, named by how its
+/// command begins (`` is the greeting, `.` the end of DATA), in its own way. Returns all it was sent.
+pub(in crate::notify) async fn relay(
+    answers: &'static [(&'static str, &'static str)],
+) -> (u16, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let conversation = tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        let (read, mut write) = stream.into_split();
-        let mut lines = BufReader::new(read).lines();
-        write.write_all(b"220 test relay\r\n").await.unwrap();
-        let (mut in_data, mut letter) = (false, String::new());
-        while let Ok(Some(line)) = lines.next_line().await {
-            let answer = if in_data {
-                if line != "." {
-                    letter.push_str(&line);
-                    letter.push('\n');
-                    continue;
-                }
-                in_data = false;
-                verdict
-            } else if line.starts_with("EHLO") {
-                "250-test\r\n250 8BITMIME"
-            } else if line == "DATA" {
-                in_data = true;
-                "354 go on"
-            } else {
-                "250 ok"
-            };
-            if write.write_all(format!("{answer}\r\n").as_bytes()).await.is_err() {
-                break;
-            }
+    let conversations = tokio::spawn(async move {
+        let mut letters = String::new();
+        for (step, answer) in answers {
+            let (stream, _) = listener.accept().await.unwrap();
+            letters.push_str(&converse(stream, step, answer).await);
         }
-        letter
+        letters
     });
-    (port, conversation)
+    (port, conversations)
+}
+
+async fn converse(stream: tokio::net::TcpStream, step: &str, own: &str) -> String {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    let greeting = if step.is_empty() { own } else { "220 test relay" };
+    write.write_all(format!("{greeting}\r\n").as_bytes()).await.unwrap();
+    let (mut in_data, mut letter) = (false, String::new());
+    while let Ok(Some(line)) = lines.next_line().await {
+        if in_data && line != "." {
+            letter.push_str(&line);
+            letter.push('\n');
+            continue;
+        }
+        in_data = false;
+        let answer = if !step.is_empty() && line.starts_with(step) {
+            own
+        } else if line.starts_with("EHLO") {
+            "250-test\r\n250-AUTH PLAIN\r\n250 8BITMIME"
+        } else if line.starts_with("AUTH") {
+            "235 welcome"
+        } else if line == "DATA" {
+            in_data = true;
+            "354 go on"
+        } else {
+            "250 ok"
+        };
+        if write.write_all(format!("{answer}\r\n").as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    letter
 }
 
 fn smtp(port: u16) -> Smtp {
@@ -44,7 +58,7 @@ fn smtp(port: u16) -> Smtp {
         host: "127.0.0.1".into(),
         port,
         security: SmtpSecurity::Plain,
-        credentials: None,
+        credentials: Some(("hub".into(), "secret".into())),
         authority: None,
         timeout: Duration::from_secs(5),
     })
@@ -62,7 +76,7 @@ fn letter() -> Message {
 
 #[tokio::test]
 async fn a_letter_reaches_the_relay() {
-    let (port, relay) = relay_once("250 taken").await;
+    let (port, relay) = relay(&[(".", "250 taken")]).await;
     smtp(port).deliver(letter()).await.unwrap();
     let received = relay.await.unwrap();
     assert!(received.contains("Subject: hello") && received.contains("a parcel waits"));
@@ -70,14 +84,41 @@ async fn a_letter_reaches_the_relay() {
 
 #[tokio::test]
 async fn a_4xx_answer_is_worth_another_attempt() {
-    let (port, _relay) = relay_once("451 later").await;
+    let (port, _relay) = relay(&[(".", "451 later")]).await;
     assert!(matches!(smtp(port).deliver(letter()).await, Err(SmtpError::NotNow(_))));
 }
 
 #[tokio::test]
-async fn a_5xx_answer_is_final() {
-    let (port, _relay) = relay_once("550 no such person").await;
-    assert!(matches!(smtp(port).deliver(letter()).await, Err(SmtpError::Refused(_))));
+async fn only_an_answer_about_the_recipient_is_final() {
+    let about_recipient: &[_] = &[
+        ("RCPT", "550 5.1.1 no such person"),
+        ("RCPT", "551 not local"),
+        ("RCPT", "553 no such name"),
+        (".", "550 no such person"),
+    ];
+    let (port, _relay) = relay(about_recipient).await;
+    for step in about_recipient {
+        let answer = smtp(port).deliver(letter()).await;
+        assert!(matches!(answer, Err(SmtpError::Refused(_))), "{step:?}: {answer:?}");
+    }
+    let about_us: &[_] = &[
+        ("", "554 no mail here"),
+        ("AUTH", "530 5.7.0 start TLS first"),
+        ("AUTH", "534 too weak"),
+        ("AUTH", "535 5.7.8 wrong password"),
+        ("AUTH", "538 encryption required"),
+        ("MAIL", "550 5.1.8 no such sender"),
+        ("RCPT", "550 5.7.1 relaying denied"),
+        ("RCPT", "521 no mail here"),
+        ("RCPT", "503 wrong order"),
+        (".", "552 too large"),
+        (".", "554 refused"),
+    ];
+    let (port, _relay) = relay(about_us).await;
+    for step in about_us {
+        let answer = smtp(port).deliver(letter()).await;
+        assert!(matches!(answer, Err(SmtpError::Denied(_))), "{step:?}: {answer:?}");
+    }
 }
 
 #[tokio::test]
