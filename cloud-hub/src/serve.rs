@@ -146,6 +146,8 @@ impl Running {
         config: &Config,
     ) -> Result<(), ServeError> {
         let ended = tokio::select! {
+            // When one part takes others with it, the first of them here is the cause.
+            biased;
             () = stop => {
                 info!("hub stops");
                 Ok(())

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
@@ -29,6 +30,12 @@ pub enum PanelError {
     Refused(Refusal),
     #[error("the token or the host is wrong")]
     NotAdmitted,
+    #[error("the body is not the JSON that this route takes")]
+    BodyMalformed,
+    #[error("the body is larger than {BODY_MAX_BYTES} bytes")]
+    BodyTooLarge,
+    #[error("the body must be application/json")]
+    BodyNotJson,
     #[error("the agent is stopping")]
     Stopping,
     #[error("too many screens follow the state")]
@@ -40,6 +47,9 @@ impl PanelError {
         match self {
             Self::Refused(_) => StatusCode::CONFLICT,
             Self::NotAdmitted => StatusCode::UNAUTHORIZED,
+            Self::BodyMalformed => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyNotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Stopping | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -48,8 +58,21 @@ impl PanelError {
         match self {
             Self::Refused(refusal) => refusal.reason(),
             Self::NotAdmitted => "NOT_ADMITTED",
+            Self::BodyMalformed => "BODY_MALFORMED",
+            Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::BodyNotJson => "BODY_NOT_JSON",
             Self::Stopping => "STOPPING",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
+        }
+    }
+}
+
+impl From<JsonRejection> for PanelError {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::BodyNotJson,
+            _ => Self::BodyMalformed,
         }
     }
 }
@@ -92,6 +115,9 @@ enum Outcome {
     /// Nothing more to do: sign out.
     Finished,
 }
+
+/// A JSON body, or why it is none.
+type Body<T> = Result<Json<T>, JsonRejection>;
 
 #[derive(Clone)]
 struct Panel {
@@ -140,11 +166,13 @@ async fn admit(State(panel): State<Panel>, request: Request, next: Next) -> Resp
     }
 }
 
-async fn scan(panel: State<Panel>, Json(scan): Json<Scan>) -> Result<Json<PanelState>, PanelError> {
+async fn scan(panel: State<Panel>, body: Body<Scan>) -> Result<Json<PanelState>, PanelError> {
+    let Json(scan) = body?;
     ask(panel, Ask::Scan(scan.text)).await
 }
 
-async fn done(panel: State<Panel>, Json(done): Json<Done>) -> Result<Json<PanelState>, PanelError> {
+async fn done(panel: State<Panel>, body: Body<Done>) -> Result<Json<PanelState>, PanelError> {
+    let Json(done) = body?;
     let what = match done.outcome {
         Outcome::Deposited => Ask::Deposited,
         Outcome::DoesNotFit => Ask::DoesNotFit,
