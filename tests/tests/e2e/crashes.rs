@@ -26,8 +26,8 @@ const AGENT_KILLS: usize = 22;
 const SHORT_LEASE: &str = "[store.limits]\nnotice_lease_ms = 40000\n\
     [notices.limits]\nlook_every_ms = 100\n";
 const LETTER_LIMIT: Duration = Duration::from_secs(60);
-/// A lock is energised for half a second, and then its supply rests; no person is back earlier.
-const PULSE_AND_REST_MS: u64 = 600;
+/// A door counts as shut once it stayed so for half a second; nobody comes back earlier than that.
+const SHUT_FOR_SURE_MS: u64 = 700;
 const NEWS: Duration = Duration::from_secs(20);
 
 /// A bank with room for all, whose people are quick.
@@ -136,15 +136,15 @@ async fn killing_the_agent_between_pulse_and_observation_opens_nothing_twice() -
 /// Waits for the `pulses`-th pulse in the board's own log, kills the agent before it can have seen
 /// the door, and starts it again.
 async fn kill_agent_after_pulse(bank: &mut Bank, pulses: usize) -> Result<()> {
-    let board = &bank.board;
     let pulsed_ms = wait_for("the lock is pulsed", NEWS, async || {
-        Ok(board.pulses()?.get(pulses - 1).map(|pulse| pulse.t_ms))
+        Ok(bank.board.pulses()?.get(pulses - 1).map(|pulse| pulse.t_ms))
     })
     .await?;
     bank.kill_agent()?;
     bank.start_agent().await?;
     wait_for("the next person is there", NEWS, async || {
-        Ok((now_ms() >= pulsed_ms + PULSE_AND_REST_MS).then_some(()))
+        let shut_ms = bank.board.moved_ms("closed", pulsed_ms)?;
+        Ok(shut_ms.filter(|shut_ms| now_ms() >= shut_ms + SHUT_FOR_SURE_MS))
     })
     .await?;
     let state = bank.panel.state().await?;
