@@ -21,6 +21,9 @@ use thiserror::Error;
 
 /// sled's page cache. Its own default is a gigabyte.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// How often sled writes back, in milliseconds. Its own default of 500 would stall the journal's disk
+/// twice a second; what it lags behind is replayed at the next start.
+const WRITE_BACK_EVERY_MS: u64 = 10_000;
 /// Written into every store; a store with a higher one is not read.
 const FORMAT_VERSION: u16 = 2;
 
@@ -73,7 +76,11 @@ pub(super) struct SledFold {
 impl SledFold {
     /// Opens or makes the store in `dir`.
     pub(super) fn open(dir: &Path) -> Result<Self, FoldError> {
-        let db = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).open()?;
+        let db = sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(Some(WRITE_BACK_EVERY_MS))
+            .open()?;
         let applied = db.get(APPLIED)?.map(|bytes| read_applied(&bytes)).transpose()?;
         let mut fold = Self {
             applied,
