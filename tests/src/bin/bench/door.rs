@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use edge_agent::bank::{Bank, Event, Floor, PanelPhase, PanelState, PanelTask, Parts, PulseTiming};
+use edge_agent::bank::{
+    Bank, BankError, Event, Floor, PanelPhase, PanelState, PanelTask, Parts, PulseTiming,
+};
 use edge_agent::board::{
     Backoff, BoardAddr, BoardConfig, Bus, BusConfig, BusTiming, LockConfig, LockIndex, Polarity,
     PollForm, PortConfig, PortConnector,
@@ -33,6 +35,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::awake::Awake;
 use crate::panel_client::PanelClient;
 use crate::table::{percentile, print};
 
@@ -66,13 +69,16 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         std::fs::remove_dir_all(&args.dir).context("cannot empty the bench's folder")?;
     }
     std::fs::create_dir_all(&args.dir)?;
+    let awake = Awake::start()?;
     let mut bench = Bench::start(&args.dir).await?;
     bench.store_the_parcel().await?;
     let mut samples = Vec::with_capacity(args.samples);
     for _ in 0..args.samples {
         samples.push(bench.show_the_code().await?);
     }
+    bench.stop().await?;
     let baseline = bare_sync(&args.dir, args.samples)?;
+    drop(awake);
     std::fs::remove_dir_all(&args.dir)?;
     report(&samples, baseline)
 }
@@ -130,6 +136,7 @@ struct Bench {
     events: mpsc::Sender<Event>,
     bank: BankId,
     key: ed25519_dalek::SigningKey,
+    loop_ends: std::thread::JoinHandle<Result<(), BankError>>,
 }
 
 const CREDENTIAL: CredentialId = CredentialId([7; 16]);
@@ -152,7 +159,7 @@ impl Bench {
             }
         });
         let runtime = tokio::runtime::Handle::current();
-        std::thread::Builder::new()
+        let loop_ends = std::thread::Builder::new()
             .name("bank".to_owned())
             .spawn(move || runtime.block_on(running.run(inbox)))?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -167,7 +174,15 @@ impl Bench {
         tokio::spawn(serve);
         let panel = PanelClient::connect(access).await?;
         let key = ed25519_dalek::SigningKey::from_bytes(&[5; 32]);
-        Ok(Self { panel, state: watches.state, timings, events, bank, key })
+        Ok(Self { panel, state: watches.state, timings, events, bank, key, loop_ends })
+    }
+
+    /// Ends the bank's loop, which must not outlive the runtime.
+    async fn stop(self) -> anyhow::Result<()> {
+        self.events.send(Event::Stop).await?;
+        let ended = tokio::task::spawn_blocking(move || self.loop_ends.join()).await?;
+        ended.map_err(|_| anyhow::anyhow!("the bank's loop panicked"))??;
+        Ok(())
     }
 
     /// Tells the bank its layout, keys and one parcel, and deposits it.
