@@ -3,10 +3,12 @@
 //! Whether a message is true is not decided here: who sent it says the connection, what follows from it the core.
 
 mod down;
+mod telemetry;
 mod up;
 
 pub use down::{Ack, Config, Document, Grants};
-pub use up::{Batch, Birth, Presence, Telemetry};
+pub use telemetry::{Presence, Telemetry};
+pub use up::{Batch, Birth};
 
 use locker_core::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS};
 use prost::Message;
