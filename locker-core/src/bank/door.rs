@@ -79,6 +79,17 @@ pub(super) fn open_too_long(view: &impl View, session: &Session, at: Moment<'_>)
     }
 }
 
+/// A board that answers and opens nothing is taken out of service.
+pub(super) fn board_power(view: &impl View, board: u8) -> Step {
+    let serves =
+        |held: &Compartment| held.spec.lock.board == board && held.health != Health::Stopped;
+    if view.compartments().iter().any(serves) {
+        Step::of([Fact::Alarm(Alarm::BoardPower { board })])
+    } else {
+        Step::default()
+    }
+}
+
 /// A sensor does not move with its door: what it says counts for less from now on.
 pub(super) fn sensor_doubt(view: &impl View, lock: LockPosition) -> Step {
     match at_lock(view, lock) {

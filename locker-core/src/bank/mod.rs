@@ -253,7 +253,7 @@ pub fn observe(view: &impl View, observation: Observation, at: Moment<'_>) -> St
         Observation::Board { board, online } => door::board(view, board, online),
         Observation::DeadlinePassed => deadline_passed(view, at),
         Observation::SensorDoubt { lock } => door::sensor_doubt(view, lock),
-        Observation::BoardPower { board } => Step::of([Fact::Alarm(Alarm::BoardPower { board })]),
+        Observation::BoardPower { board } => door::board_power(view, board),
     }
 }
 

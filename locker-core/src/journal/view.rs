@@ -284,28 +284,29 @@ impl<V: View> View for Overlay<'_, V> {
     }
 
     fn credential(&self, id: CredentialId) -> Option<Credential> {
-        let changed = self.newest(|change| {
+        let mut held = self.base.credential(id);
+        for change in &self.changes {
             if let Change::Credential(credential) = change
                 && credential.id == id
             {
-                return Some(Some(*credential));
+                held = Some(*credential);
+            } else if let Change::ParcelForgotten(gone) = change {
+                held = held.filter(|credential| credential.parcel != gone.id);
             }
-            None
-        });
-        let held = changed.unwrap_or_else(|| self.base.credential(id))?;
-        let forgotten = |change: &Change| matches!(change, Change::ParcelForgotten(gone) if gone.id == held.parcel);
-        (!self.changes.iter().any(forgotten)).then_some(held)
+        }
+        held
     }
 
     fn credentials_of(&self, parcel: ParcelId) -> Vec<Credential> {
         let mut all = self.base.credentials_of(parcel);
         for change in &self.changes {
-            if let Change::Credential(credential) = change
-                && credential.parcel == parcel
-            {
+            if let Change::Credential(credential) = change {
                 match all.binary_search_by_key(&credential.id, |other| other.id) {
-                    Ok(at) => all[at] = *credential,
-                    Err(at) => all.insert(at, *credential),
+                    Ok(at) if credential.parcel == parcel => all[at] = *credential,
+                    // It belongs to another parcel now.
+                    Ok(at) => drop(all.remove(at)),
+                    Err(at) if credential.parcel == parcel => all.insert(at, *credential),
+                    Err(_) => {}
                 }
             } else if matches!(change, Change::ParcelForgotten(gone) if gone.id == parcel) {
                 all.clear();

@@ -132,7 +132,7 @@ impl<V: View> Changes<'_, V> {
             self.compartment(no, |held| match reading {
                 DoorReading::Closed => held.door = Door::Closed,
                 DoorReading::Open if busy == Some(no) => held.door = Door::Open,
-                DoorReading::Open if held.allocation == Allocation::Free => {
+                DoorReading::Open if counts_as_empty(held) => {
                     *held = opened_by_nobody(*held);
                 }
                 // Known to hold something or to need a look already: the reading is a baseline.
@@ -222,6 +222,11 @@ fn settle_compartment(
     if opened && held.door == Door::Unknown {
         held.door = Door::Open;
     }
+}
+
+/// Whether it is offered, or kept for a parcel on its way.
+const fn counts_as_empty(held: &Compartment) -> bool {
+    matches!(held.allocation, Allocation::Free | Allocation::Reserved { .. })
 }
 
 fn opened_by_nobody(held: Compartment) -> Compartment {

@@ -193,6 +193,13 @@ impl<V: View> Changes<'_, V> {
     }
 
     pub(super) fn inspection_started(&mut self, started: &InspectionStarted) {
+        let unfinished = QuarantineReason::InspectionUnfinished;
+        self.compartment(started.compartment, |held| {
+            // What counted as free does not until staff said what they found.
+            if held.allocation == Allocation::Free {
+                held.allocation = Allocation::Quarantined { reason: unfinished, parcel: None };
+            }
+        });
         let opening = Opening::of(started.compartment);
         self.session(|session| session.task = Task::Inspection(opening));
     }
@@ -200,10 +207,26 @@ impl<V: View> Changes<'_, V> {
     pub(super) fn inspection_settled(&mut self, settled: &InspectionSettled) {
         let &InspectionSettled { compartment, finding, .. } = settled;
         match finding {
-            Finding::NotOpened => {}
+            Finding::NotOpened => self.compartment(compartment, |held| {
+                let reason = QuarantineReason::InspectionUnfinished;
+                let closed_off = Allocation::Quarantined { reason, parcel: None };
+                // Known to be empty before, and not opened since.
+                if held.allocation == closed_off && matches!(held.content, Content::Empty(_)) {
+                    held.allocation = Allocation::Free;
+                }
+            }),
             Finding::Unfinished => self.compartment(compartment, |held| {
                 let reason = QuarantineReason::InspectionUnfinished;
-                let parcel = held.parcel();
+                // What was kept for a parcel on its way is nobody's now.
+                let parcel = match held.allocation {
+                    Allocation::Reserved { .. } => None,
+                    Allocation::Free
+                    | Allocation::Depositing { .. }
+                    | Allocation::Occupied { .. }
+                    | Allocation::Collecting { .. }
+                    | Allocation::Recalling { .. }
+                    | Allocation::Quarantined { .. } => held.parcel(),
+                };
                 held.allocation = Allocation::Quarantined { reason, parcel };
                 held.content = Content::Unknown;
             }),
@@ -239,7 +262,11 @@ impl<V: View> Changes<'_, V> {
             };
             held.allocation = match (inside, held.allocation) {
                 (Some(parcel), _) => Allocation::Occupied { parcel },
-                (None, kept @ Allocation::Reserved { .. }) => kept,
+                (None, kept @ Allocation::Reserved { parcel })
+                    if out.is_none_or(|(out, _)| out != parcel) =>
+                {
+                    kept
+                }
                 (None, _) => Allocation::Free,
             };
         });
@@ -248,17 +275,24 @@ impl<V: View> Changes<'_, V> {
             if inside == Some(id) {
                 self.found_inside(no, parcel);
             } else if let Some((_, state)) = out.filter(|(out, _)| *out == id) {
-                let to = match state {
-                    ParcelState::Collected { .. } => CredentialState::Consumed,
-                    _ => CredentialState::Revoked,
-                };
+                let collected = matches!(state, ParcelState::Collected { .. });
+                let to =
+                    if collected { CredentialState::Consumed } else { CredentialState::Revoked };
                 self.changes.push(Change::Parcel(Parcel { state, ..parcel }));
                 self.credentials(id, &LIVE, to);
                 self.unlink(no, id);
             } else if parcel.state.compartment() == Some(no) {
-                let state = ParcelState::Missing { at: self.at };
+                // Never seen inside: the courier still has it. Else its code stays good, in case it
+                // is found elsewhere.
+                let code = self.view.credential(parcel.credential).map(|held| held.state);
+                let state = if code == Some(CredentialState::Issued) {
+                    ParcelState::Booked
+                } else {
+                    ParcelState::Missing { at: self.at }
+                };
                 self.changes.push(Change::Parcel(Parcel { state, ..parcel }));
-                self.credentials(id, &LIVE, CredentialState::Revoked);
+                let used = [CredentialState::UsedPending];
+                self.credentials(id, &used, CredentialState::Active);
             }
         }
     }
@@ -274,11 +308,11 @@ impl<V: View> Changes<'_, V> {
             | ParcelState::Collecting { .. }
             | ParcelState::Recalling { .. }
             | ParcelState::Unresolved { .. }
-            | ParcelState::BookingExpired { .. } => false,
+            | ParcelState::BookingExpired { .. }
+            | ParcelState::Missing { .. } => false,
             ParcelState::Collected { .. }
             | ParcelState::Cancelled { .. }
-            | ParcelState::Recalled { .. }
-            | ParcelState::Missing { .. } => true,
+            | ParcelState::Recalled { .. } => true,
         };
         let since = parcel.state.stored_since().unwrap_or(self.at);
         let state = ParcelState::Stored { compartment: no, since };
@@ -295,12 +329,20 @@ impl<V: View> Changes<'_, V> {
             if held.spec.no == no {
                 continue;
             }
-            if let Allocation::Quarantined { reason, parcel: Some(linked) } = held.allocation
-                && linked == id
-            {
-                let allocation = Allocation::Quarantined { reason, parcel: None };
-                self.changes.push(Change::Compartment(Compartment { allocation, ..held }));
-            }
+            let allocation = match held.allocation {
+                Allocation::Quarantined { reason, parcel: Some(linked) } if linked == id => {
+                    Allocation::Quarantined { reason, parcel: None }
+                }
+                Allocation::Reserved { parcel } if parcel == id => Allocation::Free,
+                Allocation::Free
+                | Allocation::Reserved { .. }
+                | Allocation::Depositing { .. }
+                | Allocation::Occupied { .. }
+                | Allocation::Collecting { .. }
+                | Allocation::Recalling { .. }
+                | Allocation::Quarantined { .. } => continue,
+            };
+            self.changes.push(Change::Compartment(Compartment { allocation, ..held }));
         }
     }
 

@@ -1,12 +1,13 @@
 //! What the hub's decisions, a start, and the passing of time change.
 
 use super::{Change, Changes, LIVE};
-use crate::compartment::{Allocation, Compartment, Door, Layout};
+use crate::compartment::{Allocation, Compartment, Door, Layout, QuarantineReason};
 use crate::credential::{Credential, CredentialState, Holder};
 use crate::downlink::{Booking, CompartmentReserved, Grant, booked};
 use crate::ids::{CredentialId, ParcelId, Version};
 use crate::journal::View;
 use crate::parcel::{Parcel, ParcelState, REMEMBER_SETTLED_MS, RecallReason};
+use crate::session::Session;
 
 impl<V: View> Changes<'_, V> {
     /// A start knows nothing of doors, and is when settled parcels are forgotten.
@@ -132,9 +133,17 @@ impl<V: View> Changes<'_, V> {
 
     /// Gives back what was kept for a parcel.
     fn release(&mut self, parcel: ParcelId) {
+        let session = self.view.session();
+        let opening =
+            session.as_ref().and_then(Session::opening).map(|opening| opening.compartment);
         for held in self.view.compartments() {
             if held.allocation == (Allocation::Reserved { parcel }) {
-                let allocation = Allocation::Free;
+                let reason = QuarantineReason::InspectionUnfinished;
+                let allocation = if opening == Some(held.spec.no) {
+                    Allocation::Quarantined { reason, parcel: None }
+                } else {
+                    Allocation::Free
+                };
                 self.changes.push(Change::Compartment(Compartment { allocation, ..held }));
             }
         }
