@@ -77,6 +77,15 @@ pub(crate) fn required<T: Wire>(
     T::from_wire(present(field, form)?)
 }
 
+/// A message whose absence means the default, so that it need not be written.
+pub(crate) fn or_default<T: Wire + Default>(form: Option<T::Form>) -> Result<T, Malformed> {
+    form.map_or_else(|| Ok(T::default()), T::from_wire)
+}
+
+pub(crate) fn unless_default<T: Wire + Default + PartialEq>(value: &T) -> Option<T::Form> {
+    (*value != T::default()).then(|| value.to_wire())
+}
+
 pub(crate) fn present<T>(field: &'static str, value: Option<T>) -> Result<T, Malformed> {
     value.ok_or(Malformed::field(field, FieldProblem::Missing))
 }
@@ -136,7 +145,7 @@ macro_rules! from_16 {
         })+
     };
 }
-from_16!(BootId, CredentialId, ParcelId, SessionId, StreamId);
+from_16!(BootId, CommandId, CredentialId, GroupId, ParcelId, SessionId, StreamId);
 
 pub(crate) fn hash(field: &'static str, bytes: &[u8]) -> Result<ChainHash, Malformed> {
     exact(field, bytes).map(ChainHash)
@@ -167,11 +176,15 @@ pub(crate) fn byte(field: &'static str, value: u32) -> Result<u8, Malformed> {
     u8::try_from(value).map_err(|_| out_of_range(field, value, u8::MAX.into()))
 }
 
-pub(crate) fn compartment(field: &'static str, value: u32) -> Result<CompartmentNo, Malformed> {
-    u16::try_from(value).map(CompartmentNo).map_err(|_| out_of_range(field, value, u16::MAX.into()))
+pub(crate) fn short(field: &'static str, value: u32) -> Result<u16, Malformed> {
+    u16::try_from(value).map_err(|_| out_of_range(field, value, u16::MAX.into()))
 }
 
-fn out_of_range(field: &'static str, value: u32, max: u64) -> Malformed {
+pub(crate) fn compartment(field: &'static str, value: u32) -> Result<CompartmentNo, Malformed> {
+    short(field, value).map(CompartmentNo)
+}
+
+pub(crate) fn out_of_range(field: &'static str, value: u32, max: u64) -> Malformed {
     Malformed::field(field, FieldProblem::Range { value: value.into(), min: 0, max })
 }
 

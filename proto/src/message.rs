@@ -2,9 +2,11 @@
 //!
 //! Whether a message is true is not decided here: who sent it says the connection, what follows from it the core.
 
+mod command;
 mod down;
 mod up;
 
+pub use command::{Command, CommandKind};
 pub use down::{Ack, Config, Document, Grants};
 pub use up::{Batch, Birth, Presence, Telemetry};
 

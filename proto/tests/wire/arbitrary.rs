@@ -2,17 +2,21 @@
 
 use locker_proto::entity::encode_snapshot;
 use locker_proto::fuzz::{fuzz_message, fuzz_record};
+use locker_proto::message::Config;
 use locker_proto::record::encode_record;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::samples;
+use crate::{later, samples};
 
 /// Everything we have bytes of.
 fn corpus() -> Vec<Vec<u8>> {
-    let mut all: Vec<_> =
-        samples::facts().into_iter().map(|fact| encode_record(&samples::record(fact))).collect();
-    all.extend(samples::configs().iter().map(|config| config.encode()));
+    // Of values that differ in one number only, one is enough here.
+    let mut later: Vec<_> = later::facts().into_iter().map(|(_, fact)| fact).collect();
+    later.dedup_by_key(|fact| samples::field_of(fact));
+    let facts = samples::facts().into_iter().chain(later);
+    let mut all: Vec<_> = facts.map(|fact| encode_record(&samples::record(fact))).collect();
+    all.extend(samples::configs().iter().chain(&later::configs()).map(Config::encode));
     all.extend([
         encode_snapshot(&samples::snapshot()).unwrap(),
         samples::birth().encode(),
@@ -21,6 +25,8 @@ fn corpus() -> Vec<Vec<u8>> {
         samples::presence().encode(),
         samples::ack().encode(),
         samples::grants().encode(),
+        encode_snapshot(&later::snapshot()).unwrap(),
+        later::command().encode(),
     ]);
     all
 }
