@@ -5,8 +5,10 @@
 //! from the file's own folder.
 
 mod limits;
+mod live;
 
 pub use limits::{GrpcLimits, MqttLimits, NoticeLimits, StopLimits, StoreLimits, TlsLimits};
+pub use live::{Live, LiveLimits, LiveOperator};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,9 @@ pub struct Config {
     /// What recipients are written, and how; without it notices stay in the store.
     #[serde(default)]
     pub notices: Option<Notices>,
+    /// The live lane for operators' own MQTT tools; it is served once it names an operator.
+    #[serde(default)]
+    pub live: Live,
     /// Rules about parcels.
     #[serde(default)]
     pub parcels: Parcels,
@@ -286,6 +291,7 @@ impl Config {
         {
             return wrong("telemetry.otlp_endpoint", "an http:// address".to_owned());
         }
+        live::check(&self.live)?;
         limits::check(self)
     }
 

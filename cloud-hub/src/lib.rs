@@ -1,13 +1,16 @@
 //! The hub: takes in what banks report, issues signed pickup codes, and serves carriers,
 //! retailers and operators over gRPC.
 
+pub mod alarms;
 pub mod banks;
+pub mod codes;
 pub mod config;
 pub mod credential_keys;
 pub mod grpc;
 pub mod hubctl;
 pub mod identity;
 pub mod ingest;
+pub mod live;
 pub mod mqtt;
 pub mod notify;
 pub mod parcels;

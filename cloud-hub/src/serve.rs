@@ -20,10 +20,11 @@ use crate::config::Config;
 use crate::credential_keys::{HubKeys, LoadKeysError};
 use crate::grpc::{GrpcListener, ServeGrpcError, Surface, TokenKey};
 use crate::ingest::{Ingest, IngestParts, StartIngestError};
-use crate::mqtt::{ListenerConfig, MqttListener};
+use crate::live::Lane;
+use crate::mqtt::{ListenerConfig, MqttListener, Operators};
 use crate::notify::{self, Deliverer, Post, SetUpPostError};
 use crate::pki::SigningSeed;
-use crate::store::{OpenStoreError, Store};
+use crate::store::{OpenStoreError, ReadError, Store};
 use crate::telemetry::Traces;
 use crate::tls::{Alpn, BindError, Revocations, ServerTls, TlsError};
 use crate::trace_spans;
@@ -82,6 +83,9 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let store = Store::open(&config.store.url, limits).await.map_err(ServeError::Store)?;
     info!(epoch = store.epoch().0, "store opened");
     let revocations = Revocations::default();
+    for certificate in store.revoked_certificates().await.map_err(ServeError::Revoked)? {
+        revocations.revoke(certificate);
+    }
     let tls = |alpn| {
         ServerTls::load(&config.tls.server_files(), alpn, revocations.clone())
             .map_err(ServeError::Tls)
@@ -110,7 +114,8 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
         sessions: mqtt.sessions(),
         stamps,
     };
-    let ingest = Ingest::start(parts).await.map_err(ServeError::Ingest)?;
+    let lane = start_lane(config, &mqtt)?;
+    let ingest = Ingest::start(parts).await.map_err(ServeError::Ingest)?.with_lane(lane);
     let presence = ingest.presence();
     let ingest = Part::start("ingest", |stopped| ingest.run_until(said, stopped));
     let mqtt = Part::start("bank listener", |stopped| mqtt.run(stopped));
@@ -136,6 +141,19 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let grpc = Part::start("call listener", |stopped| grpc.run(surface, stopped, grace));
     tell_addresses(config.addresses_file.as_deref(), addresses)?;
     Ok(Running { store, spans, ingest, mqtt, notices, grpc })
+}
+
+/// The live lane, if there is an operator to listen to it.
+fn start_lane(config: &Config, mqtt: &MqttListener) -> Result<Lane, ServeError> {
+    if config.live.operators.is_empty() {
+        return Ok(Lane::deaf());
+    }
+    let limits = &config.live.limits;
+    let lane = Lane::start(limits.lane()).map_err(ServeError::Lane)?;
+    let operators = Operators::new(lane.clone(), limits.operators(), config.live.banks());
+    mqtt.sessions().admit_operators(operators);
+    info!(operators = config.live.operators.len(), "live lane started");
+    Ok(lane)
 }
 
 impl Running {
@@ -287,6 +305,9 @@ pub enum ServeError {
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[source] OpenStoreError),
+    /// It cannot be read which certificates count no more.
+    #[error("the revoked certificates cannot be read")]
+    Revoked(#[source] ReadError),
     /// A certificate is of no use.
     #[error("the certificates cannot be used")]
     Tls(#[source] TlsError),
@@ -296,6 +317,9 @@ pub enum ServeError {
     /// Ingest cannot start from what is stored.
     #[error("ingest cannot start")]
     Ingest(#[source] StartIngestError),
+    /// The live lane cannot start.
+    #[error("the live lane cannot start")]
+    Lane(#[source] io::Error),
     /// Notices cannot be sent.
     #[error("notices cannot be sent")]
     Notices(#[source] SetUpPostError),

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::link::{self, Link, tls};
 use crate::panel::{self, Access, AccessError};
 use crate::store::{Keeper, Ledger, OpenLedgerError, Stamp};
+use crate::telemetry::{self, Samples, Sampling, Sources};
 
 /// How long the link and the panel may take to say good-bye, in milliseconds.
 const GOODBYE_MS: u64 = 2_000;
@@ -90,7 +91,7 @@ impl Agent {
         let store = open_store(config, identity.device_key).await?;
         access.write(&config.panel.access_file)?;
         let (reader, boot) = (store.ledger.reader(), store.ledger.boot());
-        let buses = start_buses(config, &events);
+        let (ports, buses) = start_buses(config, &events);
         let (bank, watches) = start_bank(config, store, buses, timings).await?;
         let bank = run_bank(bank, inbox)?;
 
@@ -105,6 +106,16 @@ impl Agent {
                 warn!(%error, "panel ended");
             }
         }));
+        let samples = Samples::new(config.telemetry);
+        tasks.push(tokio::spawn(telemetry::run(Sampling {
+            limits: config.telemetry,
+            sources: Sources::of_this_machine(&config.data_dir),
+            buses: ports,
+            head: watches.head.clone(),
+            system_time,
+            samples: samples.clone(),
+            stop: stopped.clone(),
+        })));
         tasks.push(tokio::spawn(link::run(Link {
             bank: config.bank.clone(),
             boot,
@@ -116,6 +127,7 @@ impl Agent {
             reader,
             head: watches.head,
             missed: watches.missed,
+            samples,
             events: events.clone(),
             jitter: jitter(),
             random: drawn,
@@ -234,9 +246,10 @@ fn run_bank(
     Ok(end)
 }
 
-/// Each bus ends by itself once the bank, which holds its handles, is gone.
-fn start_buses(config: &Config, events: &mpsc::Sender<Event>) -> HashMap<u8, Bus> {
-    let mut buses = HashMap::new();
+/// One bus a port, and the same by board. Each ends by itself once the bank and the sampling, which
+/// hold its handles, are gone.
+fn start_buses(config: &Config, events: &mpsc::Sender<Event>) -> (Vec<Bus>, HashMap<u8, Bus>) {
+    let (mut ports, mut buses) = (Vec::new(), HashMap::new());
     for port in &config.bus {
         let mut bus_config = port.bus_config();
         bus_config.backoff.jitter = jitter();
@@ -248,8 +261,9 @@ fn start_buses(config: &Config, events: &mpsc::Sender<Event>) -> HashMap<u8, Bus
         for addr in addrs {
             buses.insert(addr, bus.clone());
         }
+        ports.push(bus);
     }
-    buses
+    (ports, buses)
 }
 
 async fn forward(mut inbox: mpsc::Receiver<BusEvent>, events: mpsc::Sender<Event>) {

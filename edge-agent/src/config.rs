@@ -1,6 +1,5 @@
 //! The agent's configuration: one TOML file, read once at the start, every limit and time-out named.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,11 +10,13 @@ use locker_proto::signed::CommandKey;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::board::{
-    BoardAddr, BoardConfig, BusTiming, CheckBusError, LockConfig, LockIndex, Polarity, PollForm,
-    PortConfig,
-};
+use crate::board::CheckBusError;
 use crate::journal;
+use crate::telemetry::TelemetryLimits;
+
+mod boards;
+
+pub use boards::{Board, BoardPolarity, PortAndBoards};
 
 /// Most ports one agent drives.
 pub const PORTS_MAX: usize = 10;
@@ -52,6 +53,8 @@ pub struct Config {
     pub session: SessionLimits,
     #[serde(default)]
     pub disk: DiskLimits,
+    #[serde(default)]
+    pub telemetry: TelemetryLimits,
     #[serde(default)]
     pub log: LogConfig,
 }
@@ -148,33 +151,6 @@ pub struct PanelConfig {
     pub listen: SocketAddr,
     /// Where the agent writes the address and the start-up token, for the screen to read. Mode 0600.
     pub access_file: PathBuf,
-}
-
-/// A port and the boards behind it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PortAndBoards {
-    pub port: PortConfig,
-    pub boards: Vec<Board>,
-    #[serde(default)]
-    pub timing: BusTiming,
-}
-
-/// One lock board of the profile Kerong CU48.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Board {
-    /// Its selector; unique in the whole bank, since layouts name locks by it.
-    pub addr: BoardAddr,
-    /// How many locks are wired, from lock 0 on.
-    pub locks: u8,
-    /// What a hook bit means, found at commissioning.
-    pub polarity: Polarity,
-    /// Locks whose switch is of the other kind.
-    #[serde(default)]
-    pub inverted: Vec<LockIndex>,
-    #[serde(default)]
-    pub poll: PollForm,
 }
 
 /// Times of a session at the screen.
@@ -319,6 +295,9 @@ impl Config {
         if let Some((key, expected)) = self.hub.mistake() {
             return wrong(key, expected.to_owned());
         }
+        if let Some((key, expected)) = self.telemetry.mistake() {
+            return wrong(key, expected.to_owned());
+        }
         for (key, seconds) in self.session.seconds() {
             if !(1..=SESSION_MAX_S).contains(&seconds) {
                 return wrong(key, format!("must be 1 to {SESSION_MAX_S}"));
@@ -327,55 +306,17 @@ impl Config {
         if self.bus.is_empty() || self.bus.len() > PORTS_MAX {
             return wrong("bus", format!("needs 1 to {PORTS_MAX} entries"));
         }
-        let mut boards = HashSet::new();
         for (number, bus) in (1..).zip(&self.bus) {
             let invalid = |source| ConfigError::Bus { path: path.to_owned(), number, source };
-            bus.bus_config().check().map_err(invalid)?;
-            for board in &bus.boards {
-                if board.locks > 48 {
-                    return wrong("bus.boards.locks", "a CU48 has at most 48".to_owned());
-                }
-                if board.inverted.iter().any(|lock| lock.get() >= board.locks) {
-                    return wrong(
-                        "bus.boards.inverted",
-                        "must be among the wired locks".to_owned(),
-                    );
-                }
-                if !boards.insert(board.addr) {
-                    let expected = "must be unique in the whole bank".to_owned();
-                    return wrong("bus.boards.addr", expected);
-                }
+            if let Some((key, expected)) = bus.mistake() {
+                return wrong(key, expected);
             }
+            bus.check().map_err(invalid)?;
+        }
+        if !boards::addrs_are_unique(&self.bus) {
+            return wrong("bus.boards.addr", "must be unique in the whole bank".to_owned());
         }
         Ok(())
-    }
-}
-
-impl PortAndBoards {
-    /// As the bus wants it; without jitter, which the start-up code adds.
-    #[must_use]
-    pub fn bus_config(&self) -> crate::board::BusConfig {
-        crate::board::BusConfig {
-            port: self.port.clone(),
-            boards: self.boards.iter().map(Board::board_config).collect(),
-            timing: self.timing.clone(),
-            backoff: crate::board::Backoff::default(),
-        }
-    }
-}
-
-impl Board {
-    fn board_config(&self) -> BoardConfig {
-        let indices = (0..self.locks).filter_map(|index| LockIndex::try_from(index).ok());
-        let locks = indices.map(|index| {
-            let polarity = match (self.polarity, self.inverted.contains(&index)) {
-                (polarity, false) => polarity,
-                (Polarity::OneIsLocked, true) => Polarity::ZeroIsLocked,
-                (Polarity::ZeroIsLocked, true) => Polarity::OneIsLocked,
-            };
-            LockConfig { index, polarity }
-        });
-        BoardConfig { addr: self.addr, locks: locks.collect(), poll: self.poll }
     }
 }
 

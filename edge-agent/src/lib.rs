@@ -10,9 +10,11 @@
 pub mod agent;
 pub mod bank;
 pub mod board;
+pub mod commission;
 pub mod config;
 pub mod journal;
 pub mod link;
 pub mod panel;
 pub mod sim;
 pub mod store;
+pub mod telemetry;

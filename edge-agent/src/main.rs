@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use edge_agent::agent::Agent;
+use edge_agent::commission::{self, commission};
 use edge_agent::config::{Config, LogConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -39,12 +40,19 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Open every lock of a new locker, one after the other, together with somebody who shuts the doors:
+    /// learns which way round each sensor reads, and finds wrong wires and two boards with one address.
+    Commission {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Run { config } => {
-            let config = Config::load(&config)?;
+            let config = commission::prepare(Config::load(&config)?)?;
             log(&config.log)?;
             abort_on_panic(config.data_dir.clone());
             let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -57,6 +65,19 @@ fn main() -> anyhow::Result<()> {
         Command::CheckConfig { config: path } => {
             Config::load(&path)?;
             println!("{} is valid", path.display());
+            Ok(())
+        }
+        Command::Commission { config } => {
+            let config = Config::load(&config)?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("cannot start the runtime")?;
+            let input = tokio::io::BufReader::new(tokio::io::stdin());
+            let done = runtime.block_on(commission(&config, input, tokio::io::stdout()));
+            // A read of the terminal cannot be cancelled, and nobody is going to type any more.
+            runtime.shutdown_background();
+            println!("{} locks are in order", done?.locks().len());
             Ok(())
         }
     }

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use edge_agent::board::{
-    Backoff, BoardConfig, Bus, BusConfig, BusEvent, BusTiming, LockConfig, Polarity, PollForm,
-    PortConfig, PortConnector, PulseOutcome, UnlockRequest,
+    Backoff, BoardConfig, Bus, BusConfig, BusEvent, BusTiming, LineConfig, LockConfig, Polarity,
+    PollForm, PortConfig, PortConnector, PulseOutcome, UnlockRequest,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -43,7 +43,9 @@ fn bus(port: PortConfig) -> (Bus, mpsc::Receiver<BusEvent>) {
         BusTiming { reply_timeout_ms: 1_000, inter_byte_gap_ms: 500, ..BusTiming::default() };
     let connector = PortConnector::new(port.clone());
     let (sender, events) = mpsc::channel(64);
-    let config = BusConfig { port, boards: vec![board], timing, backoff: Backoff::default() };
+    let line = LineConfig::default();
+    let backoff = Backoff::default();
+    let config = BusConfig { port, boards: vec![board], line, timing, backoff };
     (Bus::spawn(config, connector, sender).0, events)
 }
 

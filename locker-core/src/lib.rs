@@ -9,6 +9,7 @@
 
 pub mod bank;
 pub mod clock;
+pub mod code;
 pub mod compartment;
 pub mod credential;
 pub mod downlink;

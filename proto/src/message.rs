@@ -4,11 +4,13 @@
 
 mod command;
 mod down;
+mod telemetry;
 mod up;
 
 pub use command::{Command, CommandKind};
 pub use down::{Ack, Config, Document, Grants};
-pub use up::{Batch, Birth, Presence, Telemetry};
+pub use telemetry::{Presence, Telemetry};
+pub use up::{Batch, Birth};
 
 use locker_core::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS};
 use prost::Message;

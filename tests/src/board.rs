@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use edge_agent::sim::Profile;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -21,6 +22,22 @@ pub enum Wire {
     Tcp,
     /// A serial port, played by a pseudo-terminal.
     Pty,
+}
+
+/// Which boards there are.
+#[derive(Clone, Debug)]
+pub struct Boards {
+    /// Of which family.
+    pub profile: Profile,
+    /// Their addresses, 0 to 9.
+    pub addresses: Vec<u8>,
+}
+
+impl Default for Boards {
+    /// One CU48 at address 0.
+    fn default() -> Self {
+        Self { profile: Profile::Cu48, addresses: vec![0] }
+    }
 }
 
 /// What doors do after a pulse.
@@ -46,6 +63,8 @@ pub struct LogLine {
     pub pulse: Option<u64>,
     /// `open` or `closed`: the door moved.
     pub door: Option<String>,
+    /// `put` or `taken`: what is in the compartment changed.
+    pub item: Option<String>,
     /// What a real board would not have survived.
     pub fault: Option<String>,
 }
@@ -61,18 +80,35 @@ pub struct Board {
 }
 
 impl Board {
-    /// Starts it with its files in `folder`.
+    /// Starts one CU48 with its files in `folder`.
     ///
     /// # Errors
     ///
     /// It does not start.
     pub async fn start(folder: &Path, wire: Wire, doors: Doors) -> Result<Self> {
+        Self::start_boards(folder, wire, doors, &Boards::default()).await
+    }
+
+    /// Starts these boards on one line with their files in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// They do not start.
+    pub async fn start_boards(
+        folder: &Path,
+        wire: Wire,
+        doors: Doors,
+        boards: &Boards,
+    ) -> Result<Self> {
         let log = folder.join("board.jsonl");
         let (log_arg, link) = (log.display().to_string(), folder.join("tty").display().to_string());
         let open_ms = doors.open_after.as_millis().to_string();
         let shut_ms = doors.shut_after.map(|after| after.as_millis().to_string());
         let mut args = vec!["--control", "127.0.0.1:0", "--log", &log_arg];
         args.extend(["--auto-open-ms", &open_ms]);
+        let addresses = boards.addresses.iter().map(u8::to_string).collect::<Vec<_>>().join(",");
+        let profile = boards.profile.to_string();
+        args.extend(["--profile", &profile, "--boards", &addresses]);
         match wire {
             Wire::Tcp => args.extend(["--listen", "127.0.0.1:0"]),
             Wire::Pty => args.extend(["--pty", "--link", &link]),
@@ -114,7 +150,7 @@ impl Board {
         &self.control
     }
 
-    /// Sends one command.
+    /// Sends one command; gives the last line of its answer.
     ///
     /// # Errors
     ///
@@ -123,7 +159,12 @@ impl Board {
         let mut stream = BufReader::new(TcpStream::connect(&self.control).await?);
         stream.write_all(format!("{command}\n").as_bytes()).await?;
         let mut answer = String::new();
-        stream.read_line(&mut answer).await?;
+        // Lines before the last begin with blanks.
+        while answer.is_empty() || answer.starts_with("  ") {
+            answer.clear();
+            let count = stream.read_line(&mut answer).await?;
+            ensure!(count > 0, "the board does not answer {command:?}");
+        }
         ensure!(answer.starts_with("ok"), "the board answers {command:?} with {answer:?}");
         Ok(answer.trim().to_owned())
     }

@@ -2,6 +2,7 @@
 //! sound until a test breaks it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +31,8 @@ use crate::wait::now_ms;
 
 /// How long the hub may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// Births of this process so far, and one.
+static BIRTHS: AtomicU64 = AtomicU64::new(1);
 /// What is waiting to be sent or to be read; more waits.
 const QUEUE: usize = 64;
 
@@ -307,7 +310,8 @@ impl FakeJournal {
             parent: None,
             boot: self.boot,
             boot_count: 1,
-            connection_count: 1,
+            // Each birth is of a later connection than all before, as an agent's are.
+            connection_count: BIRTHS.fetch_add(1, Ordering::Relaxed),
             nonce: Nonce(random()),
             agent_version: "0.0.0-fake".to_owned(),
             oldest_seq: 1,

@@ -14,6 +14,7 @@ pub mod panel;
 pub mod pki;
 pub mod processes;
 pub mod records;
+pub mod relay;
 pub mod tls;
 pub mod tokens;
 pub mod visit;

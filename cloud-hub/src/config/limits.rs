@@ -122,6 +122,8 @@ pub struct StoreLimits {
     pub notice_lease_ms: u64,
     /// Unreadable messages kept of each bank.
     pub quarantined_per_bank: u32,
+    /// Messages kept apart of each bank that may have been copied.
+    pub kept_apart_per_bank: u32,
 }
 
 impl Default for StoreLimits {
@@ -136,6 +138,7 @@ impl Default for StoreLimits {
             requests_hours: u32::try_from(limits.requests_ms / HOUR_MS).unwrap_or(u32::MAX),
             notice_lease_ms: limits.notice_lease_ms,
             quarantined_per_bank: limits.quarantined_per_bank,
+            kept_apart_per_bank: limits.kept_apart_per_bank,
         }
     }
 }
@@ -154,6 +157,7 @@ impl StoreLimits {
             requests_ms: u64::from(self.requests_hours) * HOUR_MS,
             notice_lease_ms: self.notice_lease_ms,
             quarantined_per_bank: self.quarantined_per_bank,
+            kept_apart_per_bank: self.kept_apart_per_bank,
         }
     }
 }
@@ -301,7 +305,7 @@ fn check_doors(config: &Config) -> Vec<Row> {
     rows
 }
 
-fn check_store_and_stop(config: &Config) -> [Row; 11] {
+fn check_store_and_stop(config: &Config) -> [Row; 12] {
     let (store, stop) = (&config.store.limits, &config.stop);
     [
         row("store.limits.queued_jobs", store.queued_jobs, 1, 1_000_000),
@@ -312,6 +316,7 @@ fn check_store_and_stop(config: &Config) -> [Row; 11] {
         row("store.limits.requests_hours", store.requests_hours, 1, 8_760),
         row("store.limits.notice_lease_ms", store.notice_lease_ms, 40_000, HOUR_MS),
         row("store.limits.quarantined_per_bank", store.quarantined_per_bank, 0, 10_000),
+        row("store.limits.kept_apart_per_bank", store.kept_apart_per_bank, 0, 10_000),
         row("stop.calls_ms", stop.calls_ms, 0, HOUR_MS),
         row("stop.sessions_ms", stop.sessions_ms, 0, HOUR_MS),
         row("stop.telemetry_ms", stop.telemetry_ms, 0, HOUR_MS),
@@ -319,19 +324,19 @@ fn check_store_and_stop(config: &Config) -> [Row; 11] {
 }
 
 /// A limit as found, and the least and most of it that make sense.
-struct Row {
+pub(super) struct Row {
     key: String,
     found: u64,
     least: u64,
     most: u64,
 }
 
-fn row(key: impl Into<String>, found: impl TryInto<u64>, least: u64, most: u64) -> Row {
+pub(super) fn row(key: impl Into<String>, found: impl TryInto<u64>, least: u64, most: u64) -> Row {
     Row { key: key.into(), found: found.try_into().unwrap_or(u64::MAX), least, most }
 }
 
 impl Row {
-    fn check(self) -> Result<(), (String, String)> {
+    pub(super) fn check(self) -> Result<(), (String, String)> {
         let Self { key, found, least, most } = self;
         if (least..=most).contains(&found) {
             Ok(())
@@ -341,6 +346,6 @@ impl Row {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

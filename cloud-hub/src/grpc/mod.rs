@@ -11,6 +11,7 @@ mod fields;
 mod fleet;
 mod gate;
 mod names;
+mod security;
 mod status;
 mod token;
 mod watch;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use locker_proto::wire::carrier::v1::parcel_service_server::ParcelServiceServer;
 use locker_proto::wire::fleet::v1::fleet_service_server::FleetServiceServer;
+use locker_proto::wire::fleet::v1::security_service_server::SecurityServiceServer;
 use tokio::sync::watch as signal;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
@@ -33,6 +35,7 @@ use tracing::{error, info, warn};
 use self::carrier::Carriers;
 use self::fleet::Operators;
 use self::gate::GateLayer;
+use self::security::Guards;
 use self::watch::Watches;
 use crate::config::GrpcLimits;
 use crate::credential_keys::HubKeys;
@@ -105,8 +108,11 @@ impl GrpcListener {
             .max_decoding_message_size(limits.request_bytes);
         let fleet = FleetServiceServer::new(Operators::new(&surface, &watches))
             .max_decoding_message_size(limits.request_bytes);
+        let security = SecurityServiceServer::new(Guards::new(&surface, &self.revocations))
+            .max_decoding_message_size(limits.request_bytes);
         health.set_serving::<ParcelServiceServer<Carriers>>().await;
         health.set_serving::<FleetServiceServer<Operators>>().await;
+        health.set_serving::<SecurityServiceServer<Guards>>().await;
         let reflection = || {
             Reflection::configure()
                 .register_encoded_file_descriptor_set(locker_proto::DESCRIPTOR)
@@ -121,10 +127,11 @@ impl GrpcListener {
             .add_service(reflection().build_v1().map_err(ServeGrpcError::Reflection)?)
             .add_service(reflection().build_v1alpha().map_err(ServeGrpcError::Reflection)?)
             .add_service(parcels)
-            .add_service(fleet);
+            .add_service(fleet)
+            .add_service(security);
         let stopped = async {
             stop.await;
-            for service in ["", PARCEL_SERVICE, FLEET_SERVICE] {
+            for service in ["", PARCEL_SERVICE, FLEET_SERVICE, SECURITY_SERVICE] {
                 health.set_service_status(service, ServingStatus::NotServing).await;
             }
             stopping.send_replace(true);
@@ -139,6 +146,8 @@ impl GrpcListener {
 
 const PARCEL_SERVICE: &str = locker_proto::wire::carrier::v1::parcel_service_server::SERVICE_NAME;
 const FLEET_SERVICE: &str = locker_proto::wire::fleet::v1::fleet_service_server::SERVICE_NAME;
+const SECURITY_SERVICE: &str =
+    locker_proto::wire::fleet::v1::security_service_server::SERVICE_NAME;
 
 async fn serve_with_grace(
     serving: impl Future<Output = Result<(), tonic::transport::Error>>,

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::error;
 
+use crate::alarms::{ClearAlarmError, ReplaceCertificateError};
 use crate::banks::{CreateBankError, IssueBadgeError, SetLayoutError};
 use crate::credential_keys::SignTokenError;
 use crate::parcels::{BookError, CancelError, CreateParcelError};
@@ -222,6 +223,38 @@ pub(super) fn of_issue_badge(error: IssueBadgeError, name: &str) -> Status {
         ),
         IssueBadgeError::Sign(SignTokenError::Sign(error)) => internal("badge not signed", &error),
         IssueBadgeError::Write(error) => of_write(error),
+    }
+}
+
+pub(super) fn of_clear_alarm(error: ClearAlarmError, name: &str) -> Status {
+    match error {
+        ClearAlarmError::NotFound => {
+            let message = format!("there is no alarm {name}");
+            with_reason(Code::NotFound, "ALARM_NOT_FOUND", &message, &[("alarm", name)])
+        }
+        ClearAlarmError::Cleared => {
+            let message = "the alarm was cleared before";
+            let facts = [("alarm", name)];
+            with_reason(Code::FailedPrecondition, "ALARM_CLEARED", message, &facts)
+        }
+        ClearAlarmError::RequestIdReused => request_id_reused(),
+        ClearAlarmError::Write(error) => of_write(error),
+    }
+}
+
+pub(super) fn of_replace_certificate(error: ReplaceCertificateError, name: &str) -> Status {
+    match error {
+        ReplaceCertificateError::NotFound => bank_not_found(name),
+        ReplaceCertificateError::Unreadable(_) | ReplaceCertificateError::OtherIdentity(_) => {
+            invalid(vec![("certificate", error.to_string())])
+        }
+        ReplaceCertificateError::Revoked => {
+            let message = "the certificate was revoked before; issue another";
+            let facts = [("bank", name)];
+            with_reason(Code::FailedPrecondition, "CERTIFICATE_REVOKED", message, &facts)
+        }
+        ReplaceCertificateError::RequestIdReused => request_id_reused(),
+        ReplaceCertificateError::Write(error) => of_write(error),
     }
 }
 

@@ -62,6 +62,12 @@ pub struct ConnectArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Look at what a person must look at, and end it.
+    Alarm {
+        /// What to do.
+        #[command(subcommand)]
+        command: AlarmCommand,
+    },
     /// Make banks known, look at them, change their layout, sign couriers' badges.
     Bank {
         /// What to do.
@@ -78,6 +84,31 @@ pub enum Command {
     ///
     /// When the connection is lost, the watch goes on where it was as soon as the hub is back.
     Watch(WatchArgs),
+}
+
+/// What to do with alarms.
+#[derive(Debug, Subcommand)]
+pub enum AlarmCommand {
+    /// List alarms, newest first; for a clone with everybody that said it was the bank.
+    List {
+        /// Of this bank only.
+        #[arg(long)]
+        bank: Option<BankId>,
+        /// Those that were cleared, too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// End an alarm after you have looked; the bank goes on with its next connection.
+    Clear {
+        /// The alarm's number.
+        alarm: u64,
+        /// What you found; kept in the event log.
+        #[arg(long)]
+        note: String,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
 }
 
 /// What to do with banks.
@@ -114,6 +145,17 @@ pub enum BankCommand {
         /// Its compartments.
         #[command(flatten)]
         layout: LayoutArgs,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// Name the only certificate that counts for a bank; all others are revoked at once.
+    ReplaceCertificate {
+        /// The bank.
+        bank: BankId,
+        /// The new certificate (PEM).
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
         /// The call's id.
         #[command(flatten)]
         request: RequestArgs,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::args::BankCommand;
 use super::connection::Connection;
 use super::table::{pairs, table};
-use super::{Failure, Output, layout_file};
+use super::{Failure, Output, alarm, layout_file};
 
 /// Banks asked for at a time.
 const PAGE: i32 = 200;
@@ -44,6 +44,9 @@ pub(super) async fn run(
             let call = wire::SetLayoutRequest { name, layout, request_id: request.id() };
             let mut client = connection.client().await?;
             show(&client.set_layout(connection.call(call)).await?.into_inner(), output)
+        }
+        BankCommand::ReplaceCertificate { bank, certificate, request } => {
+            alarm::replace_certificate(connection, &bank, certificate, request.id(), output).await
         }
         BankCommand::Badge { bank, carrier, ttl, png, request } => {
             let call = wire::IssueBadgeRequest {

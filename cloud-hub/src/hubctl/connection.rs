@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use locker_proto::wire::fleet::v1::fleet_service_client::FleetServiceClient;
+use locker_proto::wire::fleet::v1::security_service_client::SecurityServiceClient;
 use serde::Deserialize;
 use tonic::Request;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -65,11 +66,19 @@ impl Connection {
 
     /// Connects.
     pub(super) async fn client(&self) -> Result<FleetServiceClient<Channel>, Failure> {
-        let channel = self.endpoint.connect().await.map_err(|error| Failure::Unreachable {
+        Ok(FleetServiceClient::new(self.channel().await?))
+    }
+
+    /// Connects, for alarms.
+    pub(super) async fn security(&self) -> Result<SecurityServiceClient<Channel>, Failure> {
+        Ok(SecurityServiceClient::new(self.channel().await?))
+    }
+
+    async fn channel(&self) -> Result<Channel, Failure> {
+        self.endpoint.connect().await.map_err(|error| Failure::Unreachable {
             hub: self.hub.clone(),
             reason: deepest(&error),
-        })?;
-        Ok(FleetServiceClient::new(channel))
+        })
     }
 
     /// A call with its time limit.

@@ -3,6 +3,7 @@
 //! [`args`] is the command line, [`run`] does what it says and writes to the streams it is given;
 //! nothing here is printed in any other way, so tests read what a person would.
 
+mod alarm;
 pub mod args;
 mod bank;
 mod connection;
@@ -38,6 +39,7 @@ pub async fn run(args: Args, out: &mut dyn Write, remarks: &mut dyn Write) -> Re
     let mut output = Output { out, remarks, json };
     let connection = Connection::new(&connect)?;
     match command {
+        Command::Alarm { command } => alarm::run(&connection, command, &mut output).await,
         Command::Bank { command } => bank::run(&connection, command, &mut output).await,
         Command::Parcel { command } => parcel::run(&connection, command, &mut output).await,
         Command::Watch(watch) => watch::run(&connection, &watch, &mut output).await,

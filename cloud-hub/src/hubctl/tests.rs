@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::GrpcLimits;
-use crate::grpc::fixture::{Calls, new_parcel};
+use crate::grpc::fixture::{Calls, new_bank, new_parcel};
 
 const LAYOUT: &str = "
 [[compartments]]
@@ -187,4 +187,74 @@ async fn a_certificate_that_the_hub_does_not_take_is_told_as_such() {
         hubctl(&context, &format!("--cert {cert} --key {key} bank list")).await.unwrap_err();
     assert_eq!(failure.exit_code(), 3);
     assert!(failure.to_string().contains("alert"), "{failure}");
+}
+
+#[tokio::test]
+async fn r14_an_alarm_is_listed_with_its_parties_and_cleared_once() {
+    use crate::store::{Party, StopBank, StopReason};
+    use locker_core::ids::{BootId, StreamId};
+    use locker_core::units::UnixMillis;
+    use locker_core::uplink::clone::Introduction;
+
+    let calls = Calls::start(GrpcLimits::default()).await;
+    let context = context(&calls);
+    calls.operator().await.create_bank(new_bank("bank-1")).await.unwrap();
+    let party = |boot: u8| Party {
+        address: format!("10.0.0.{boot}:4000"),
+        certificate: [0xab; 32],
+        introduction: Introduction {
+            stream: StreamId([1; 16]),
+            boot: BootId([boot; 16]),
+            boot_count: 7,
+            connection_count: boot.into(),
+        },
+        head_seq: 99,
+    };
+    let stop = StopBank {
+        bank: "bank-1".parse().unwrap(),
+        reason: StopReason::Clone,
+        detail: "COUNTERS_NOT_HIGHER".to_owned(),
+        parties: vec![party(1), party(2)],
+        apart: None,
+        event_id: "e".to_owned(),
+        now: UnixMillis(1_800_000_000_000),
+    };
+    calls.store.decide(stop).await.unwrap();
+    let shown = hubctl(&context, "alarm list --bank bank-1").await.unwrap();
+    assert!(shown.contains("1      bank-1  CLONE  2027-01-15T08:00:00Z"), "{shown}");
+    for address in ["10.0.0.1:4000", "10.0.0.2:4000"] {
+        assert!(shown.contains(&format!("{address}  abababababab")), "{shown}");
+    }
+    let json: Value =
+        serde_json::from_str(&hubctl(&context, "--json alarm list").await.unwrap()).unwrap();
+    assert_eq!((&json["kind"], json["parties"].as_array().unwrap().len()), (&"CLONE".into(), 2));
+
+    hubctl(&context, "alarm clear 1 --note destroyed").await.unwrap();
+    let again = hubctl(&context, "alarm clear 1 --note again").await.unwrap_err();
+    assert!(again.to_string().contains("ALARM_CLEARED"), "{again}");
+    let unknown = hubctl(&context, "alarm clear 2 --note x").await.unwrap_err();
+    assert!(unknown.to_string().contains("ALARM_NOT_FOUND"), "{unknown}");
+    assert!(!hubctl(&context, "alarm list").await.unwrap().contains("bank-1"));
+    let all = hubctl(&context, "alarm list --all --json").await.unwrap();
+    assert!(all.contains("urn:postern:operator:olga") && all.contains("destroyed"), "{all}");
+}
+
+#[tokio::test]
+async fn c11_a_banks_certificate_is_replaced_by_one_that_names_it() {
+    let calls = Calls::start(GrpcLimits::default()).await;
+    let context = context(&calls);
+    calls.operator().await.create_bank(new_bank("bank-1")).await.unwrap();
+    let file = |name: &str| calls.fixture.issued(name).certificate.display().to_string();
+    let replace =
+        |bank: &str, file: &str| format!("bank replace-certificate {bank} --certificate {file}");
+    let shown = hubctl(&context, &replace("bank-1", &file("banks/bank-1"))).await.unwrap();
+    assert!(shown.starts_with("certificate:  ") && shown.trim().len() == 14 + 64, "{shown}");
+    for (bank, file, expected) in [
+        ("bank-1", file("carriers/acme"), "urn:postern:carrier:acme"),
+        ("nowhere", file("banks/bank-1"), "urn:postern:bank:bank-1"),
+        ("bank-1", context.clone(), "is no certificate"),
+    ] {
+        let failure = hubctl(&context, &replace(bank, &file)).await.unwrap_err();
+        assert!(failure.to_string().contains(expected), "{failure}");
+    }
 }

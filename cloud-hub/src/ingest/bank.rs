@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use locker_core::downlink::GrantPosition;
-use locker_core::ids::{BankId, Generation};
+use locker_core::ids::{BankId, Generation, StreamId};
 use locker_core::journal::MemoryView;
 use locker_core::uplink::inlet::{Cursor, UNREADABLE_MAX};
 use locker_proto::message::{Birth, Nonce};
 use tokio::time::Instant;
 
-use super::link::Link;
-use crate::store::{LoadedBank, StopReason};
+use super::link::{Caller, Link};
+use crate::store::{LoadedBank, Party, Standing};
 
 /// A bank.
 pub(super) struct Bank<L: Link> {
@@ -20,7 +21,16 @@ pub(super) struct Bank<L: Link> {
     pub(super) in_flight: usize,
     /// A birth that waits: for the bank's state, for writes of an earlier session, or for the
     /// session to be subscribed.
-    pub(super) birth: Option<(Box<Birth>, Option<L::Token>)>,
+    pub(super) birth: Option<Waiting<L::Token>>,
+}
+
+/// A birth that was not answered yet.
+#[derive(Debug)]
+pub(super) struct Waiting<T> {
+    pub(super) birth: Box<Birth>,
+    /// As it came.
+    pub(super) payload: Bytes,
+    pub(super) token: Option<T>,
 }
 
 impl<L: Link> Default for Bank<L> {
@@ -66,23 +76,40 @@ pub(super) struct Known {
     pub(super) durable: Option<Cursor>,
     /// Folded up to `cursor`.
     pub(super) view: MemoryView,
-    pub(super) stopped: Option<StopReason>,
+    pub(super) standing: Standing,
+    /// How it introduced itself when it was last accepted.
+    pub(super) last: Option<Party>,
+    pub(super) closed: Vec<StreamId>,
     pub(super) incomplete: bool,
 }
 
 impl From<LoadedBank> for Known {
     fn from(loaded: LoadedBank) -> Self {
-        let LoadedBank { cursor, view, stopped, incomplete } = loaded;
-        Self { cursor, durable: cursor, view, stopped, incomplete }
+        let LoadedBank { cursor, view, standing, last, closed, incomplete } = loaded;
+        Self { cursor, durable: cursor, view, standing, last, closed, incomplete }
     }
 }
 
 /// A session.
 pub(super) struct Live<S> {
     pub(super) id: S,
+    pub(super) caller: Caller,
+    /// Whether an open session of the bank gave way to it.
+    pub(super) took_over: bool,
     pub(super) subscribed: bool,
+    /// Once it has introduced itself, whatever came of it.
+    pub(super) party: Option<Party>,
+    /// Who was accepted before.
+    pub(super) before: Option<Party>,
     /// Once its birth was accepted.
     pub(super) born: Option<Born>,
+}
+
+impl<S> Live<S> {
+    pub(super) const fn new(id: S, caller: Caller, took_over: bool) -> Self {
+        let (subscribed, party, before, born) = (false, None, None, None);
+        Self { id, caller, took_over, subscribed, party, before, born }
+    }
 }
 
 /// What was promised and sent in a session.

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::facts;
 use super::stamp::TraceStamp;
+use crate::live::DoorNote;
 use crate::store::{EntityKind, EntityRow, EventKind, FactEffect, FactRow, IngestWrite, Meaning};
 
 /// A batch that was judged to continue the stream.
@@ -43,6 +44,7 @@ pub(super) struct News {
     pub(super) facts: u64,
     pub(super) stamps: Vec<TraceStamp>,
     pub(super) layout: LayoutNews,
+    pub(super) doors: Vec<DoorNote>,
 }
 
 /// What a batch says about the chances of a layout.
@@ -86,6 +88,7 @@ pub(super) fn fold_batch(
         follows: Some(before.committed),
         next,
         incomplete,
+        introduced: None,
         facts: Vec::with_capacity(decoded.len()),
         entities: Vec::new(),
         effects: Vec::new(),
@@ -145,6 +148,7 @@ impl Folding<'_> {
             self.changed.insert(key(change), change.clone());
         }
         self.view.apply(changes);
+        self.news.doors.extend(DoorNote::of(&record));
         if let Some(trace) = record.trace {
             let (bank, stream) = (self.write.bank.clone(), self.write.next.stream);
             let at = record.at;

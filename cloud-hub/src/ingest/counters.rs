@@ -29,11 +29,17 @@ pub enum Count {
     StampsDropped,
     /// Samples of telemetry heard.
     Telemetry,
+    /// Banks of which there seem to be two.
+    Clones,
+    /// Messages of such banks.
+    KeptApart,
+    /// Births with a certificate that another has replaced.
+    ReplacedCertificates,
 }
 
 impl Count {
     /// Everything that is counted, for metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Facts,
         Self::Batches,
         Self::Duplicates,
@@ -46,6 +52,9 @@ impl Count {
         Self::CommitFailed,
         Self::StampsDropped,
         Self::Telemetry,
+        Self::Clones,
+        Self::KeptApart,
+        Self::ReplacedCertificates,
     ];
 
     /// The count as a metric label.
@@ -64,6 +73,9 @@ impl Count {
             Self::CommitFailed => "commit_failed",
             Self::StampsDropped => "stamps_dropped",
             Self::Telemetry => "telemetry",
+            Self::Clones => "clones",
+            Self::KeptApart => "kept_apart",
+            Self::ReplacedCertificates => "replaced_certificates",
         }
     }
 }

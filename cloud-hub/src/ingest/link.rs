@@ -3,6 +3,7 @@
 
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use locker_core::ids::BankId;
@@ -73,6 +74,7 @@ pub enum LinkEvent<S, T> {
     Connected {
         session: S,
         bank: BankId,
+        caller: Caller,
     },
     /// The session hears what is sent to it from now on.
     Subscribed {
@@ -90,20 +92,33 @@ pub enum LinkEvent<S, T> {
     Ended {
         session: S,
         bank: BankId,
+        /// Another session of the bank has taken its place while it was open.
+        taken_over: bool,
     },
+}
+
+/// Where a session comes from, and with which certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub address: SocketAddr,
+    /// SHA-256 of the certificate's DER bytes.
+    pub certificate: [u8; 32],
 }
 
 impl From<MqttEvent> for LinkEvent<SessionId, AckToken> {
     fn from(event: MqttEvent) -> Self {
         match event {
-            MqttEvent::Connected { session, bank, peer: _, certificate: _ } => {
-                Self::Connected { session, bank }
+            MqttEvent::Connected { session, bank, peer: address, certificate } => {
+                Self::Connected { session, bank, caller: Caller { address, certificate } }
             }
             MqttEvent::Subscribed { session, bank } => Self::Subscribed { session, bank },
             MqttEvent::Publish { session, bank, topic, payload, ack } => {
                 Self::Publish { session, bank, topic, payload, ack }
             }
-            MqttEvent::Ended { session, bank, reason: _ } => Self::Ended { session, bank },
+            MqttEvent::Ended { session, bank, reason } => {
+                let taken_over = reason == EndReason::TakenOver;
+                Self::Ended { session, bank, taken_over }
+            }
         }
     }
 }

@@ -12,11 +12,12 @@ mod facts;
 mod link;
 mod presence;
 mod stamp;
+mod takeover;
 mod talk;
 mod uplink;
 
 pub use counters::{Count, Counters};
-pub use link::{Link, LinkEvent};
+pub use link::{Caller, Link, LinkEvent};
 pub use presence::Presence;
 pub use stamp::TraceStamp;
 
@@ -37,12 +38,14 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::credential_keys::HubKeys;
+use crate::live::Lane;
 use crate::mqtt::{Sessions, UpTopic};
 use crate::store::{
-    Downlink, IssueKeySet, LoadedBank, ReadError, Store, WriteBatchError, WriteError,
+    Downlink, IssueKeySet, LoadedBank, ReadError, Standing, Store, WriteBatchError, WriteError,
 };
-use bank::{Bank, Strikes};
+use bank::{Bank, Strikes, Waiting};
 use batch::News;
+use takeover::Quarrels;
 
 /// The bounds of ingest.
 #[derive(Clone, Debug)]
@@ -75,6 +78,7 @@ pub struct Ingest<L: Link = Sessions> {
     limits: IngestLimits,
     banks: HashMap<BankId, Bank<L>>,
     strikes: Strikes,
+    quarrels: Quarrels,
     work: FuturesUnordered<BoxFuture<'static, Done<L>>>,
     /// Banks that are owed an ack.
     unacked: BTreeSet<BankId>,
@@ -85,6 +89,7 @@ pub struct Ingest<L: Link = Sessions> {
     presence: Presence,
     counters: Arc<Counters>,
     stamps: mpsc::Sender<TraceStamp>,
+    lane: Lane,
 }
 
 /// Something that ingest had waited for. Each is bounded by the session limits: four batches and a
@@ -92,7 +97,7 @@ pub struct Ingest<L: Link = Sessions> {
 enum Done<L: Link> {
     Loaded {
         bank: BankId,
-        loaded: Result<Option<LoadedBank>, ReadError>,
+        loaded: Result<Option<Box<LoadedBank>>, ReadError>,
     },
     Committed {
         bank: BankId,
@@ -109,7 +114,20 @@ enum Done<L: Link> {
     },
     Stopped {
         bank: BankId,
+        token: Option<L::Token>,
         outcome: Result<(), WriteError>,
+    },
+    Opened {
+        bank: BankId,
+        session: L::Session,
+        waiting: Box<Waiting<L::Token>>,
+        inventory: bool,
+        outcome: Result<bool, WriteError>,
+    },
+    Reviewed {
+        bank: BankId,
+        session: L::Session,
+        read: Result<Option<Standing>, ReadError>,
     },
     Downlink {
         bank: BankId,
@@ -165,6 +183,7 @@ impl<L: Link> Ingest<L> {
             limits,
             banks: HashMap::new(),
             strikes: Strikes::default(),
+            quarrels: Quarrels::default(),
             work: FuturesUnordered::new(),
             unacked: BTreeSet::new(),
             hungry: BTreeSet::new(),
@@ -172,7 +191,14 @@ impl<L: Link> Ingest<L> {
             presence: Presence::default(),
             counters: Arc::default(),
             stamps,
+            lane: Lane::deaf(),
         })
+    }
+
+    /// Lets operators hear what banks say, by `lane`.
+    #[must_use]
+    pub fn with_lane(self, lane: Lane) -> Self {
+        Self { lane, ..self }
     }
 
     /// Which banks have a session.
@@ -232,9 +258,10 @@ impl<L: Link> Ingest<L> {
 
     async fn on_event(&mut self, event: LinkEvent<L::Session, L::Token>) {
         match event {
-            LinkEvent::Connected { session, bank } => {
+            LinkEvent::Connected { session, bank, caller } => {
+                let took_over = self.quarrels.began(&bank, caller.address.ip());
                 let entry = self.banks.entry(bank).or_default();
-                entry.session = Some(bank::Live { id: session, subscribed: false, born: None });
+                entry.session = Some(bank::Live::new(session, caller, took_over));
             }
             LinkEvent::Subscribed { session, bank } => {
                 let live = self.banks.get_mut(&bank).and_then(|entry| entry.live(session));
@@ -256,12 +283,15 @@ impl<L: Link> Ingest<L> {
                     }
                 }
             }
-            LinkEvent::Ended { session, bank } => {
+            LinkEvent::Ended { session, bank, taken_over } => {
+                if taken_over {
+                    self.quarrels.displaced(&bank);
+                }
                 let Some(entry) = self.banks.get_mut(&bank) else { return };
                 if entry.live(session).is_some() {
                     entry.session = None;
                     entry.birth = None;
-                    self.presence.set(&bank, false);
+                    self.leave(&bank);
                     self.tidy(&bank);
                 }
             }
@@ -294,14 +324,25 @@ impl<L: Link> Ingest<L> {
                 self.advance(&bank).await;
                 self.tidy(&bank);
             }
-            Done::Stopped { bank, outcome } => {
+            Done::Stopped { bank, token, outcome } => {
                 self.landed(&bank);
-                if let Err(error) = outcome {
-                    tracing::error!(%bank, %error, "stop of a bank not written");
+                match (outcome, token) {
+                    (Ok(()), Some(token)) => self.link.acknowledge(token),
+                    (Ok(()), None) => {}
+                    (Err(error), _) => {
+                        tracing::error!(%bank, %error, "stop of a bank not written");
+                    }
                 }
                 self.advance(&bank).await;
                 self.tidy(&bank);
             }
+            Done::Opened { bank, session, waiting, inventory, outcome } => {
+                self.landed(&bank);
+                self.on_opened(&bank, session, *waiting, inventory, outcome);
+                self.advance(&bank).await;
+                self.tidy(&bank);
+            }
+            Done::Reviewed { bank, session, read } => self.on_reviewed(&bank, session, read),
             Done::Downlink { bank, session, read } => self.on_downlink(&bank, session, read),
         }
     }

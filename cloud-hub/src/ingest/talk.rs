@@ -40,6 +40,11 @@ impl<L: Link> Ingest<L> {
             downlink: Reading::Idle,
         });
         self.send_ack(bank);
+        if self.awaits_inventory(bank) {
+            // Somebody may have looked since the bank was read.
+            self.review(bank);
+            return;
+        }
         if birth.key_set < self.key_set.generation {
             let document = Document::KeySet(self.key_set.clone());
             let config = Config { epoch, document };
@@ -51,8 +56,15 @@ impl<L: Link> Ingest<L> {
     /// Reads what is new for banks, if they are there to hear it.
     pub(super) fn read_downlinks(&mut self, banks: &BTreeSet<BankId>) {
         for bank in banks {
-            self.read_downlink(bank);
+            let told = self.born(bank).is_some() && !self.awaits_inventory(bank);
+            if told { self.read_downlink(bank) } else { self.review(bank) }
         }
+    }
+
+    /// Whether nobody knows what is inside the bank: a grant or a layout would let couriers in.
+    fn awaits_inventory(&mut self, bank: &BankId) -> bool {
+        let known = self.banks.get_mut(bank).and_then(|entry| entry.known());
+        known.is_some_and(|known| known.standing.inventory)
     }
 
     fn read_downlink(&mut self, bank: &BankId) {
@@ -95,6 +107,9 @@ impl<L: Link> Ingest<L> {
             }
         };
         let claimed = born.grants_sent.gseq;
+        if !self.stands(bank, session, downlink.standing) {
+            return;
+        }
         if claimed > downlink.last_gseq {
             let detail = format!("birth after grant {claimed} of {}", downlink.last_gseq);
             self.stop_bank(bank, StopReason::UnknownGrants, detail);

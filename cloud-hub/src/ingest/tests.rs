@@ -1,5 +1,6 @@
 //! Tests of ingest over a real store, with sessions that are channels.
 
+mod clones;
 pub(crate) mod fixture;
 
 use locker_core::bank::{AbortedContent, DepositAborted, DepositMisfit, PickupEnd};
@@ -8,7 +9,7 @@ use locker_core::downlink::{
     ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantPosition, GrantRefusal, GrantRefused,
 };
 use locker_core::fact::Fact;
-use locker_core::ids::{BankId, CompartmentNo, Generation, ParcelId, SessionId, StreamId};
+use locker_core::ids::{BankId, CompartmentNo, Generation, ParcelId, SessionId};
 use locker_core::journal::{CHAIN_START, MemoryView};
 use locker_core::refusal::Refusal;
 use locker_core::uplink::inlet::Cursor;
@@ -229,11 +230,6 @@ async fn a_batch_that_breaks_the_chain_stops_the_bank() {
 
 #[tokio::test]
 async fn births_that_do_not_continue_what_is_known_stop_the_bank() {
-    let other = |stream: u8, parent: Option<u8>| {
-        let mut birth = Journal::new(stream).birth();
-        birth.parent = parent.map(|parent| StreamId([parent; 16]));
-        birth
-    };
     let journal = Journal::commissioned(EDGES);
     let mut behind = journal.birth();
     behind.head_seq = 2;
@@ -242,8 +238,6 @@ async fn births_that_do_not_continue_what_is_known_stop_the_bank() {
     let table = [
         (behind, StopReason::Behind),
         (fork, StopReason::Fork),
-        (other(2, Some(1)), StopReason::Successor),
-        (other(2, None), StopReason::Unrelated),
     ];
     for (birth, reason) in table {
         let directory = tempdir().unwrap();

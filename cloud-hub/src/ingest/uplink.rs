@@ -5,19 +5,19 @@ use std::error::Error;
 use bytes::Bytes;
 use locker_core::ids::BankId;
 use locker_core::journal::CHAIN_START;
-use locker_core::units::UnixMillis;
-use locker_core::uplink::inlet::{self, BatchVerdict, BirthVerdict, Cursor};
+use locker_core::uplink::clone::CloneSign;
+use locker_core::uplink::inlet::{self, BatchVerdict, Cursor};
 use locker_proto::message::{Batch, Birth, Presence, Telemetry};
 use tracing::{error, info, warn};
 
-use super::bank::{Known, Memory};
+use super::bank::{Known, Memory, Waiting};
 use super::batch::{Accepted, News, Outcome, fold_batch};
 use super::facts::printable;
 use super::link::Link;
 use super::{Count, Done, Ingest, now};
 use crate::mqtt::UpTopic;
 use crate::store::{
-    Decision, IngestWrite, LoadedBank, Quarantine, ReadError, StopBank, StopReason, Store,
+    Apart, Decision, IngestWrite, LoadedBank, Party, Quarantine, ReadError, StopReason, Store,
     WriteBatchError, WriteError,
 };
 
@@ -25,12 +25,12 @@ use crate::store::{
 const REASON_MAX_CHARS: usize = 200;
 
 /// A message that came from a session.
-struct Arrived<'a, L: Link> {
-    bank: &'a BankId,
-    session: L::Session,
-    topic: UpTopic,
-    payload: &'a Bytes,
-    token: Option<L::Token>,
+pub(super) struct Arrived<'a, L: Link> {
+    pub(super) bank: &'a BankId,
+    pub(super) session: L::Session,
+    pub(super) topic: UpTopic,
+    pub(super) payload: &'a Bytes,
+    pub(super) token: Option<L::Token>,
 }
 
 impl<L: Link> Ingest<L> {
@@ -51,12 +51,13 @@ impl<L: Link> Ingest<L> {
             }
         };
         let Some(entry) = self.banks.get_mut(bank) else { return };
-        let born = entry.session.as_ref().is_some_and(|live| live.born.is_some());
-        if born || entry.birth.is_some() {
+        let introduced = entry.session.as_ref().is_some_and(|live| live.party.is_some());
+        if introduced || entry.birth.is_some() {
             self.link.end(session, "second birth in a session");
             return;
         }
-        entry.birth = Some((Box::new(birth), token));
+        let payload = payload.clone();
+        entry.birth = Some(Waiting { birth: Box::new(birth), payload, token });
         self.advance(bank).await;
     }
 
@@ -75,7 +76,7 @@ impl<L: Link> Ingest<L> {
                 entry.memory = Memory::Loading;
                 let (store, bank) = (self.store.clone(), bank.clone());
                 self.work.push(Box::pin(async move {
-                    let loaded = store.load_bank(&bank).await;
+                    let loaded = store.load_bank(&bank).await.map(|known| known.map(Box::new));
                     Done::Loaded { bank, loaded }
                 }));
             }
@@ -86,14 +87,14 @@ impl<L: Link> Ingest<L> {
     pub(super) async fn on_loaded(
         &mut self,
         bank: &BankId,
-        loaded: Result<Option<LoadedBank>, ReadError>,
+        loaded: Result<Option<Box<LoadedBank>>, ReadError>,
     ) {
         let Some(entry) = self.banks.get_mut(bank) else { return };
         entry.memory = Memory::Absent;
         let session = entry.session.as_ref().map(|live| live.id);
         match (loaded, session) {
             (Ok(Some(loaded)), _) => {
-                entry.memory = Memory::Ready(Box::new(Known::from(loaded)));
+                entry.memory = Memory::Ready(Box::new(Known::from(*loaded)));
                 self.advance(bank).await;
             }
             (Ok(None), Some(session)) => self.unknown_bank(bank, session),
@@ -114,37 +115,18 @@ impl<L: Link> Ingest<L> {
         self.link.end(session, "bank is not known");
     }
 
-    async fn answer_birth(&mut self, bank: &BankId) {
+    pub(super) async fn accept(&mut self, bank: &BankId, birth: &Birth, party: Party) {
         let Some(entry) = self.banks.get_mut(bank) else { return };
-        let Some((birth, token)) = entry.birth.take() else { return };
         let Some(known) = entry.known() else { return };
-        if let Some(token) = token {
-            self.link.acknowledge(token);
-        }
-        self.presence.set(bank, true);
-        if let Some(reason) = known.stopped {
-            warn!(%bank, reason = reason.as_str(), "birth of a stopped bank");
-            return;
-        }
-        let verdict = inlet::on_birth(known.cursor, birth.journal());
-        let reason = match verdict {
-            BirthVerdict::GoOn => return self.accept(bank, &birth).await,
-            BirthVerdict::Behind => StopReason::Behind,
-            BirthVerdict::Fork => StopReason::Fork,
-            BirthVerdict::Successor => StopReason::Successor,
-            BirthVerdict::Unrelated => StopReason::Unrelated,
-        };
-        let detail = format!("birth of stream {} with head {}", birth.stream, birth.head_seq);
-        self.stop_bank(bank, reason, detail);
-    }
-
-    async fn accept(&mut self, bank: &BankId, birth: &Birth) {
-        let Some(known) = self.banks.get_mut(bank).and_then(|entry| entry.known()) else { return };
+        let before = known.last.replace(party.clone());
         let first = Cursor { stream: birth.stream, committed: 0, hash: CHAIN_START };
         let follows = known.cursor.map(|cursor| cursor.committed);
         let cursor = *known.cursor.get_or_insert(first);
         known.durable.get_or_insert(first);
         let incomplete = known.incomplete;
+        if let Some(live) = &mut entry.session {
+            live.before = before;
+        }
         info!(%bank, stream = %birth.stream, committed = cursor.committed, head = birth.head_seq,
             agent = printable(&birth.agent_version), "birth accepted");
         // Notes that the bank was heard of, and makes its cursor when this is the first time.
@@ -153,6 +135,7 @@ impl<L: Link> Ingest<L> {
             follows,
             next: cursor,
             incomplete,
+            introduced: Some(party),
             facts: Vec::new(),
             entities: Vec::new(),
             effects: Vec::new(),
@@ -172,6 +155,12 @@ impl<L: Link> Ingest<L> {
     ) {
         let Some(entry) = self.banks.get_mut(bank) else { return };
         let born = entry.live(session).is_some_and(|live| live.born.is_some());
+        let stopped = entry.known().and_then(|known| known.standing.stopped);
+        let introduced = entry.live(session).is_some_and(|live| live.party.is_some());
+        if introduced && stopped == Some(StopReason::Clone) {
+            let topic = UpTopic::Facts;
+            return self.keep_apart(Arrived { bank, session, topic, payload, token });
+        }
         let cursor = entry.known().and_then(|known| known.cursor).filter(|_| born);
         let Some(cursor) = cursor else {
             warn!(%bank, "facts before an accepted birth");
@@ -200,9 +189,7 @@ impl<L: Link> Ingest<L> {
                 self.link.end(session, "batch skips records");
             }
             Ok(BatchVerdict::Fork { seq }) => {
-                let detail = format!("batch continues another history at {seq}");
-                self.stop_bank(bank, StopReason::Fork, detail);
-                self.quarantine(arrived, "it continues another history".to_owned());
+                self.on_fork(arrived, seq);
             }
             Ok(BatchVerdict::Commit { skip, next }) => {
                 self.commit(arrived, batch, skip, cursor, next).await;
@@ -261,7 +248,7 @@ impl<L: Link> Ingest<L> {
         next: Cursor,
         news: News,
     ) {
-        let News { facts, stamps, layout } = news;
+        let News { facts, stamps, layout, doors } = news;
         if let Some(token) = token {
             self.link.acknowledge(token);
         }
@@ -270,6 +257,7 @@ impl<L: Link> Ingest<L> {
             self.counters.add(Count::Facts, facts);
             self.strikes.clear(bank);
         }
+        self.lane.doors(bank, &doors);
         for stamp in stamps {
             let dropped = self.stamps.try_send(stamp).is_err();
             self.counters.add(Count::StampsDropped, u64::from(dropped));
@@ -295,7 +283,8 @@ impl<L: Link> Ingest<L> {
         }
     }
 
-    /// Telemetry and presence: nothing depends on them yet but that they can be read.
+    /// Telemetry and presence. Whether a bank is there is known by its session; its own presence is
+    /// only read, and a sample is passed on to whoever listens.
     pub(super) fn on_sample(
         &mut self,
         bank: &BankId,
@@ -309,7 +298,11 @@ impl<L: Link> Ingest<L> {
             UpTopic::Birth | UpTopic::Facts => return,
         };
         match read {
-            Ok(()) => self.counters.add(Count::Telemetry, u64::from(topic == UpTopic::Telemetry)),
+            Ok(()) if topic == UpTopic::Telemetry => {
+                self.counters.add(Count::Telemetry, 1);
+                self.lane.telemetry(bank, payload);
+            }
+            Ok(()) => {}
             Err(error) => {
                 self.counters.add(Count::Unreadable, 1);
                 // A flood of them must not become a flood of writes.
@@ -358,28 +351,28 @@ impl<L: Link> Ingest<L> {
 
     /// No more facts of this bank until a person has looked.
     pub(super) fn stop_bank(&mut self, bank: &BankId, reason: StopReason, detail: String) {
-        error!(%bank, reason = reason.as_str(), detail, "bank stopped");
-        self.counters.add(Count::Stopped, 1);
-        let at: UnixMillis = now();
-        let event_id = uuid::Uuid::new_v4().simple().to_string();
-        let stop = StopBank { bank: bank.clone(), reason, detail, event_id, now: at };
-        if let Some(entry) = self.banks.get_mut(bank) {
-            if let Some(known) = entry.known() {
-                known.stopped = Some(reason);
-            }
-            if let Some(live) = &mut entry.session {
-                live.born = None;
-            }
-        }
-        self.take_off(bank);
-        let (outcome, bank) = (decided(&self.store, stop), bank.clone());
-        self.work.push(Box::pin(async move {
-            let outcome = outcome.await;
-            Done::Stopped { bank, outcome }
-        }));
+        self.stop(bank, reason, detail, Vec::new(), None, None);
     }
 
-    fn take_off(&mut self, bank: &BankId) {
+    /// A batch goes on from another past: two journals, if there were two sessions, or one that has
+    /// lost something.
+    fn on_fork(&mut self, arrived: Arrived<'_, L>, seq: u64) {
+        let bank = arrived.bank;
+        let live = self.banks.get_mut(bank).and_then(|entry| entry.live(arrived.session));
+        let rival = live.filter(|live| live.took_over);
+        let rivals = rival.and_then(|live| Some((live.party.clone()?, live.before.clone())));
+        if let Some((from, before)) = rivals {
+            let bytes = arrived.payload.to_vec();
+            let apart = Apart { from, topic: topic_name(arrived.topic), bytes };
+            self.stop_clone(bank, CloneSign::OtherHash, before, apart, arrived.token);
+            return;
+        }
+        let detail = format!("batch continues another history at {seq}");
+        self.stop_bank(bank, StopReason::Fork, detail);
+        self.quarantine(arrived, "it continues another history".to_owned());
+    }
+
+    pub(super) fn take_off(&mut self, bank: &BankId) {
         if let Some(entry) = self.banks.get_mut(bank) {
             entry.in_flight += 1;
         }
@@ -388,7 +381,7 @@ impl<L: Link> Ingest<L> {
 
 /// Makes a decision in a task of its own. The loop waits for room in the store's queue itself, and
 /// polls nothing meanwhile: a future of the loop that was given the room would never take it.
-fn decided<D: Decision>(
+pub(super) fn decided<D: Decision>(
     store: &Store,
     decision: D,
 ) -> impl Future<Output = Result<D::Answer, WriteError>> + Send + use<D> {
@@ -397,7 +390,7 @@ fn decided<D: Decision>(
     async move { task.await.unwrap_or(Err(WriteError::Closed)) }
 }
 
-const fn topic_name(topic: UpTopic) -> &'static str {
+pub(super) const fn topic_name(topic: UpTopic) -> &'static str {
     match topic {
         UpTopic::Birth => "birth",
         UpTopic::Facts => "facts",

@@ -130,9 +130,15 @@ pub enum ConnectRefusal {
     /// Another packet came first.
     #[error("first packet is not CONNECT")]
     NotConnect,
-    /// The certificate is not a bank's.
-    #[error("only banks may connect here, not a client of kind {0}")]
+    /// The certificate is neither a bank's nor, where the live lane is served, an operator's.
+    #[error("a client of kind {0} may not connect here")]
     NotABank(IdentityKind),
+    /// The operator has no banks to listen to.
+    #[error("no banks for this operator")]
+    NoBanks,
+    /// The operator, or all of them, have as many sessions as there may be.
+    #[error("too many sessions")]
+    TooManySessions,
     /// The client id is not the bank id of the certificate.
     #[error("client id differs from the certificate's bank id")]
     ClientId,
@@ -170,10 +176,14 @@ impl ConnectRefusal {
                 | WireError::Malformed(_),
             ) => None,
             Self::ClientId => Some(ConnectReturnCode::BadClientId),
-            Self::NotABank(_) | Self::StoredSession | Self::KeepAlive { .. } | Self::Will => {
-                Some(ConnectReturnCode::NotAuthorized)
+            Self::NotABank(_)
+            | Self::NoBanks
+            | Self::StoredSession
+            | Self::KeepAlive { .. }
+            | Self::Will => Some(ConnectReturnCode::NotAuthorized),
+            Self::TooManySessions | Self::HubStopping => {
+                Some(ConnectReturnCode::ServiceUnavailable)
             }
-            Self::HubStopping => Some(ConnectReturnCode::ServiceUnavailable),
         }
     }
 }
@@ -196,6 +206,9 @@ pub enum Violation {
     /// A topic or filter beyond ASCII.
     #[error("topic is not ASCII")]
     NotAscii,
+    /// A publish of an operator.
+    #[error("operators may not publish")]
+    MayNotPublish,
     /// A topic or filter that is not the bank's own.
     #[error("topic {0:?} is not this bank's")]
     ForeignTopic(String),

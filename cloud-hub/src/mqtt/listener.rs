@@ -10,7 +10,8 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use super::session::serve;
-use super::{MqttEvent, SessionLimits, Sessions};
+use super::{MqttEvent, SessionLimits, Sessions, operator};
+use crate::identity::IdentityKind;
 use crate::tls::{BindError, Counters, Limits, Listener, ServerTls};
 
 /// How often live sessions are held against revocation lists and expiry.
@@ -84,7 +85,12 @@ impl MqttListener {
                 accepted = self.listener.accept() => match accepted {
                     Some(stream) => {
                         let peer = stream.peer().clone();
-                        tasks.spawn(serve(stream, peer, self.sessions.clone()));
+                        let (sessions, identity) = (self.sessions.clone(), &peer.identity);
+                        if identity.kind() == IdentityKind::Operator {
+                            tasks.spawn(operator::serve(stream, peer, sessions));
+                        } else {
+                            tasks.spawn(serve(stream, peer, sessions));
+                        }
                     }
                     None => {
                         error!("accepting task has gone");

@@ -8,11 +8,15 @@
 //! A session never stops reading, however far ingest is behind: what waits is bounded per session
 //! by the limit of unacknowledged publishes, which the agent keeps to, and by dropping the oldest
 //! telemetry, which is counted.
+//!
+//! Operators' own tools may come through the same door, with sessions of their own ([`Operators`]):
+//! they listen to the live lane and say nothing.
 
 mod authority;
 mod counters;
 mod inbox;
 mod listener;
+mod operator;
 mod outbox;
 mod session;
 mod sessions;
@@ -23,6 +27,7 @@ pub use authority::{ConnectRefusal, Violation};
 pub use counters::{Count, Counters};
 pub use inbox::AckToken;
 pub use listener::{ListenerConfig, MqttListener};
+pub use operator::{OperatorLimits, Operators};
 pub use sessions::{SendError, Sessions};
 pub use topic::{DownTopic, UpTopic};
 pub use wire::{WireError, fuzz_packets};

@@ -4,7 +4,7 @@
 //! The *writer* sends what is owed. The *forwarder* hands arrivals to ingest. The first of them to
 //! end, or the first reason given from outside, ends the session.
 
-mod loops;
+pub(super) mod loops;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use locker_core::ids::BankId;
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{ConnAck, Packet};
+use rumqttc::mqttbytes::v4::{ConnAck, Connect, Packet};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, WriteHalf};
 use tokio::sync::Notify;
 use tracing::{debug, error, info};
@@ -25,7 +25,7 @@ use super::inbox::{AckToken, Inbox};
 use super::outbox::{Answer, Outbox, Pushed};
 use super::sessions::{Hub, SendError, Sessions};
 use super::topic::{BankTopics, DownTopic, down_qos};
-use super::wire::CONNECT_BYTES_MAX;
+use super::wire::{CONNECT_BYTES_MAX, Speaker};
 use super::{EndReason, SessionId, SessionLimits};
 use crate::tls::Peer;
 use loops::{Forwarder, PacketReader, ReadError};
@@ -38,7 +38,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Send>(io: S, peer: Peer, s
     let address = peer.address;
     let identity = peer.identity.clone();
     let (read, mut write) = tokio::io::split(io);
-    let mut reader = PacketReader::new(read);
+    let mut reader = PacketReader::new(read, Speaker::Bank);
     let greeting = greet(&mut reader, &peer, &sessions.hub().limits).await;
     let silence = greeting.as_ref().map(|greeting| greeting.silence).unwrap_or_default();
     let admitted = greeting
@@ -82,7 +82,16 @@ async fn greet<R: AsyncRead + Unpin>(
     peer: &Peer,
     limits: &SessionLimits,
 ) -> Result<Greeting, ConnectRefusal> {
-    let first = tokio::time::timeout(limits.connect_timeout, reader.next(CONNECT_BYTES_MAX))
+    let connect = first_packet(reader, limits.connect_timeout).await?;
+    authority::connect(&peer.identity, connect, limits)
+}
+
+/// The CONNECT that every connection must begin with.
+pub(super) async fn first_packet<R: AsyncRead + Unpin>(
+    reader: &mut PacketReader<R>,
+    within: Duration,
+) -> Result<Connect, ConnectRefusal> {
+    let first = tokio::time::timeout(within, reader.next(CONNECT_BYTES_MAX))
         .await
         .map_err(|_| ConnectRefusal::Timeout)?
         .map_err(|error| match error {
@@ -90,11 +99,11 @@ async fn greet<R: AsyncRead + Unpin>(
             ReadError::Wire(source) => ConnectRefusal::Wire(source),
         })?;
     let Packet::Connect(connect) = first else { return Err(ConnectRefusal::NotConnect) };
-    authority::connect(&peer.identity, connect, limits)
+    Ok(connect)
 }
 
 /// Closes the connection so that the other end sees an end and not a reset, if it listens.
-async fn farewell<S: AsyncRead + AsyncWrite>(
+pub(super) async fn farewell<S: AsyncRead + AsyncWrite>(
     reader: PacketReader<tokio::io::ReadHalf<S>>,
     mut write: WriteHalf<S>,
     refusal: Option<ConnAck>,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use locker_core::ids::BankId;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::authority::Greeting;
 use super::counters::{Count, Counters};
 use super::inbox::AckToken;
+use super::operator::Operators;
 use super::session::Shared;
 use super::topic::DownTopic;
 use super::{EndReason, MqttEvent, SessionId, SessionLimits};
@@ -28,6 +29,7 @@ pub(super) struct Hub {
     revocations: Revocations,
     registry: Mutex<Registry>,
     last_session: AtomicU64,
+    operators: OnceLock<Operators>,
 }
 
 #[derive(Default)]
@@ -99,7 +101,21 @@ impl Sessions {
         self.end_where(&EndReason::CertificateExpired, |peer| peer.expires_s < now_s);
     }
 
-    /// The number of live sessions.
+    /// Lets operators in, too, to listen to the live lane. Only the first call counts.
+    pub fn admit_operators(&self, operators: Operators) {
+        // A second one would split the sessions among two registers.
+        let _ = self.0.operators.set(operators);
+    }
+
+    pub(super) fn operators(&self) -> Option<&Operators> {
+        self.0.operators.get()
+    }
+
+    pub(super) fn is_revoked(&self, peer: &Peer) -> bool {
+        self.0.revocations.contains(peer)
+    }
+
+    /// The number of live sessions of banks.
     #[must_use]
     pub fn len(&self) -> usize {
         self.registry().by_session.len()
@@ -129,6 +145,7 @@ impl Sessions {
             revocations,
             registry: Mutex::default(),
             last_session: AtomicU64::new(0),
+            operators: OnceLock::new(),
         }))
     }
 
@@ -181,6 +198,10 @@ impl Sessions {
         let registry = self.registry();
         for shared in registry.by_session.values().filter(|shared| applies(shared.peer())) {
             shared.end(reason.clone());
+        }
+        drop(registry);
+        if let Some(operators) = self.operators() {
+            operators.end_where(reason, applies);
         }
     }
 

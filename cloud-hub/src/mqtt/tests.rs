@@ -1,6 +1,6 @@
 //! Sessions over real TLS on loopback, from the client's side and from ingest's.
 
-mod bank;
+pub(super) mod bank;
 
 use std::time::Duration;
 

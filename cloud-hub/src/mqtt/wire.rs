@@ -1,8 +1,8 @@
 //! Bytes to packets, for a peer that may send anything.
 //!
 //! The codec is rumqttc's. It decodes both directions, so what only a server sends, and what we
-//! never speak (QoS 2, UNSUBSCRIBE), is refused here by its first byte, before it is decoded or
-//! even complete.
+//! never speak (QoS 2; UNSUBSCRIBE but for operators), is refused here by its first byte, before it
+//! is decoded or even complete.
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::v4::Packet;
@@ -19,9 +19,13 @@ const PROTOCOL_LEVEL: u8 = 4;
 ///
 /// # Errors
 /// When what stands at the front can never become a packet that we accept.
-pub(super) fn take(buffer: &mut BytesMut, max_bytes: usize) -> Result<Option<Packet>, WireError> {
+pub(super) fn take(
+    buffer: &mut BytesMut,
+    max_bytes: usize,
+    speaker: Speaker,
+) -> Result<Option<Packet>, WireError> {
     let Some(first) = buffer.first() else { return Ok(None) };
-    let kind = Kind::of(*first)?;
+    let kind = Kind::of(*first, speaker)?;
     let header = match check(buffer.iter(), max_bytes) {
         Ok(header) => header,
         Err(CodecError::InsufficientBytes(_)) => return Ok(None),
@@ -40,6 +44,15 @@ pub(super) fn take(buffer: &mut BytesMut, max_bytes: usize) -> Result<Option<Pac
     Packet::read(buffer, max_bytes).map(Some).map_err(|error| WireError::malformed(&error))
 }
 
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// An agent of ours: it subscribes once and for all.
+    Bank,
+    /// A tool of an operator, which people click about in.
+    Operator,
+}
+
 /// What the first byte tells about how to check the rest.
 enum Kind {
     Connect,
@@ -50,11 +63,12 @@ enum Kind {
 
 impl Kind {
     /// Types and flags that a client may send (OASIS MQTT 3.1.1, sections 2.2.1 and 2.2.2).
-    const fn of(first: u8) -> Result<Self, WireError> {
+    const fn of(first: u8, speaker: Speaker) -> Result<Self, WireError> {
         let (packet_type, flags) = (first >> 4, first & 0x0f);
         match (packet_type, flags) {
             (1, 0) => Ok(Self::Connect),
             (3, _) | (4, 0) | (8, 2) => Ok(Self::Other),
+            (10, 2) if matches!(speaker, Speaker::Operator) => Ok(Self::Other),
             (12 | 14, 0) => Ok(Self::Empty),
             (1 | 4 | 8 | 12 | 14, _) => Err(WireError::Flags(packet_type)),
             (2 | 9 | 11 | 13, _) => Err(WireError::ServerPacket(packet_type)),
@@ -121,7 +135,7 @@ impl WireError {
 pub fn fuzz_packets(bytes: &[u8]) {
     const MAX_BYTES: usize = 1024;
     let mut buffer = BytesMut::from(bytes);
-    while let Ok(Some(packet)) = take(&mut buffer, MAX_BYTES) {
+    while let Ok(Some(packet)) = take(&mut buffer, MAX_BYTES, Speaker::Operator) {
         drop(packet);
     }
 }

@@ -37,6 +37,9 @@ table!(banks, "banks", {
     quarantined: i64,
     stopped_reason: Option<String>,
     created_at: i64,
+    inventory: bool,
+    certificate: Option<Vec<u8>>,
+    streams_closed: i64,
 });
 
 table!(configs, "configs", {
@@ -148,4 +151,80 @@ table!(requests, "requests", {
     fingerprint: Vec<u8>,
     answer: Vec<u8>,
     at: i64,
+});
+
+table!(introductions, "introductions", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    address: String,
+    certificate: Vec<u8>,
+    boot: Vec<u8>,
+    stream: Vec<u8>,
+    boot_count: i64,
+    connection_count: i64,
+    head_seq: i64,
+    at: i64,
+});
+
+table!(closed_streams, "closed_streams", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    stream: Vec<u8>,
+    committed: i64,
+    hash: Vec<u8>,
+    successor: Vec<u8>,
+    closed_at: i64,
+});
+
+table!(alarms, "alarms", {
+    #[sea_orm(primary_key)]
+    id: i64,
+    bank: String,
+    kind: String,
+    detail: String,
+    raised_at: i64,
+    dropped: i64,
+    cleared_at: Option<i64>,
+    cleared_by: Option<String>,
+    note: Option<String>,
+});
+
+table!(alarm_parties, "alarm_parties", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    alarm: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    certificate: Vec<u8>,
+    #[sea_orm(primary_key, auto_increment = false)]
+    boot: Vec<u8>,
+    address: String,
+    stream: Vec<u8>,
+    boot_count: i64,
+    connection_count: i64,
+    head_seq: i64,
+    first_seen: i64,
+    last_seen: i64,
+});
+
+table!(kept_apart, "kept_apart", {
+    #[sea_orm(primary_key)]
+    id: i64,
+    alarm: i64,
+    bank: String,
+    address: String,
+    certificate: Vec<u8>,
+    boot: Vec<u8>,
+    stream: Vec<u8>,
+    topic: String,
+    bytes: Vec<u8>,
+    at: i64,
+});
+
+table!(revoked_certificates, "revoked_certificates", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    certificate: Vec<u8>,
+    revoked_at: i64,
+    revoked_by: String,
 });

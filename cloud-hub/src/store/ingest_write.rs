@@ -8,13 +8,14 @@ use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Value};
 
+use super::alarm_rows::Party;
 use super::convert::{self, PARCEL_COLUMNS, bytes, int, uint};
 use super::entity;
 use super::error::WriteBatchError;
 use super::projection::{self, ParcelStep};
 use super::rows::{EventKind, NoticeKind, ParcelRow};
 use super::tx::{Insert, NewEvent, Tx, place};
-use super::{ReadError, WriteError};
+use super::{ReadError, WriteError, standing};
 
 const FACTS: Insert = Insert {
     name: "facts",
@@ -30,7 +31,7 @@ const ENTITIES: Insert = Insert {
     conflict: "ON CONFLICT (bank, kind, key) DO UPDATE SET bytes = excluded.bytes",
 };
 
-const CURSORS: Insert = Insert {
+pub(super) const CURSORS: Insert = Insert {
     name: "cursors",
     table: "cursors",
     columns: &["bank", "stream", "committed", "hash", "incomplete", "seen_at"],
@@ -68,6 +69,8 @@ pub(crate) struct IngestWrite {
     pub(crate) follows: Option<u64>,
     pub(crate) next: Cursor,
     pub(crate) incomplete: bool,
+    /// With a birth that was accepted.
+    pub(crate) introduced: Option<Party>,
     pub(crate) facts: Vec<FactRow>,
     pub(crate) entities: Vec<EntityRow>,
     pub(crate) effects: Vec<FactEffect>,
@@ -141,6 +144,7 @@ pub(super) async fn write_batches(
     write_facts(tx, &good).await?;
     write_entities(tx, &good).await?;
     write_cursors(tx, &good).await?;
+    standing::write_introductions(tx, &good).await?;
     write_effects(tx, &good).await?;
     Ok(results)
 }

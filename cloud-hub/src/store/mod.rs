@@ -4,6 +4,8 @@
 //! Events get their position in the transaction that causes them, so a reader that has seen
 //! position n never finds a lower one later. Reads go through connections of their own.
 
+mod alarm_rows;
+mod alarms;
 mod convert;
 mod decision_tx;
 mod entity;
@@ -16,11 +18,16 @@ mod projection;
 mod queries;
 mod requests;
 mod rows;
+mod standing;
 mod tx;
 mod upkeep;
 mod wakes;
 mod writer;
 
+pub use alarm_rows::{
+    AlarmKind, AlarmParty, AlarmRow, ApartRow, Cleared, Party, STREAMS_CLOSED_MAX,
+};
+pub use alarms::AlarmFilter;
 pub use error::{OpenStoreError, ReadError, WriteError};
 pub use open::{SQLITE_PRAGMAS, StoreLimits};
 pub use rows::{
@@ -29,13 +36,15 @@ pub use rows::{
     RequestKey, StopReason,
 };
 
+pub(crate) use alarms::{Apart, KeepApart};
 pub(crate) use error::WriteBatchError;
 pub(crate) use ingest_write::{EntityKind, EntityRow, FactEffect, FactRow, IngestWrite, Meaning};
 pub(crate) use projection::ParcelStep;
 pub(crate) use queries::{Downlink, LoadedBank};
 pub(crate) use requests::{Call, ParcelAnswer, Seen};
 pub(crate) use tx::{NewEvent, Tx};
-pub(crate) use upkeep::{IssueKeySet, Quarantine, StopBank};
+pub(crate) use standing::{OpenStream, Standing, StopBank};
+pub(crate) use upkeep::{IssueKeySet, Quarantine};
 pub(crate) use wakes::Wakes;
 pub(crate) use writer::Decision;
 
@@ -207,6 +216,37 @@ impl Store {
         self.decide(notices::SettleNotice { id, outcome, event_id, now }).await
     }
 
+    /// Up to `limit` alarms, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn alarms(
+        &self,
+        filter: &AlarmFilter,
+        limit: u32,
+    ) -> Result<Vec<AlarmRow>, ReadError> {
+        alarms::list(&self.readers, filter, limit).await
+    }
+
+    /// What was kept apart for an alarm, oldest first: none of it took effect.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn kept_apart(&self, alarm: u64) -> Result<Vec<ApartRow>, ReadError> {
+        alarms::apart(&self.readers, alarm).await
+    }
+
+    /// The certificates that count no more, as SHA-256 of their DER bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn revoked_certificates(&self) -> Result<Vec<[u8; 32]>, ReadError> {
+        standing::revoked(&self.readers).await
+    }
+
     /// Rows inserted, changed or deleted and committed since the store was opened, by table.
     #[must_use]
     pub fn rows_written(&self) -> BTreeMap<&'static str, u64> {
@@ -247,6 +287,10 @@ impl Store {
 
     pub(crate) async fn load_bank(&self, bank: &BankId) -> Result<Option<LoadedBank>, ReadError> {
         queries::load_bank(&self.readers, bank).await
+    }
+
+    pub(crate) async fn standing(&self, bank: &BankId) -> Result<Option<Standing>, ReadError> {
+        standing::standing(&self.readers, bank).await
     }
 
     pub(crate) async fn downlink(

@@ -47,6 +47,9 @@ pub struct StoreLimits {
     pub notice_lease_ms: u64,
     /// Unreadable messages kept of each bank; the oldest goes for one more.
     pub quarantined_per_bank: u32,
+    /// Messages kept apart of each bank that may have been copied. For one more the oldest of a
+    /// cleared alarm goes; without such a one it is only counted.
+    pub kept_apart_per_bank: u32,
 }
 
 impl Default for StoreLimits {
@@ -61,6 +64,7 @@ impl Default for StoreLimits {
             requests_ms: 24 * 3_600 * 1_000,
             notice_lease_ms: 60_000,
             quarantined_per_bank: 16,
+            kept_apart_per_bank: 64,
         }
     }
 }
@@ -81,6 +85,7 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
         retention_ms: limits.retention_ms,
         requests_ms: limits.requests_ms,
         quarantined_per_bank: limits.quarantined_per_bank,
+        kept_apart_per_bank: limits.kept_apart_per_bank,
         last_event,
         ..TxContext::default()
     };

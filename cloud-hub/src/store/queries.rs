@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use locker_core::compartment::{Compartment, Layout};
 use locker_core::downlink::{Grant, GrantPosition};
-use locker_core::ids::{BankId, CarrierId, Generation, ParcelId};
+use locker_core::ids::{BankId, CarrierId, Generation, ParcelId, StreamId};
 use locker_core::journal::{ChainHash, Change, MemoryView, Meta};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
@@ -14,10 +14,12 @@ use sea_orm::{
 };
 
 use super::ReadError;
+use super::alarm_rows::Party;
 use super::convert::{self, damaged, id, int, text, uint};
 use super::entity::{bank_entities, banks, configs, cursors, events, grants, meta, parcels};
 use super::ingest_write::EntityKind;
 use super::rows::{BankRow, EventRow, HubParcelState, ParcelRow, StopReason};
+use super::standing::{self, Standing};
 
 /// The name of layouts in table `configs`.
 pub(super) const LAYOUT: &str = "LAYOUT";
@@ -229,7 +231,10 @@ fn read_entity(row: &bank_entities::Model) -> Result<Change, ReadError> {
 pub(crate) struct LoadedBank {
     pub(crate) cursor: Option<Cursor>,
     pub(crate) view: MemoryView,
-    pub(crate) stopped: Option<StopReason>,
+    pub(crate) standing: Standing,
+    /// How it introduced itself when it was last accepted.
+    pub(crate) last: Option<Party>,
+    pub(crate) closed: Vec<StreamId>,
     pub(crate) incomplete: bool,
 }
 
@@ -252,8 +257,12 @@ pub(super) async fn load_bank(
     });
     let mut view = MemoryView::default();
     view.apply(entities(db, bank, None).await?);
-    let stopped = row.stopped_reason.as_deref().and_then(StopReason::parse);
-    Ok(Some(LoadedBank { cursor: cursor.transpose()?, view, stopped, incomplete }))
+    let last = standing::last_introduction(db, bank).await?;
+    let some_closed = row.streams_closed > 0;
+    let closed =
+        if some_closed { standing::closed_streams_of(db, bank).await? } else { Vec::new() };
+    let (cursor, standing) = (cursor.transpose()?, standing::of_row(&row)?);
+    Ok(Some(LoadedBank { cursor, view, standing, last, closed, incomplete }))
 }
 
 /// What a bank is to be told.
@@ -265,6 +274,7 @@ pub(crate) struct Downlink {
     pub(crate) first: GrantPosition,
     /// The newest grant that the bank was ever given.
     pub(crate) last_gseq: u64,
+    pub(crate) standing: Standing,
 }
 
 pub(super) async fn downlink(
@@ -291,6 +301,7 @@ pub(super) async fn downlink(
         layout: layout(db, bank, Generation(uint(row.layout_generation))).await?,
         first: GrantPosition { epoch: after.epoch, gseq: after.gseq.saturating_add(1) },
         last_gseq: uint(row.gseq),
+        standing: standing::of_row(&row)?,
         grants: rows.iter().map(decode).collect::<Result<_, _>>()?,
     }))
 }

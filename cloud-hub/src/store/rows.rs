@@ -207,25 +207,28 @@ pub enum StopReason {
     Fork,
     /// Its journal ends below what it once told us.
     Behind,
-    /// It opened a new stream that continues the one we know.
+    /// It opened a new stream that continues the one we know, and has opened too many before.
     Successor,
-    /// It opened a new stream that continues none we know.
+    /// It opened a new stream that continues none we know, and has opened too many before.
     Unrelated,
     /// Three messages in a row could not be read.
     Unreadable,
     /// It says that it has answered grants that we never gave.
     UnknownGrants,
+    /// Two agents say that they are this bank.
+    Clone,
 }
 
 impl StopReason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Fork,
         Self::Behind,
         Self::Successor,
         Self::Unrelated,
         Self::Unreadable,
         Self::UnknownGrants,
+        Self::Clone,
     ];
 
     /// The name in the store and on the interfaces. Never changed.
@@ -238,6 +241,7 @@ impl StopReason {
             Self::Unrelated => "UNRELATED",
             Self::Unreadable => "UNREADABLE",
             Self::UnknownGrants => "UNKNOWN_GRANTS",
+            Self::Clone => "CLONE",
         }
     }
 
@@ -335,6 +339,13 @@ event_kinds! {
     BankBoardOnline => "BANK_BOARD_ONLINE";
     /// The hub takes no facts from the bank until a person has looked.
     BankStopped => "BANK_STOPPED";
+    /// A person must look at the bank.
+    BankAlarmRaised => "BANK_ALARM_RAISED";
+    BankAlarmCleared => "BANK_ALARM_CLEARED";
+    /// The bank goes on in a new journal; the one before is closed.
+    BankStreamOpened => "BANK_STREAM_OPENED";
+    /// From now on only one certificate counts for the bank.
+    BankCertificateReplaced => "BANK_CERTIFICATE_REPLACED";
     /// A record came that this hub cannot read yet.
     BankIncomplete => "BANK_INCOMPLETE";
     CompartmentQuarantined => "COMPARTMENT_QUARANTINED";

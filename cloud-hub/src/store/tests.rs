@@ -77,7 +77,7 @@ async fn a_newer_store_is_refused_with_instructions_and_left_as_it_is() {
     let url = format!("sqlite://{}?mode=rwc", directory.path().join("hub.db").display());
     for _ in 0..2 {
         let error = Store::open(&url, StoreLimits::default()).await.unwrap_err();
-        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 1 }));
+        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 2 }));
         assert!(error.to_string().contains("restore a backup"), "{error}");
     }
 }
@@ -114,6 +114,7 @@ async fn a_batch_that_does_not_follow_fails_alone_and_writes_nothing() {
         follows: Some(4),
         next,
         incomplete: false,
+        introduced: None,
         facts: vec![FactRow { seq: 5, at: NOW, kind: 0, bytes: vec![1] }],
         entities: Vec::new(),
         effects: Vec::new(),

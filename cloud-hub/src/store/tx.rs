@@ -79,6 +79,7 @@ pub(super) struct TxContext {
     pub(super) retention_ms: u64,
     pub(super) requests_ms: u64,
     pub(super) quarantined_per_bank: u32,
+    pub(super) kept_apart_per_bank: u32,
     /// When repeated calls were last forgotten.
     pub(super) requests_purged_at: UnixMillis,
     /// The highest position that is committed.

@@ -1,4 +1,4 @@
-//! What ingest writes beside batches: unreadable messages, stopped banks, and the key set.
+//! What ingest writes beside batches: unreadable messages, and the key set.
 
 use locker_core::credential::KeySet;
 use locker_core::ids::{BankId, Generation};
@@ -8,8 +8,7 @@ use sea_orm::{EntityTrait, Order, QueryOrder};
 use super::WriteError;
 use super::convert::{bytes, damaged, int, uint};
 use super::entity::key_sets;
-use super::rows::{EventKind, StopReason};
-use super::tx::{Insert, NewEvent, Tx};
+use super::tx::{Insert, Tx};
 use super::writer::Decision;
 
 const QUARANTINE: Insert = Insert {
@@ -60,39 +59,6 @@ impl Decision for Quarantine {
         let kept = i64::from(tx.context.quarantined_per_bank);
         tx.execute("quarantine", sql, [bank.into(), kept.into()]).await?;
         Ok(true)
-    }
-}
-
-/// Marks a bank as one that the hub takes no facts from, and says so once.
-#[derive(Clone, Debug)]
-pub(crate) struct StopBank {
-    pub(crate) bank: BankId,
-    pub(crate) reason: StopReason,
-    pub(crate) detail: String,
-    pub(crate) event_id: String,
-    pub(crate) now: UnixMillis,
-}
-
-impl Decision for StopBank {
-    type Answer = ();
-
-    async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
-        let sql = "UPDATE banks SET stopped_reason = $1 WHERE id = $2 AND stopped_reason IS NULL";
-        let values = [self.reason.as_str().into(), self.bank.as_str().into()];
-        let stopped = tx.execute("banks", sql, values).await?;
-        if stopped.rows_affected() > 0 {
-            tx.event(NewEvent {
-                event_id: self.event_id.clone(),
-                kind: EventKind::BankStopped,
-                bank: Some(&self.bank),
-                compartment: None,
-                parcel: None,
-                detail: format!("{}: {}", self.reason.as_str(), self.detail),
-                occurred_at: self.now,
-                recorded_at: self.now,
-            });
-        }
-        Ok(())
     }
 }
 

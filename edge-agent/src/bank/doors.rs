@@ -53,6 +53,17 @@ impl Bank {
                 info!(?state, "port changed");
                 return Ok(());
             }
+            // What the board says of itself; nothing follows from it for a compartment yet.
+            BusEvent::Objects { board, holding } => {
+                info!(board = board.get(), locks = holding.len(), "infrared sensors changed");
+                return Ok(());
+            }
+            event @ (BusEvent::BoardPower { .. }
+            | BusEvent::SensorDoubt { .. }
+            | BusEvent::SlowPoll { .. }) => {
+                warn!(?event, "board reports");
+                return Ok(());
+            }
             BusEvent::BusError { kind, count } => {
                 warn!(?kind, count, "bus error");
                 return Ok(());

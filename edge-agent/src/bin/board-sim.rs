@@ -5,14 +5,14 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use clap::{ArgGroup, Parser};
 use edge_agent::sim::{
-    PtyPort, ScriptLine, Sim, SimConfig, parse_script, serve_control, serve_tcp,
+    Profile, PtyPort, ScriptLine, Sim, SimConfig, parse_script, serve_control, serve_tcp,
 };
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -22,23 +22,46 @@ use tokio::time::interval;
 
 /// How often doors that are due are moved and logged although nobody polls.
 const TICK: Duration = Duration::from_millis(20);
+/// Addresses that a board's selector has.
+const ADDRESSES: RangeInclusive<u8> = 0..=9;
 
-/// Simulates Kerong CU48 lock boards, so that the agent can run without a locker.
+/// Simulates Kerong CU16 or CU48 lock boards, so that the agent can run without a locker.
 ///
-/// It speaks the board's bytes at the board's pace over TCP, like a serial gateway, or over a
+/// It speaks the boards' bytes at their pace over TCP, like a serial gateway, or over a
 /// pseudo-terminal, like a serial port, or both. What it listens on is printed, one a line:
 ///
 ///   listening tcp 127.0.0.1:40123
 ///   listening pty /dev/pts/3
 ///   listening control 127.0.0.1:40124
 ///
-/// A pulse opens its door after --auto-open-ms. Doors can also be moved, jammed and so on by lines
-/// sent to the control port, for example with netcat: "open 3", "close 3", "jam 1:3 on" (lock 3 of
-/// board 1), "mute on", "garbage on", "late 70", "state", "help". Locks count from 0. Each answer is
-/// one line that begins with "ok" or "error".
+/// A pulse opens its door after --auto-open-ms, and a pulse is never answered: as in a real locker
+/// only the hook switch tells whether the door opened.
+///
+/// Everything else is done with lines sent to the control port, for example
+///
+///   printf 'close 1:3\njam 1:3 on\nstate\n' | nc -N 127.0.0.1 40124
+///
+/// Locks count from 0; "1:3" is lock 3 of board 1, "3" is lock 3 of the first board. The last line
+/// of each answer begins with "ok" or "error". "help" lists all commands: people who open and close
+/// doors, put things in and take them out; locks that jam, sensors that stick, boards that are mute
+/// or late, lines that babble, cables that are pulled; "reset" ends every fault.
+///
+/// The log has an object a line, with milliseconds since 1970:
+///
+///   {"board":1,"lock":3,"pulse":1,"t_ms":1700000000000}
+///   {"board":1,"door":"open","lock":3,"t_ms":1700000000080}
+///
+/// "door" is "open" or "closed", "item" is "put" or "taken", "fault" is "overload" or "reboot".
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment, group = ArgGroup::new("port").args(["listen", "pty"]).required(true).multiple(true))]
 struct Args {
+    /// Which boards to play: cu48 has 48 locks a board, cu16 has 16, each with an infrared sensor.
+    #[arg(long, value_enum, default_value_t)]
+    profile: Profile,
+    /// Addresses of the boards, 0 to 9: "3" is one board with address 3, "0-7" are eight, "0,1,4"
+    /// are three.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0", value_parser = addresses)]
+    boards: Vec<RangeInclusive<u8>>,
     /// Play a TCP gateway on this address; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
@@ -54,18 +77,15 @@ struct Args {
     /// Run the commands in this file: lines of "MILLISECONDS COMMAND", counted from the start.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
-    /// Append each pulse and each move of a door to this file, as one JSON object a line.
+    /// Append each pulse, and each move of doors and of what is behind them, to this file.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// Addresses of the boards.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0", value_parser = clap::value_parser!(u8).range(0..=9))]
-    boards: Vec<u8>,
     /// Milliseconds from a pulse until its door opens.
     #[arg(long, value_name = "MS", default_value_t = 80, conflicts_with = "manual")]
-    auto_open_ms: u64,
+    auto_open_ms: u32,
     /// Milliseconds until such a door closes again; without it, it stays open.
     #[arg(long, value_name = "MS", conflicts_with = "manual")]
-    auto_close_ms: Option<u64>,
+    auto_close_ms: Option<u32>,
     /// Doors move by command only, not after a pulse.
     #[arg(long)]
     manual: bool,
@@ -79,16 +99,19 @@ struct Args {
 
 impl Args {
     fn config(&self) -> Result<SimConfig, BoardTwice> {
-        let mut boards = self.boards.clone();
-        boards.sort_unstable();
-        if let Some(twice) = boards.windows(2).find(|pair| pair[0] == pair[1]) {
+        let boards: Vec<u8> = self.boards.iter().cloned().flatten().collect();
+        let mut sorted = boards.clone();
+        sorted.sort_unstable();
+        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(BoardTwice { board: twice[0] });
         }
+        let ms = |ms: u32| Duration::from_millis(u64::from(ms));
         Ok(SimConfig {
-            boards: self.boards.clone(),
+            profile: self.profile,
+            boards,
             baud: self.baud,
-            auto_open: (!self.manual).then_some(Duration::from_millis(self.auto_open_ms)),
-            auto_close: self.auto_close_ms.map(Duration::from_millis),
+            auto_open: (!self.manual).then(|| ms(self.auto_open_ms)),
+            auto_close: self.auto_close_ms.map(ms),
             inverted: self.inverted,
             ..SimConfig::default()
         })
@@ -103,7 +126,6 @@ impl Args {
 
     fn sim(&self) -> anyhow::Result<Sim> {
         let sim = Sim::new(self.config()?);
-        // Without a file the log goes nowhere, rather than into memory for ever.
         let log: Box<dyn Write + Send> = match &self.log {
             Some(path) => {
                 let open = || format!("cannot open the log {}", path.display());
@@ -116,6 +138,18 @@ impl Args {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         Ok(sim.with_log(log, u64::try_from(since_epoch.as_millis())?))
     }
+}
+
+/// Reads `3` or `0-7`.
+fn addresses(word: &str) -> Result<RangeInclusive<u8>, String> {
+    let address = |word: &str| match word.parse() {
+        Ok(addr) if ADDRESSES.contains(&addr) => Ok(addr),
+        Ok(addr) => Err(format!("{addr} is not in {}..={}", ADDRESSES.start(), ADDRESSES.end())),
+        Err(_) => Err(format!("{word:?} is no address")),
+    };
+    let (first, last) = word.split_once('-').unwrap_or((word, word));
+    let range = address(first)?..=address(last)?;
+    if range.is_empty() { Err(format!("{word:?} ends before it begins")) } else { Ok(range) }
 }
 
 #[derive(Debug, Error)]
@@ -135,10 +169,11 @@ async fn main() -> anyhow::Result<()> {
         tasks.spawn(serve_tcp(listener, sim.clone()));
     }
     if args.pty {
-        let port = PtyPort::open().context("cannot make a pseudo-terminal")?;
-        if let Some(link) = &args.link {
-            relink(port.path(), link).with_context(|| format!("cannot link {}", link.display()))?;
-        }
+        let port = match &args.link {
+            Some(link) => PtyPort::open_at(link)
+                .with_context(|| format!("cannot put a pseudo-terminal at {}", link.display()))?,
+            None => PtyPort::open().context("cannot make a pseudo-terminal")?,
+        };
         println!("listening pty {}", port.path().display());
         tasks.spawn(port.serve(sim.clone()));
     }
@@ -177,15 +212,4 @@ async fn tick(sim: Sim) -> io::Result<()> {
         ticks.tick().await;
         sim.tick()?;
     }
-}
-
-/// Replaces a symbolic link, and nothing but a symbolic link.
-fn relink(target: &Path, link: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(link) {
-        Ok(found) if found.is_symlink() => std::fs::remove_file(link)?,
-        Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    symlink(target, link)
 }

@@ -4,7 +4,7 @@
 //! never cut short and two frames never meet. If its owner takes no events, it stands still: a
 //! bank that cannot record what a door did opens none.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +15,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
-use super::config::{Backoff, BusConfig, BusTiming};
-use super::counters::{BusCounters, ErrorKind};
-use super::cu48::{BoardAddr, LockIndex};
+use super::config::{Backoff, BusConfig, BusTiming, Echo};
+use super::counters::BusCounters;
 use super::event::{BusEvent, UnlockRefused, UnlockRequest};
 use super::line::{Line, LineLost};
 use super::port::{Connect, ConnectError, Port};
-use super::schedule::{Queued, Schedule, Step, configured_locks};
+use super::position::{BoardAddr, LockIndex};
+use super::profile::{Frame, Profile};
+use super::schedule::{Queued, Schedule, Step};
 
 /// Unlock requests that may wait on one port. At 0.6 s a pulse and 2 s of patience only a few can
 /// be sent anyway; one too many is refused.
@@ -32,7 +33,10 @@ pub const UNLOCK_QUEUE_REQUESTS: usize = 16;
 pub struct Bus {
     requests: mpsc::Sender<Queued>,
     places: Arc<Semaphore>,
-    locks: Arc<HashSet<(BoardAddr, LockIndex)>>,
+    /// The unlock frame of every configured lock: there is no other way to get one.
+    locks: Arc<HashMap<(BoardAddr, LockIndex), Frame>>,
+    /// Bounded by the number of locks.
+    confirmed: Arc<Mutex<HashSet<(BoardAddr, LockIndex)>>>,
     counters: Arc<Mutex<BusCounters>>,
 }
 
@@ -48,16 +52,22 @@ impl Bus {
     ) -> (Self, JoinHandle<()>) {
         let (requests, inbox) = mpsc::channel(UNLOCK_QUEUE_REQUESTS);
         let counters = Arc::default();
+        let confirmed = Arc::default();
         let bus = Self {
             requests,
             places: Arc::new(Semaphore::new(UNLOCK_QUEUE_REQUESTS)),
-            locks: Arc::new(configured_locks(&config.boards).into_iter().collect()),
+            locks: Arc::new(unlock_frames(&config)),
+            confirmed: Arc::clone(&confirmed),
             counters: Arc::clone(&counters),
         };
         let actor = Actor {
+            may_deliver_late: connect.may_deliver_late(),
             connect,
+            empty_addr: config.empty_addr(),
+            profile: config.line.profile,
+            echo: config.line.echo,
             schedule: Schedule::new(config.boards, config.timing.clone(), Instant::now()),
-            owner: Owner { inbox, events, stopping: false, counters },
+            owner: Owner { inbox, confirmed, events, stopping: false, counters },
             timing: config.timing,
             backoff: config.backoff,
         };
@@ -69,20 +79,31 @@ impl Bus {
     /// # Errors
     /// When the queue is full, the lock is not on this port, or the bus has ended.
     pub fn try_unlock(&self, request: UnlockRequest) -> Result<(), UnlockRefused> {
-        if !self.locks.contains(&(request.board, request.lock)) {
+        let Some(frame) = self.locks.get(&(request.board, request.lock)).copied() else {
             let (board, lock) = (request.board.get(), request.lock.get());
             return Err(UnlockRefused::UnknownLock { board, lock });
-        }
+        };
         if self.requests.is_closed() {
             return Err(UnlockRefused::Stopped);
         }
         let place =
             Arc::clone(&self.places).try_acquire_owned().map_err(|_| UnlockRefused::QueueFull)?;
-        let queued = Queued { request, queued_at: Instant::now(), place: Some(place) };
+        let queued = Queued { request, frame, queued_at: Instant::now(), place: Some(place) };
         self.requests.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => UnlockRefused::QueueFull,
             mpsc::error::TrySendError::Closed(_) => UnlockRefused::Stopped,
         })
+    }
+
+    /// Tells the bus that a person went on as if a door had opened at its last pulse, whatever its
+    /// sensor says: a parcel was put in or taken out, and the person said so. Sensors that such people
+    /// contradict again and again are reported. Of several such words before the bus hears them one
+    /// counts.
+    pub fn note_confirmed_opening(&self, board: BoardAddr, lock: LockIndex) {
+        if self.locks.contains_key(&(board, lock)) {
+            let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+            confirmed.insert((board, lock));
+        }
     }
 
     /// What went over the bus so far.
@@ -94,6 +115,11 @@ impl Bus {
 
 struct Actor<C> {
     connect: C,
+    may_deliver_late: bool,
+    profile: Profile,
+    echo: Echo,
+    /// Where an echo is probed for.
+    empty_addr: Option<BoardAddr>,
     schedule: Schedule,
     owner: Owner,
     timing: BusTiming,
@@ -103,6 +129,7 @@ struct Actor<C> {
 /// The side of the task that faces the handles and the receiver of the events.
 struct Owner {
     inbox: mpsc::Receiver<Queued>,
+    confirmed: Arc<Mutex<HashSet<(BoardAddr, LockIndex)>>>,
     events: mpsc::Sender<BusEvent>,
     stopping: bool,
     counters: Arc<Mutex<BusCounters>>,
@@ -137,8 +164,12 @@ impl<C: Connect> Actor<C> {
             let port = self.open(&mut failures).await?;
             self.schedule.port_up(Instant::now());
             info!("lock bus port open");
-            let mut line = Line::new(port, self.timing.clone());
-            let left = self.work(&mut line).await;
+            let echo = self.echo == Echo::On;
+            let mut line = Line::new(port, self.timing.clone(), self.profile, echo);
+            let left = match self.probe_echo(&mut line).await {
+                Ok(()) => self.work(&mut line).await,
+                Err(lost) => Left::Lost(lost),
+            };
             // Close first: a descriptor that is still held makes the kernel give the device a new name.
             drop(line);
             if self.schedule.heard_anyone() {
@@ -175,6 +206,16 @@ impl<C: Connect> Actor<C> {
         }
     }
 
+    /// Finds out whether the line echoes, if that is to be found out.
+    async fn probe_echo(&mut self, line: &mut Line) -> Result<(), LineLost> {
+        let Some(empty) = self.empty_addr.filter(|_| self.echo == Echo::Probe) else {
+            return Ok(());
+        };
+        let echo = line.probe_echo(empty).await?;
+        info!(echo, "lock bus probed for an echo");
+        Ok(())
+    }
+
     /// Works on an open port until it is lost.
     async fn work(&mut self, line: &mut Line) -> Left {
         loop {
@@ -193,12 +234,11 @@ impl<C: Connect> Actor<C> {
     }
 
     async fn unlock(&mut self, line: &mut Line, mut queued: Queued) -> Result<(), LineLost> {
-        let written = line.unlock(&queued.request).await;
+        let written = line.unlock(&queued.frame).await;
         queued.place = None;
         match written {
             Ok(written) => {
                 self.schedule.written(&queued, &written);
-                self.schedule.note(ErrorKind::Noise, written.noise_bytes);
                 Ok(())
             }
             Err(lost) => {
@@ -216,15 +256,19 @@ impl<C: Connect> Actor<C> {
         for (kind, amount) in result.errors {
             self.schedule.note(kind, amount);
         }
-        self.schedule.polled(index, result.bits, asked, Instant::now());
-        Ok(())
+        let now = Instant::now();
+        self.schedule.polled(index, result.bits, asked, now);
+        match self.schedule.why_abort(now).filter(|_| self.may_deliver_late) {
+            Some(lost) => Err(lost),
+            None => Ok(()),
+        }
     }
 
     async fn idle(&mut self, line: &mut Line, until: Instant) -> Result<(), LineLost> {
         tokio::select! {
             biased;
             () = self.owner.request(&mut self.schedule) => {}
-            stray = line.stray() => self.schedule.note(ErrorKind::Noise, stray?),
+            stray = line.stray() => self.schedule.stray(stray?),
             () = sleep_until(until) => {}
         }
         Ok(())
@@ -255,6 +299,11 @@ impl Owner {
                 }
             }
         }
+        let confirmed =
+            std::mem::take(&mut *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (board, lock) in confirmed {
+            schedule.confirmed(board, lock);
+        }
         if self.stopping {
             schedule.stop();
         }
@@ -274,6 +323,17 @@ impl Owner {
         }
         if self.stopping && idle { Err(Ended::Stopped) } else { Ok(()) }
     }
+}
+
+/// The unlock frame of each configured lock that boards of the family have.
+fn unlock_frames(config: &BusConfig) -> HashMap<(BoardAddr, LockIndex), Frame> {
+    let frame = |addr: BoardAddr, lock: LockIndex| {
+        Some(((addr, lock), config.line.profile.unlock(addr, lock).ok()?))
+    };
+    let boards = config.boards.iter();
+    boards
+        .flat_map(|board| board.locks.iter().filter_map(move |lock| frame(board.addr, lock.index)))
+        .collect()
 }
 
 /// Awaits an attempt to open the port, and keeps up with the owner at the same time.

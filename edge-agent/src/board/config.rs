@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::cu48::{BoardAddr, LockIndex, PollForm};
 use super::port::PortConfig;
+use super::position::{BOARDS_PER_BUS, BoardAddr, LockIndex};
+use super::profile::{PollForm, Profile};
 
 /// One port with the boards behind it.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct BusConfig {
     pub port: PortConfig,
     /// The boards on this line.
     pub boards: Vec<BoardConfig>,
+    /// What kind of line it is.
+    pub line: LineConfig,
     /// The times it works by.
     pub timing: BusTiming,
     /// How a lost port is opened again.
@@ -25,7 +28,8 @@ pub struct BusConfig {
 }
 
 impl BusConfig {
-    /// Checks what the types cannot: no board and no lock is named twice, each board has a lock.
+    /// Checks what the types cannot: no board and no lock is named twice, each board has a lock and no
+    /// lock that its family has not, and an echo can be probed for.
     ///
     /// # Errors
     /// Names the first contradiction.
@@ -40,6 +44,11 @@ impl BusConfig {
                 return Err(CheckBusError::NoLock { board: addr });
             }
             for lock in &board.locks {
+                let locks = self.line.profile.locks();
+                if lock.index.get() >= locks {
+                    let lock = lock.index.get();
+                    return Err(CheckBusError::NoSuchLock { board: addr, lock, locks });
+                }
                 if !seen.insert((addr, lock.index)) {
                     return Err(CheckBusError::LockTwice { board: addr, lock: lock.index.get() });
                 }
@@ -49,8 +58,40 @@ impl BusConfig {
         if addrs.len() < self.boards.len() {
             return Err(CheckBusError::BoardTwice);
         }
+        if self.line.echo == Echo::Probe && self.empty_addr().is_none() {
+            return Err(CheckBusError::NoEmptyAddress);
+        }
         Ok(())
     }
+
+    /// An address where no board is, if one is left: whatever answers there is an echo. The farthest
+    /// from the boards' own is taken, since a miswired selector is more likely to be one off.
+    pub(super) fn empty_addr(&self) -> Option<BoardAddr> {
+        let taken = |addr: &BoardAddr| self.boards.iter().any(|board| board.addr == *addr);
+        BoardAddr::all().filter(|addr| !taken(addr)).last()
+    }
+}
+
+/// What kind of line the boards are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineConfig {
+    /// The family of its boards.
+    pub profile: Profile,
+    /// Whether it echoes.
+    pub echo: Echo,
+}
+
+/// Whether an adapter gives back what it is sent: a two-wire one may, a four-wire one does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Echo {
+    /// It does not.
+    #[default]
+    Off,
+    /// It does; exactly what was sent is stripped, and required.
+    On,
+    /// Ask an address without a board each time the port opens, and see.
+    Probe,
 }
 
 /// Why a bus cannot run as configured.
@@ -68,6 +109,21 @@ pub enum CheckBusError {
         /// Its address.
         board: u8,
     },
+    /// The family has boards with fewer locks.
+    #[error("lock {lock} of board {board} is not below {locks}, the locks of such a board")]
+    NoSuchLock {
+        /// Address of the board.
+        board: u8,
+        /// Index of the lock.
+        lock: u8,
+        /// Locks that such a board has.
+        locks: u8,
+    },
+    /// Whatever an address without a board gives back is an echo, but there is none.
+    #[error(
+        "echo = \"probe\" needs an address without a board, but all {BOARDS_PER_BUS} are taken"
+    )]
+    NoEmptyAddress,
     /// One lock cannot belong to two compartments.
     #[error("lock {lock} of board {board} is configured twice")]
     LockTwice {
@@ -148,6 +204,9 @@ pub struct BusTiming {
     pub pulse_gap_ms: u64,
     /// A request not on the wire this long after it was issued is not sent: the person has gone.
     pub unlock_max_wait_ms: u64,
+    /// A gateway over TCP that has given back nothing this long after a pulse may be holding it: the
+    /// connection is aborted, so that the pulse is not delivered to an empty pavement.
+    pub gateway_proof_ms: u64,
     /// A board gets an unlock only if it answered a poll on this connection within this.
     pub board_fresh_ms: u64,
     /// Repeat of a changed reading, longer than the bounce of a contact.
@@ -160,6 +219,9 @@ pub struct BusTiming {
     pub offline_poll_min_ms: u64,
     /// See `offline_poll_min_ms`.
     pub offline_poll_max_ms: u64,
+    /// Longest time between two readings of a board in which a person cannot open and shut a door
+    /// unseen; a longer one is an alarm. Lockers that polled every 5 s missed whole visits.
+    pub reading_gap_limit_ms: u64,
     /// An error of one kind is reported at once, then at most once in this time with its count.
     pub error_report_interval_ms: u64,
 }
@@ -183,12 +245,14 @@ impl Default for BusTiming {
             pulse_ms,
             pulse_gap_ms: 100,
             unlock_max_wait_ms: 2_000,
+            gateway_proof_ms: 500,
             board_fresh_ms: 2_000,
             recheck_ms: 50,
             closed_stable_ms: 500,
             offline_after_ms: 10_000,
             offline_poll_min_ms: 1_000,
             offline_poll_max_ms: 5_000,
+            reading_gap_limit_ms: 500,
             error_report_interval_ms: 10_000,
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::cu48::DecodeStatusError;
 use super::event::BusEvent;
+use super::profile::DecodeStatusError;
 
 /// What can be wrong on a line. Each is counted; none stops the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +27,10 @@ pub enum ErrorKind {
     Babble,
     /// All doors of a board changed in one reading, which no person does.
     BoardWideChange,
+    /// What was sent did not come back on a line that echoes: a collision or a broken transceiver.
+    Echo,
+    /// A board fell silent right after a pulse, or told nothing but zeros: its supply dipped.
+    SupplyDip,
 }
 
 impl From<DecodeStatusError> for ErrorKind {
@@ -70,6 +74,13 @@ pub struct BusCounters {
     pub babble: u64,
     /// Times all doors of a board changed at once.
     pub board_wide_changes: u64,
+    /// Frames that did not come back on a line that echoes.
+    pub echo: u64,
+    /// Times the supply of a board seemed to dip.
+    pub supply_dips: u64,
+    /// Longest time between two good readings of a board that was not given up, in milliseconds: a
+    /// person may open and shut a door in a long one without being seen.
+    pub longest_reading_gap_ms: u64,
     /// Error reports not delivered because the owner did not keep up.
     pub reports_dropped: u64,
 }
@@ -85,6 +96,8 @@ impl BusCounters {
             ErrorKind::NewerVariant => &mut self.newer_variant,
             ErrorKind::Babble => &mut self.babble,
             ErrorKind::BoardWideChange => &mut self.board_wide_changes,
+            ErrorKind::Echo => &mut self.echo,
+            ErrorKind::SupplyDip => &mut self.supply_dips,
         };
         *counter = counter.saturating_add(amount);
     }

@@ -4,7 +4,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::counters::ErrorKind;
-use super::cu48::{BoardAddr, LockIndex};
+use super::position::{BoardAddr, LockIndex};
 
 /// One pulse to be sent, at most once. Its intent is durable before this value exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,38 @@ pub enum BusEvent {
         /// Its state from now on.
         state: BoardLink,
     },
+    /// What the infrared sensors of a board see: told with its first readings, and whenever two equal
+    /// readings differ from what was told. Boards without such sensors tell nothing.
+    Objects {
+        /// The board.
+        board: BoardAddr,
+        /// The configured locks whose compartments hold something; the others hold nothing.
+        holding: Vec<LockIndex>,
+    },
+    /// The pulses of a board do nothing although it answers, on several doors one after the other: a
+    /// blown fuse, or no supply at the locks. Until it is over none is sent.
+    BoardPower {
+        /// The board.
+        board: BoardAddr,
+        /// Its supply from now on.
+        state: BoardPower,
+    },
+    /// A sensor did not change through pulses after which a person, or the infrared sensor, says that
+    /// the door opened. Pulses still go out; what the sensor says is worth less from now on.
+    SensorDoubt {
+        /// The board.
+        board: BoardAddr,
+        /// The lock.
+        lock: LockIndex,
+    },
+    /// So long passed between two readings of a board that a person could have opened and shut a door
+    /// unseen. At most one a board and `error_report_interval_ms`.
+    SlowPoll {
+        /// The board.
+        board: BoardAddr,
+        /// The longest such time since this was last told.
+        gap_ms: u64,
+    },
     /// The port came or went.
     Port {
         /// Its state from now on.
@@ -125,6 +157,15 @@ pub enum BoardLink {
     Suspect,
     /// It has not answered for ten seconds; its doors are unknown.
     Offline,
+}
+
+/// Whether the locks of a board have power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoardPower {
+    /// Several doors in a row did not open.
+    Missing,
+    /// A pulse opened its door, or the board was away and came back.
+    Back,
 }
 
 /// Whether the port is open.
@@ -180,6 +221,8 @@ pub enum NotSentReason {
     PortDown,
     /// It lapsed while the board did not answer polls.
     BoardSilent,
+    /// The locks of its board have no power: see [`BusEvent::BoardPower`].
+    NoPower,
     /// It lapsed behind other pulses.
     WaitedTooLong,
     /// The bus was told to stop.

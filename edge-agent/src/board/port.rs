@@ -37,6 +37,12 @@ impl<P: AsyncRead + AsyncWrite + Unpin + Send> Port for P {}
 pub trait Connect: Send + 'static {
     /// Opens it.
     fn connect(&mut self) -> impl Future<Output = Result<Box<dyn Port>, ConnectError>> + Send;
+
+    /// Whether what is behind the port may hold bytes back and deliver them later, as a TCP gateway
+    /// may. The bus then aborts a connection that does not prove that a pulse has arrived.
+    fn may_deliver_late(&self) -> bool {
+        false
+    }
 }
 
 /// Where the boards of a bus are reached.
@@ -107,6 +113,10 @@ impl Connect for PortConnector {
             PortConfig::Serial { path, baud } => Ok(Box::new(open_serial(path.clone(), *baud)?)),
             PortConfig::Tcp { addr } => Ok(Box::new(open_tcp(addr.clone()).await?)),
         }
+    }
+
+    fn may_deliver_late(&self) -> bool {
+        matches!(self.config, PortConfig::Tcp { .. })
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::config::BusTiming;
-use super::cu48::{BoardAddr, LockIndex};
 use super::door::Hook;
 use super::event::{PulseOutcome, UnknownReason};
+use super::position::{BoardAddr, LockIndex};
 
 /// A pulse that was written and is being watched.
 #[derive(Clone, Copy, Debug)]

@@ -11,15 +11,18 @@ use tokio::time::Instant;
 
 use super::config::{BoardConfig, BusTiming};
 use super::counters::{BusCounters, ErrorKind, ErrorReports};
-use super::cu48::{BoardAddr, HookBits, LockIndex, REQUEST_BYTES};
 use super::event::{
-    BoardLink, BusEvent, NotSentReason, PortLink, PulseOutcome, UnknownReason, UnlockRequest,
+    BoardLink, BoardPower, BusEvent, NotSentReason, PortLink, PulseOutcome, UnknownReason,
+    UnlockRequest,
 };
-use super::line::Written;
+use super::line::{LineLost, Written};
+use super::position::{BoardAddr, LockIndex};
+use super::profile::{Frame, StatusBits};
 use super::pulse::Watch;
 use board::BoardState;
 
 mod board;
+mod health;
 
 /// Turnaround granted to a board between an unlock frame, which it does not answer, and the next.
 const AFTER_UNLOCK: Duration = Duration::from_millis(5);
@@ -30,6 +33,8 @@ const READINGS_BEFORE_UNLOCK: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) request: UnlockRequest,
+    /// Made when the request was taken, so that what cannot be expressed never waits.
+    pub(super) frame: Frame,
     pub(super) queued_at: Instant,
     /// Freed when the request leaves the queue.
     pub(super) place: Option<OwnedSemaphorePermit>,
@@ -59,6 +64,10 @@ pub(super) struct Schedule {
     supply_free_at: Option<Instant>,
     /// The line carries or has just carried something until then.
     line_free_at: Instant,
+    /// When the first pulse was written since a reply proved that what was sent has arrived.
+    unproven_since: Option<Instant>,
+    /// When any board last answered; at first when the port opened.
+    heard_at: Instant,
     reports: ErrorReports,
     pub(super) counters: BusCounters,
     pub(super) outbox: VecDeque<BusEvent>,
@@ -77,6 +86,8 @@ impl Schedule {
             port: None,
             supply_free_at: Some(now + rest),
             line_free_at: now,
+            unproven_since: None,
+            heard_at: now,
             reports: ErrorReports::default(),
             counters: BusCounters::default(),
             outbox: VecDeque::new(),
@@ -98,11 +109,15 @@ impl Schedule {
     pub(super) fn lapse(&mut self, now: Instant) {
         let mut waiting = VecDeque::with_capacity(self.queue.len());
         for queued in std::mem::take(&mut self.queue) {
-            if now < self.lapses_at(&queued.request) {
+            let request = &queued.request;
+            let powerless = self.board(request.board).is_some_and(|board| board.power.missing());
+            if powerless {
+                self.settle(request.intent, PulseOutcome::NotSent(NotSentReason::NoPower));
+            } else if now < self.lapses_at(request) {
                 waiting.push_back(queued);
             } else {
-                let reason = self.why_not_sent(&queued.request, now);
-                self.settle(queued.request.intent, PulseOutcome::NotSent(reason));
+                let reason = self.why_not_sent(request, now);
+                self.settle(request.intent, PulseOutcome::NotSent(reason));
             }
         }
         self.queue = waiting;
@@ -161,11 +176,12 @@ impl Schedule {
         let timing = self.timing.clone();
         self.counters.pulses += 1;
         let at = written.at;
-        self.energised(at);
+        self.energised(&queued.frame, at);
+        self.unproven_since.get_or_insert(at);
         let mut before = None;
         if let Some(board) = self.board_mut(request.board) {
             before = board.track(request.lock).and_then(|track| track.steady());
-            board.watch_closely(at, &timing);
+            board.watch_closely(request.lock, at, &timing);
         }
         self.watches.push(Watch::new(request.intent, request.board, request.lock, at, before));
         self.outbox.push_back(BusEvent::PulseWritten {
@@ -175,11 +191,14 @@ impl Schedule {
             started: written.started,
             at,
         });
+        for (kind, amount) in &written.errors {
+            self.note(*kind, *amount);
+        }
     }
 
     /// The port was lost while an unlock frame was being written: some of it may have gone out.
     pub(super) fn write_failed(&mut self, queued: &Queued, now: Instant) {
-        self.energised(now);
+        self.energised(&queued.frame, now);
         self.settle(queued.request.intent, PulseOutcome::Unknown(UnknownReason::PortLost));
     }
 
@@ -187,7 +206,7 @@ impl Schedule {
     pub(super) fn polled(
         &mut self,
         index: usize,
-        bits: Option<HookBits>,
+        bits: Option<StatusBits>,
         asked: Instant,
         now: Instant,
     ) {
@@ -196,15 +215,19 @@ impl Schedule {
         match bits {
             Some(bits) => {
                 self.counters.replies += 1;
+                self.unproven_since = None;
+                self.heard_at = now;
                 self.take_reading(index, bits, asked, now);
             }
-            None => self.take_miss(index, now),
+            None => self.take_miss(index, asked, now),
         }
     }
 
     pub(super) fn port_up(&mut self, now: Instant) {
         self.connected = true;
         self.line_free_at = now;
+        self.unproven_since = None;
+        self.heard_at = now;
         self.counters.ports_opened += 1;
         for board in &mut self.boards {
             board.begin_connection(now);
@@ -244,6 +267,11 @@ impl Schedule {
         self.boards.iter().any(|board| board.readings > 0)
     }
 
+    /// Bytes that came while nothing was asked.
+    pub(super) fn stray(&mut self, bytes: u64) {
+        self.note(ErrorKind::Noise, bytes);
+    }
+
     pub(super) fn note(&mut self, kind: ErrorKind, amount: u64) {
         self.counters.count(kind, amount);
         self.reports.note(kind, amount);
@@ -261,53 +289,125 @@ impl Schedule {
         }
     }
 
-    fn take_reading(&mut self, index: usize, bits: HookBits, asked: Instant, now: Instant) {
-        let timing = &self.timing;
-        let Some(board) = self.boards.get_mut(index) else { return };
-        if board.answered(now) {
-            self.outbox
-                .push_back(BusEvent::Board { board: board.config.addr, state: BoardLink::Online });
+    /// How long pulses have been unproven, and how long nobody was heard, if that is longer than a
+    /// connection through a gateway may stand it.
+    pub(super) fn why_abort(&self, now: Instant) -> Option<LineLost> {
+        let proof = Duration::from_millis(self.timing.gateway_proof_ms);
+        let silence = Duration::from_millis(self.timing.offline_after_ms);
+        let unproven = self.unproven_since.map(|at| now.duration_since(at));
+        let silent = now.duration_since(self.heard_at);
+        match unproven {
+            Some(unproven) if unproven >= proof => {
+                Some(LineLost::PulseUnproven(unproven.as_millis()))
+            }
+            Some(_) | None => (silent >= silence).then_some(LineLost::Silent(silent.as_millis())),
         }
+    }
+
+    /// A person went on as if the door had opened at its last pulse.
+    pub(super) fn confirmed(&mut self, board: BoardAddr, lock: LockIndex) {
+        let doubt = self.board_mut(board).and_then(|board| board.witnessed(lock));
+        self.outbox.extend(doubt);
+    }
+
+    fn take_reading(&mut self, index: usize, bits: StatusBits, asked: Instant, now: Instant) {
+        let Some(board) = self.boards.get_mut(index) else { return };
         let addr = board.config.addr;
+        let returned = board.answered(asked, now);
+        self.counters.longest_reading_gap_ms =
+            self.counters.longest_reading_gap_ms.max(board.longest_gap_ms());
+        if let Some(gap_ms) = board.take_slow_poll(now, &self.timing) {
+            self.outbox.push_back(BusEvent::SlowPoll { board: addr, gap_ms });
+        }
+        if returned {
+            self.outbox.push_back(BusEvent::Board { board: addr, state: BoardLink::Online });
+            // It may have been switched off and on by whoever mended it.
+            self.tell_power(addr, |board| board.power.restored());
+        }
+        let Some(board) = self.boards.get_mut(index) else { return };
         let wide_change = board.changes_as_a_whole(bits);
-        if wide_change {
+        let reset = !wide_change && board.tells_of_reset(bits);
+        if wide_change || reset {
             board.forget_readings();
         }
         board.read(bits, asked);
+        // What a board says that has just been reset is no witness for a pulse.
+        let settled = if reset { Vec::new() } else { self.judge(index, bits, asked, wide_change) };
+        for (lock, outcome) in settled {
+            let told = self.boards.get_mut(index).map(|board| board.settled(lock, outcome));
+            self.outbox.extend(told.unwrap_or_default());
+        }
+        let timing = &self.timing;
+        let Some(board) = self.boards.get_mut(index) else { return };
+        self.outbox.extend(board.believe(asked, timing));
+        if !reset {
+            self.outbox.extend(board.see_objects(bits));
+        }
+        let looks = self.watches.iter().filter(|watch| watch.board == addr);
+        let look_at = looks.map(|watch| watch.look_at(now, timing)).min();
+        board.plan(asked, now, look_at, timing);
+        if wide_change {
+            self.note(ErrorKind::BoardWideChange, 1);
+        }
+        if reset {
+            self.note(ErrorKind::SupplyDip, 1);
+        }
+    }
+
+    /// Settles the pulses that a reading decides; says which locks had what outcome.
+    fn judge(
+        &mut self,
+        index: usize,
+        bits: StatusBits,
+        asked: Instant,
+        wide_change: bool,
+    ) -> Vec<(LockIndex, PulseOutcome)> {
+        let board = &self.boards[index];
+        let addr = board.config.addr;
         let mut unresolved = Vec::new();
+        let mut settled = Vec::new();
         for mut watch in std::mem::take(&mut self.watches) {
             let outcome = match board.hook(watch.lock, bits) {
                 Some(_) if watch.board == addr && wide_change => {
                     Some(PulseOutcome::Unknown(UnknownReason::BoardWideChange))
                 }
-                Some(hook) if watch.board == addr => watch.read(hook, asked, timing),
+                Some(hook) if watch.board == addr => watch.read(hook, asked, &self.timing),
                 Some(_) | None => None,
             };
             match outcome {
                 Some(outcome) => {
                     self.outbox.push_back(BusEvent::Settled { intent: watch.intent, outcome });
+                    settled.push((watch.lock, outcome));
                 }
                 None => unresolved.push(watch),
             }
         }
         self.watches = unresolved;
-        self.outbox.extend(board.believe(asked, timing));
-        let looks = self.watches.iter().filter(|watch| watch.board == addr);
-        let look_at = looks.map(|watch| watch.look_at(now, timing)).min();
-        board.plan(now, look_at, timing);
-        if wide_change {
-            self.note(ErrorKind::BoardWideChange, 1);
-        }
+        settled
     }
 
-    fn take_miss(&mut self, index: usize, now: Instant) {
+    fn take_miss(&mut self, index: usize, asked: Instant, now: Instant) {
         let Some(board) = self.boards.get_mut(index) else { return };
         let addr = board.config.addr;
         let wanted = self.queue.iter().any(|queued| queued.request.board == addr)
             || self.watches.iter().any(|watch| watch.board == addr);
+        let dips = board.dips(asked, now, &self.timing);
         if board.missed(now, wanted, &self.timing) {
             self.outbox.push_back(BusEvent::Board { board: addr, state: BoardLink::Suspect });
         }
+        if dips {
+            self.note(ErrorKind::SupplyDip, 1);
+        }
+    }
+
+    fn tell_power(
+        &mut self,
+        addr: BoardAddr,
+        change: impl FnOnce(&mut BoardState) -> Option<BoardPower>,
+    ) {
+        let state = self.board_mut(addr).and_then(change);
+        let event = state.map(|state| BusEvent::BoardPower { board: addr, state });
+        self.outbox.extend(event);
     }
 
     fn may_send(&self, request: &UnlockRequest, now: Instant) -> bool {
@@ -336,8 +436,8 @@ impl Schedule {
         queued.queued_at.max(self.line_free_at).max(supply)
     }
 
-    fn energised(&mut self, written: Instant) {
-        let left_line = written + self.timing.line_time(REQUEST_BYTES);
+    fn energised(&mut self, frame: &Frame, written: Instant) {
+        let left_line = written + self.timing.line_time(frame.bytes().len());
         self.line_free_at = left_line + AFTER_UNLOCK;
         let rest = Duration::from_millis(self.timing.pulse_ms + self.timing.pulse_gap_ms);
         self.supply_free_at = Some(left_line + rest);
@@ -373,14 +473,6 @@ impl Schedule {
             self.settle(watch.intent, PulseOutcome::Unknown(reason));
         }
     }
-}
-
-/// The locks that a set of boards has, for the handle to check requests against.
-pub(super) fn configured_locks(boards: &[BoardConfig]) -> Vec<(BoardAddr, LockIndex)> {
-    boards
-        .iter()
-        .flat_map(|board| board.locks.iter().map(|lock| (board.addr, lock.index)))
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A configuration is taken whole or refused with the key that is wrong.
 
 use super::*;
+use crate::board::{Echo, Polarity, Profile};
 
 const GOOD: &str = r#"
 bank = "lobby-1"
@@ -51,4 +52,24 @@ fn every_mistake_names_its_key() {
     assert!(refused("addr = 0,", "addr = 10,").contains("10"));
     assert!(refused("[[bus]]", "[[bos]]").contains("bos"));
     assert!(refused("polarity = \"one_is_locked\", ", "").contains("polarity"));
+    let learned = refused("polarity = \"one_is_locked\"", "polarity = \"learned\"");
+    assert!(learned.contains("bus.boards.inverted"), "{learned}");
+    let small = "profile = \"cu16\"\nboards = [{ addr = 0, locks = 17";
+    assert!(refused("boards = [{ addr = 0, locks = 3", small).contains("at most 16"));
+    assert!(refused("boards = [", "profile = \"cu12\"\nboards = [").contains("cu12"));
+}
+
+#[test]
+fn a_bus_of_the_other_family_with_an_echo_is_taken() {
+    let text = GOOD.replace("boards = [", "profile = \"cu16\"\necho = \"probe\"\nboards = [");
+    let config = Config::parse(&text, Path::new("agent.toml")).unwrap();
+    let line = config.bus[0].bus_config().line;
+    assert_eq!((line.profile, line.echo), (Profile::Cu16, Echo::Probe));
+}
+
+#[test]
+fn a_lock_of_unknown_polarity_is_not_given_to_the_bus() {
+    let text = GOOD.replace("\"one_is_locked\", inverted = [2]", "\"learned\"");
+    let config = Config::parse(&text, Path::new("agent.toml")).unwrap();
+    assert!(config.bus[0].bus_config().boards[0].locks.is_empty());
 }

@@ -22,6 +22,7 @@ use crate::bank::Event;
 use crate::board::Jitter;
 use crate::config::LinkLimits;
 use crate::journal::{JournalReader, ReadError};
+use crate::telemetry::Samples;
 
 /// A connection that held this long was a good one, and the next wait is the shortest again. One
 /// that ends at once, answered or not, must not be tried in a tight loop.
@@ -41,6 +42,8 @@ pub struct Link {
     pub head: watch::Receiver<u64>,
     /// Decisions of the hub that the bank did not take.
     pub missed: watch::Receiver<u64>,
+    /// What the machine tells of itself, for when there is a connection.
+    pub samples: Samples,
     pub events: mpsc::Sender<Event>,
     pub jitter: Jitter,
     /// Random bytes for nonces.

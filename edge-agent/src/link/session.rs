@@ -19,8 +19,12 @@ use super::{Ended, Link, LinkError, stopped};
 use crate::bank::{Event, Introduction};
 use crate::journal::{ReadError, Stored};
 
-/// Requests that may wait in the MQTT client: four batches, the birth, the presence, and room.
-const REQUESTS_WAITING_MAX: usize = 16;
+/// Requests that may wait in the MQTT client: four batches, the birth, the presence, samples, and
+/// room.
+const REQUESTS_WAITING_MAX: usize = 20;
+/// Samples sent at a time, and the pause until the next few: facts come first.
+const SAMPLES_AT_A_TIME: usize = 4;
+const SAMPLES_PAUSE: Duration = Duration::from_millis(100);
 /// Packets that may wait between the MQTT client's task and this one.
 const PACKETS_WAITING_MAX: usize = 16;
 
@@ -29,7 +33,8 @@ const NEVER_MS: u64 = 10 * 365 * 86_400_000;
 
 /// Runs one connection to its end.
 pub(super) async fn run(link: &mut Link, connection_count: u64) -> Ended {
-    let (client, event_loop) = AsyncClient::new(options(link), REQUESTS_WAITING_MAX);
+    let (client, event_loop) =
+        AsyncClient::new(options(link, connection_count), REQUESTS_WAITING_MAX);
     let (packets, inbox) = mpsc::channel(PACKETS_WAITING_MAX);
     // `poll` is not cancel-safe, so it has a task of its own.
     let timeout_s = link.limits.connect_timeout_s;
@@ -42,12 +47,12 @@ pub(super) async fn run(link: &mut Link, connection_count: u64) -> Ended {
         nonce: Nonce((link.random)()),
         born_at: None,
         sender: Sender::new(0),
-        linked: false,
+        linked: None,
         started,
         link,
     };
     let end = session.drive().await;
-    let linked = session.linked;
+    let linked = session.linked.is_some();
     if end.is_ok() {
         // Only a courtesy: without it the hub sends our last will.
         let _ = session.client.try_disconnect();
@@ -61,10 +66,10 @@ pub(super) async fn run(link: &mut Link, connection_count: u64) -> Ended {
     }
 }
 
-fn options(link: &Link) -> MqttOptions {
+fn options(link: &Link, connection_count: u64) -> MqttOptions {
     let bank = &link.bank;
     let mut options = MqttOptions::new(bank.as_str(), &link.host, link.port);
-    let offline = Presence { boot: link.boot, online: false };
+    let offline = Presence { boot: link.boot, online: false, connection_count };
     let will = LastWill::new(UpTopic::Presence.of(bank), offline.encode(), QoS::AtMostOnce, false);
     options
         .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(link.tls.clone())))
@@ -102,8 +107,8 @@ struct Session<'a> {
     nonce: Nonce,
     born_at: Option<Instant>,
     sender: Sender,
-    /// The hub has answered the birth.
-    linked: bool,
+    /// When the hub answered the birth.
+    linked: Option<Instant>,
     started: Instant,
 }
 
@@ -115,6 +120,8 @@ impl Session<'_> {
         let mut missed = self.link.missed.clone();
         // What was missed before is made good by this birth.
         missed.mark_unchanged();
+        let samples = self.link.samples.clone();
+        let mut samples_due = self.started;
         loop {
             self.send_facts().await?;
             let stalls_at = self.started + Duration::from_millis(self.stalls_at_ms());
@@ -131,6 +138,10 @@ impl Session<'_> {
                     if self.now_ms() >= self.stalls_at_ms() {
                         return Err(LinkError::Stalled);
                     }
+                }
+                () = samples.ready(samples_due), if self.linked.is_some() => {
+                    self.send_samples();
+                    samples_due = Instant::now() + SAMPLES_PAUSE;
                 }
                 () = stopped(&mut stop) => return Ok(()),
             }
@@ -211,7 +222,9 @@ impl Session<'_> {
         };
         // Before it can leave: the hub's time counts from here.
         self.born_at = Some(Instant::now());
-        self.publish(UpTopic::Presence, QoS::AtMostOnce, Presence { boot, online: true }.encode())?;
+        let connection_count = self.connection_count;
+        let online = Presence { boot, online: true, connection_count };
+        self.publish(UpTopic::Presence, QoS::AtMostOnce, online.encode())?;
         self.publish(UpTopic::Birth, QoS::AtLeastOnce, birth.encode())?;
         self.sender.born(self.now_ms());
         Ok(())
@@ -260,8 +273,9 @@ impl Session<'_> {
         let ours = self.hash_at(ack.committed_seq).await?;
         let now_ms = self.now_ms();
         self.sender.acknowledged(ack.committed_seq, ack.committed_hash, head, ours, now_ms)?;
-        if !self.linked {
-            self.linked = true;
+        self.link.samples.committed(ack.committed_seq);
+        if self.linked.is_none() {
+            self.linked = Some(heard_at);
             info!(committed = ack.committed_seq, head, "hub connected");
             self.tell(Event::Heard { signed: ack.at, asked_at, heard_at }).await?;
             self.tell(Event::Linked(true)).await?;
@@ -307,6 +321,16 @@ impl Session<'_> {
             };
             self.publish(UpTopic::Facts, QoS::AtLeastOnce, batch.encode())?;
             self.sender.sent(last_seq, self.now_ms());
+        }
+    }
+
+    /// Sends a few samples. One that finds no room is lost, which is what QoS 0 is for.
+    fn send_samples(&self) {
+        let Some(linked) = self.linked else { return };
+        let topic = UpTopic::Telemetry.of(&self.link.bank);
+        for _ in 0..SAMPLES_AT_A_TIME {
+            let Some(sample) = self.link.samples.next(linked) else { return };
+            let _ = self.client.try_publish(&topic, QoS::AtMostOnce, false, sample.encode());
         }
     }
 

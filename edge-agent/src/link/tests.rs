@@ -13,7 +13,7 @@ use locker_core::ids::{Generation, HubEpoch, ParcelId, StreamId, Version};
 use locker_core::journal::{BATCH_MAX_RECORDS, ChainHash};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
-use locker_proto::message::{Birth, Grants, Nonce, Presence};
+use locker_proto::message::{Birth, Grants, Nonce, Presence, Telemetry};
 use locker_proto::signed;
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
 use rumqttc::mqttbytes::QoS;
@@ -28,6 +28,7 @@ use super::*;
 use crate::bank::Introduction;
 use crate::journal::Limits;
 use crate::store::{Keeper, Ledger, Stamp};
+use crate::telemetry::{Sample, Samples, TelemetryLimits};
 
 /// A bank of which only journal and link are real.
 struct World {
@@ -37,6 +38,7 @@ struct World {
     missed: watch::Sender<u64>,
     stop: watch::Sender<bool>,
     events: mpsc::Receiver<Event>,
+    samples: Samples,
     link: JoinHandle<()>,
     _dir: TempDir,
 }
@@ -64,6 +66,7 @@ impl World {
         let head = watch::Sender::new(ledger.head().0);
         let missed = watch::Sender::new(0);
         let stop = watch::Sender::new(false);
+        let samples = Samples::new(TelemetryLimits::default());
         let (sender, inbox) = mpsc::channel(64);
         let (forward, events) = mpsc::channel(64);
         tokio::spawn(answer(inbox, forward));
@@ -81,6 +84,7 @@ impl World {
             reader: ledger.reader(),
             head: head.subscribe(),
             missed: missed.subscribe(),
+            samples: samples.clone(),
             events: sender,
             jitter: Jitter::none(),
             random: || {
@@ -90,7 +94,8 @@ impl World {
             },
             stop: stop.subscribe(),
         };
-        Self { pki, ledger, head, missed, stop, events, link: tokio::spawn(run(link)), _dir: dir }
+        let link = tokio::spawn(run(link));
+        Self { pki, ledger, head, missed, stop, events, samples, link, _dir: dir }
     }
 
     /// Commits until the journal ends at `seq`.
@@ -404,5 +409,32 @@ fn an_identity_that_cannot_be_loaded_names_its_file() {
     ] {
         let error = tls::load(ca, certificate, key).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn samples_wait_for_the_link_and_those_of_before_are_marked_historical() {
+    let (mut world, hub) = World::with_hub().await;
+    let sample = |n| Sample {
+        taken: Instant::now(),
+        said: Telemetry { at: UnixMillis(n), ..Telemetry::default() },
+    };
+    for n in 1..=6 {
+        world.samples.add(sample(n));
+    }
+    let (mut session, _birth) = world.welcome(&hub, 0).await;
+    world.samples.add(sample(7));
+    for n in 1..=7 {
+        let said = loop {
+            let publish = session.published().await;
+            match UpTopic::parse(&publish.topic).unwrap().1 {
+                UpTopic::Telemetry => break publish,
+                UpTopic::Facts => {}
+                UpTopic::Birth | UpTopic::Presence => panic!("{publish:?}"),
+            }
+        };
+        assert_eq!(said.qos, QoS::AtMostOnce);
+        let said = Telemetry::decode(&said.payload).unwrap();
+        assert_eq!((said.at.0, said.historical), (n, n < 7));
     }
 }

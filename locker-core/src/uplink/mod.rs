@@ -1,6 +1,7 @@
 //! How facts travel from a bank to the hub so that each takes effect once: the agent's
-//! [`Sender`] and the hub's [`inlet`], both without I/O.
+//! [`Sender`] and the hub's [`inlet`] and [`clone`], all without I/O.
 
+pub mod clone;
 pub mod inlet;
 mod sender;
 

@@ -70,32 +70,6 @@ pub struct Batch {
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub records: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-/// up/telemetry: samples that may be lost.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Telemetry {
-    /// When, in milliseconds since 1970.
-    #[prost(uint64, tag = "1")]
-    pub at_ms: u64,
-    /// Resident memory of the agent, bytes.
-    #[prost(uint64, tag = "2")]
-    pub resident_bytes: u64,
-    /// Free space where the journal lies, bytes.
-    #[prost(uint64, tag = "3")]
-    pub disk_free_bytes: u64,
-    /// Records that the hub has not committed yet.
-    #[prost(uint64, tag = "4")]
-    pub backlog_records: u64,
-}
-/// up/presence: a hint that a session began or ended.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Presence {
-    /// The run of the agent, 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub boot_id: ::prost::alloc::vec::Vec<u8>,
-    /// Whether the bank is there.
-    #[prost(bool, tag = "2")]
-    pub online: bool,
-}
 /// Every down message: bytes and their signature by the command key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Signed {
@@ -209,3 +183,53 @@ pub mod command {
 /// Let only staff open doors from here on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LockDown {}
+/// up/telemetry: a sample. A sensor that is not there has no field: absent is not zero.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Telemetry {
+    /// When, in milliseconds since 1970.
+    #[prost(uint64, tag = "1")]
+    pub at_ms: u64,
+    /// Resident memory of the agent, bytes.
+    #[prost(uint64, optional, tag = "2")]
+    pub resident_bytes: ::core::option::Option<u64>,
+    /// Free space where the journal lies, bytes.
+    #[prost(uint64, optional, tag = "3")]
+    pub disk_free_bytes: ::core::option::Option<u64>,
+    /// Records that the hub has not committed yet.
+    #[prost(uint64, optional, tag = "4")]
+    pub backlog_records: ::core::option::Option<u64>,
+    /// The machine's temperature, thousandths of a degree Celsius.
+    #[prost(sint32, optional, tag = "5")]
+    pub temperature_mdeg_c: ::core::option::Option<i32>,
+    /// Whether mains power is there.
+    #[prost(bool, optional, tag = "6")]
+    pub mains: ::core::option::Option<bool>,
+    /// The radio's signal, dBm.
+    #[prost(sint32, optional, tag = "7")]
+    pub rssi_dbm: ::core::option::Option<i32>,
+    /// The longest time between two readings of a board since the agent started, milliseconds.
+    #[prost(uint32, optional, tag = "8")]
+    pub longest_poll_ms: ::core::option::Option<u32>,
+    /// Errors on the lock buses since the agent started.
+    #[prost(uint64, optional, tag = "9")]
+    pub bus_errors: ::core::option::Option<u64>,
+    /// The sample was taken before the connection that it came by.
+    #[prost(bool, tag = "10")]
+    pub historical: bool,
+    /// Samples left out since the agent started, because it was offline for longer than it keeps them.
+    #[prost(uint64, tag = "11")]
+    pub samples_dropped: u64,
+}
+/// up/presence: a hint that a session began or ended.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Presence {
+    /// The run of the agent, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub boot_id: ::prost::alloc::vec::Vec<u8>,
+    /// Whether the bank is there.
+    #[prost(bool, tag = "2")]
+    pub online: bool,
+    /// Which connection of this run, from 1: a will that comes late says of which. 0 if not told.
+    #[prost(uint64, tag = "3")]
+    pub connection_count: u64,
+}

@@ -1387,3 +1387,600 @@ pub mod fleet_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Something at a bank that a person must look at. At most one of a kind is open for each bank.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Alarm {
+    /// `alarms/{alarm}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// `banks/{bank}`.
+    #[prost(string, tag = "2")]
+    pub bank: ::prost::alloc::string::String,
+    /// What it is about: CLONE, INVENTORY, or another reason for which the hub takes no facts from the
+    /// bank, such as FORK.
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    /// What was seen, for people.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    /// When it was raised.
+    #[prost(message, optional, tag = "5")]
+    pub raise_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// All that said they were the bank, in the order in which they were seen.
+    #[prost(message, repeated, tag = "6")]
+    pub parties: ::prost::alloc::vec::Vec<AlarmParty>,
+    /// Messages kept apart for it; no fact in them took effect.
+    #[prost(uint64, tag = "7")]
+    pub kept_messages: u64,
+    /// Messages that found no room.
+    #[prost(uint64, tag = "8")]
+    pub dropped_messages: u64,
+    /// When it was cleared; absent while it is open.
+    #[prost(message, optional, tag = "9")]
+    pub clear_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who cleared it; `hub` if what followed did.
+    #[prost(string, tag = "10")]
+    pub cleared_by: ::prost::alloc::string::String,
+    /// What they noted.
+    #[prost(string, tag = "11")]
+    pub note: ::prost::alloc::string::String,
+}
+/// Somebody that said it was the bank.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AlarmParty {
+    /// From where, with the port.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// SHA-256 of its certificate, hex.
+    #[prost(string, tag = "2")]
+    pub certificate_sha256: ::prost::alloc::string::String,
+    /// The start of its agent, hex.
+    #[prost(string, tag = "3")]
+    pub boot: ::prost::alloc::string::String,
+    /// Its journal, hex.
+    #[prost(string, tag = "4")]
+    pub stream: ::prost::alloc::string::String,
+    /// Which start of its agent it was.
+    #[prost(uint64, tag = "5")]
+    pub boot_count: u64,
+    /// Which connection of that start it was.
+    #[prost(uint64, tag = "6")]
+    pub connection_count: u64,
+    /// Where its journal ended.
+    #[prost(uint64, tag = "7")]
+    pub head_seq: u64,
+    /// When it was first seen for this alarm.
+    #[prost(message, optional, tag = "8")]
+    pub first_seen_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it was last seen for this alarm.
+    #[prost(message, optional, tag = "9")]
+    pub last_seen_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Lists alarms.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAlarmsRequest {
+    /// `banks/{bank}`; empty for all.
+    #[prost(string, tag = "1")]
+    pub bank: ::prost::alloc::string::String,
+    /// Those that were cleared, too.
+    #[prost(bool, tag = "2")]
+    pub show_cleared: bool,
+    /// At most this many; 50 if 0, never more than 500.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// Where to go on; empty for the newest.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of alarms.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListAlarmsResponse {
+    /// The alarms, newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub alarms: ::prost::alloc::vec::Vec<Alarm>,
+    /// Continues after this page; empty at the end.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Ends an alarm.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClearAlarmRequest {
+    /// `alarms/{alarm}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What was found, 1 to 200 characters; kept in the event log.
+    #[prost(string, tag = "2")]
+    pub note: ::prost::alloc::string::String,
+    /// A UUID made for this call; a repeat with the same content answers as the first did.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Names a bank's only certificate.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplaceBankCertificateRequest {
+    /// `banks/{bank}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The certificate, DER; it must name the bank.
+    #[prost(bytes = "vec", tag = "2")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+    /// A UUID made for this call; a repeat with the same content answers as the first did.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// What counts now and what does not.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplaceBankCertificateResponse {
+    /// SHA-256 of the only certificate that counts, hex.
+    #[prost(string, tag = "1")]
+    pub certificate_sha256: ::prost::alloc::string::String,
+    /// SHA-256 of each that was revoked with this call, hex.
+    #[prost(string, repeated, tag = "2")]
+    pub revoked_sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Generated client implementations.
+pub mod security_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Alarms, for operators. Every error carries a google.rpc.ErrorInfo whose reason is stable.
+    #[derive(Debug, Clone)]
+    pub struct SecurityServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl SecurityServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> SecurityServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SecurityServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SecurityServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Lists alarms, newest first.
+        pub async fn list_alarms(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAlarmsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAlarmsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.fleet.v1.SecurityService/ListAlarms",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("locker.fleet.v1.SecurityService", "ListAlarms"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends an alarm after a person has looked. The bank goes on with its next connection.
+        pub async fn clear_alarm(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ClearAlarmRequest>,
+        ) -> std::result::Result<tonic::Response<super::Alarm>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.fleet.v1.SecurityService/ClearAlarm",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("locker.fleet.v1.SecurityService", "ClearAlarm"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Names the only certificate that counts for a bank from now on, and revokes all others.
+        pub async fn replace_bank_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReplaceBankCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReplaceBankCertificateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.fleet.v1.SecurityService/ReplaceBankCertificate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "locker.fleet.v1.SecurityService",
+                        "ReplaceBankCertificate",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod security_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SecurityServiceServer.
+    #[async_trait]
+    pub trait SecurityService: std::marker::Send + std::marker::Sync + 'static {
+        /// Lists alarms, newest first.
+        async fn list_alarms(
+            &self,
+            request: tonic::Request<super::ListAlarmsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAlarmsResponse>,
+            tonic::Status,
+        >;
+        /// Ends an alarm after a person has looked. The bank goes on with its next connection.
+        async fn clear_alarm(
+            &self,
+            request: tonic::Request<super::ClearAlarmRequest>,
+        ) -> std::result::Result<tonic::Response<super::Alarm>, tonic::Status>;
+        /// Names the only certificate that counts for a bank from now on, and revokes all others.
+        async fn replace_bank_certificate(
+            &self,
+            request: tonic::Request<super::ReplaceBankCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReplaceBankCertificateResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Alarms, for operators. Every error carries a google.rpc.ErrorInfo whose reason is stable.
+    #[derive(Debug)]
+    pub struct SecurityServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SecurityServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SecurityServiceServer<T>
+    where
+        T: SecurityService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/locker.fleet.v1.SecurityService/ListAlarms" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListAlarmsSvc<T: SecurityService>(pub Arc<T>);
+                    impl<
+                        T: SecurityService,
+                    > tonic::server::UnaryService<super::ListAlarmsRequest>
+                    for ListAlarmsSvc<T> {
+                        type Response = super::ListAlarmsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListAlarmsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SecurityService>::list_alarms(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListAlarmsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.fleet.v1.SecurityService/ClearAlarm" => {
+                    #[allow(non_camel_case_types)]
+                    struct ClearAlarmSvc<T: SecurityService>(pub Arc<T>);
+                    impl<
+                        T: SecurityService,
+                    > tonic::server::UnaryService<super::ClearAlarmRequest>
+                    for ClearAlarmSvc<T> {
+                        type Response = super::Alarm;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ClearAlarmRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SecurityService>::clear_alarm(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ClearAlarmSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.fleet.v1.SecurityService/ReplaceBankCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReplaceBankCertificateSvc<T: SecurityService>(pub Arc<T>);
+                    impl<
+                        T: SecurityService,
+                    > tonic::server::UnaryService<super::ReplaceBankCertificateRequest>
+                    for ReplaceBankCertificateSvc<T> {
+                        type Response = super::ReplaceBankCertificateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReplaceBankCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SecurityService>::replace_bank_certificate(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReplaceBankCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SecurityServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "locker.fleet.v1.SecurityService";
+    impl<T> tonic::server::NamedService for SecurityServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

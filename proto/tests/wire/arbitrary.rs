@@ -23,6 +23,8 @@ fn corpus() -> Vec<Vec<u8>> {
         samples::batch().encode(),
         samples::telemetry().encode(),
         samples::presence().encode(),
+        samples::telemetry_of_all_sensors().encode(),
+        samples::presence_of_a_connection().encode(),
         samples::ack().encode(),
         samples::grants().encode(),
         encode_snapshot(&later::snapshot()).unwrap(),

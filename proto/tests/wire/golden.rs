@@ -76,6 +76,10 @@ fn messages_are_as_version_1_wrote_them() {
     frozen.same("batch", &samples::batch(), |batch| batch.clone().encode(), Batch::decode);
     frozen.same("telemetry", &samples::telemetry(), Telemetry::encode, Telemetry::decode);
     frozen.same("presence", &samples::presence(), Presence::encode, Presence::decode);
+    let all = samples::telemetry_of_all_sensors();
+    frozen.same("telemetry_of_all_sensors", &all, Telemetry::encode, Telemetry::decode);
+    let connected = samples::presence_of_a_connection();
+    frozen.same("presence_of_a_connection", &connected, Presence::encode, Presence::decode);
     frozen.same("ack", &samples::ack(), Ack::encode, Ack::decode);
     frozen.same("grants", &samples::grants(), Grants::encode, Grants::decode);
     let [layout, key_set] = samples::configs();

@@ -320,12 +320,38 @@ pub(crate) fn batch() -> Batch {
     Batch { stream: STREAM, first_seq: 4_711, previous: HASH, records: facts.map(record).collect() }
 }
 
+/// As the first agents sent it: without the sensors that came later.
 pub(crate) fn telemetry() -> Telemetry {
-    Telemetry { at: AT, resident_bytes: 14 << 20, disk_free_bytes: 3 << 30, backlog_records: 5 }
+    Telemetry {
+        at: AT,
+        resident_bytes: Some(14 << 20),
+        disk_free_bytes: Some(3 << 30),
+        backlog_records: Some(5),
+        ..Telemetry::default()
+    }
 }
 
+/// Every sensor there, one of them telling no: absent is not false.
+pub(crate) fn telemetry_of_all_sensors() -> Telemetry {
+    Telemetry {
+        temperature_mdeg_c: Some(-12_500),
+        mains: Some(false),
+        rssi_dbm: Some(-67),
+        longest_poll_ms: Some(260),
+        bus_errors: Some(7),
+        historical: true,
+        samples_dropped: 3,
+        ..telemetry()
+    }
+}
+
+/// As the first agents sent it: without the connection.
 pub(crate) fn presence() -> Presence {
-    Presence { boot: BOOT, online: true }
+    Presence { boot: BOOT, online: true, connection_count: 0 }
+}
+
+pub(crate) fn presence_of_a_connection() -> Presence {
+    Presence { connection_count: 9, ..presence() }
 }
 
 pub(crate) fn ack() -> Ack {

@@ -4,10 +4,12 @@
 mod bad_board;
 mod bad_codes;
 mod bad_parcels;
+mod clones;
 mod crashes;
 mod first_parcel;
 mod foreign_readers;
 mod hub_down;
+mod live;
 mod one_trace;
 mod python_client;
 mod strangers;

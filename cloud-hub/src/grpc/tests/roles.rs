@@ -4,6 +4,7 @@ use locker_proto::wire::carrier::v1 as carrier;
 use locker_proto::wire::carrier::v1::parcel_service_client::ParcelServiceClient;
 use locker_proto::wire::fleet::v1 as fleet;
 use locker_proto::wire::fleet::v1::fleet_service_client::FleetServiceClient;
+use locker_proto::wire::fleet::v1::security_service_client::SecurityServiceClient;
 use tokio_stream::once;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
@@ -13,7 +14,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_reflection::pb::{v1, v1alpha};
 
 use super::super::fixture::{Calls, new_bank, new_parcel, reason};
-use super::super::{FLEET_SERVICE, PARCEL_SERVICE};
+use super::super::{FLEET_SERVICE, PARCEL_SERVICE, SECURITY_SERVICE};
 use crate::config::GrpcLimits;
 use crate::pki::{DevPki, PkiSpec};
 
@@ -38,6 +39,8 @@ async fn carriers_methods(channel: &Channel) -> Vec<bool> {
 /// Which of the operators' methods are refused to the channel's role.
 async fn operators_methods(channel: &Channel) -> Vec<bool> {
     let mut client = FleetServiceClient::new(channel.clone());
+    let mut guards = SecurityServiceClient::new(channel.clone());
+    let replace = fleet::ReplaceBankCertificateRequest::default();
     vec![
         refused(client.create_bank(fleet::CreateBankRequest::default()).await),
         refused(client.get_bank(fleet::GetBankRequest::default()).await),
@@ -46,6 +49,9 @@ async fn operators_methods(channel: &Channel) -> Vec<bool> {
         refused(client.issue_badge(fleet::IssueBadgeRequest::default()).await),
         refused(client.find_parcel(fleet::FindParcelRequest::default()).await),
         refused(client.watch_events(fleet::WatchEventsRequest::default()).await),
+        refused(guards.list_alarms(fleet::ListAlarmsRequest::default()).await),
+        refused(guards.clear_alarm(fleet::ClearAlarmRequest::default()).await),
+        refused(guards.replace_bank_certificate(replace).await),
     ]
 }
 
@@ -59,7 +65,7 @@ async fn each_role_reaches_its_own_methods_and_no_other() {
     ] {
         let channel = calls.connect(who).await.unwrap();
         assert_eq!(carriers_methods(&channel).await, [carriers_refused; 5], "{who}");
-        assert_eq!(operators_methods(&channel).await, [operators_refused; 7], "{who}");
+        assert_eq!(operators_methods(&channel).await, [operators_refused; 10], "{who}");
         let health = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
         assert_eq!(refused(health), who.starts_with("banks/"), "{who}");
     }
@@ -130,7 +136,7 @@ async fn a_certificate_that_is_revoked_stops_counting_on_open_connections() {
 async fn health_tells_of_each_service() {
     let calls = Calls::start(GrpcLimits::default()).await;
     let mut health = HealthClient::new(calls.connect("operators/olga").await.unwrap());
-    for service in ["", PARCEL_SERVICE, FLEET_SERVICE] {
+    for service in ["", PARCEL_SERVICE, FLEET_SERVICE, SECURITY_SERVICE] {
         let check = HealthCheckRequest { service: service.into() };
         let HealthCheckResponse { status } = health.check(check).await.unwrap().into_inner();
         assert_eq!(status, i32::from(ServingStatus::Serving), "{service}");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,12 +34,15 @@ use crate::credential_keys::HubKeys;
 use crate::credential_keys::tests::test_keys;
 use crate::ingest::TraceStamp;
 use crate::ingest::batch::{Accepted, fold_batch};
-use crate::ingest::{Counters, Ingest, IngestLimits, IngestParts, Link, LinkEvent, Presence};
+use crate::ingest::{
+    Caller, Counters, Ingest, IngestLimits, IngestParts, Link, LinkEvent, Presence,
+};
 use crate::mqtt::{DownTopic, SendError, UpTopic};
 use crate::parcels::{NewParcel, create_parcel};
 use crate::store::{ParcelRow, RequestKey, Store, StoreLimits};
 
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+static BIRTHS: AtomicU64 = AtomicU64::new(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn bank_id() -> BankId {
@@ -179,7 +183,8 @@ impl Journal {
             parent: None,
             boot: BootId([1; 16]),
             boot_count: 1,
-            connection_count: 1,
+            // Each birth is of a later connection than all before, as an agent's are.
+            connection_count: BIRTHS.fetch_add(1, Ordering::Relaxed),
             nonce: Nonce([9; 16]),
             agent_version: "0.1.0".to_owned(),
             oldest_seq: 1,
@@ -305,6 +310,7 @@ pub(crate) struct World {
     pub(crate) presence: Presence,
     keys: HubKeys,
     session: u64,
+    pub(crate) caller: Caller,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -330,7 +336,9 @@ impl World {
         let task = tokio::spawn(ingest.run_until(heard, async {
             let _ = stopped.await;
         }));
-        Self { events, did, stamps, counters, presence, keys, session: 0, stop, task }
+        let address = "127.0.0.1:1000".parse().unwrap();
+        let caller = Caller { address, certificate: [7; 32] };
+        Self { events, did, stamps, counters, presence, keys, session: 0, caller, stop, task }
     }
 
     /// Stops ingest in an orderly way.
@@ -353,13 +361,22 @@ impl World {
     pub(crate) async fn connect(&mut self) {
         self.session += 1;
         let session = self.session;
-        self.event(LinkEvent::Connected { session, bank: bank_id() }).await;
+        let caller = self.caller;
+        self.event(LinkEvent::Connected { session, bank: bank_id(), caller }).await;
         self.event(LinkEvent::Subscribed { session, bank: bank_id() }).await;
     }
 
     pub(crate) async fn disconnect(&self) {
         let session = self.session;
-        self.event(LinkEvent::Ended { session, bank: bank_id() }).await;
+        self.event(LinkEvent::Ended { session, bank: bank_id(), taken_over: false }).await;
+    }
+
+    /// The session gives way to one from `address`, subscribed.
+    pub(crate) async fn take_over(&mut self, address: &str) {
+        let session = self.session;
+        self.event(LinkEvent::Ended { session, bank: bank_id(), taken_over: true }).await;
+        self.caller.address = address.parse().unwrap();
+        self.connect().await;
     }
 
     pub(crate) async fn say(&self, topic: UpTopic, payload: Vec<u8>, ack: Option<u32>) {

@@ -14,7 +14,7 @@ use crate::mqtt::inbox::Arrival;
 use crate::mqtt::outbox::Answer;
 use crate::mqtt::sessions::{Hub, Turn};
 use crate::mqtt::topic::{DownFilter, UpTopic};
-use crate::mqtt::wire::{self, WireError};
+use crate::mqtt::wire::{self, Speaker, WireError};
 use crate::mqtt::{EndReason, MqttEvent, SessionLimits};
 
 /// Room made in the read buffer before each read. Idle sessions keep no more than this.
@@ -25,28 +25,28 @@ const WRITE_BYTES: usize = 16 * 1024;
 const WRITE_BYTES_KEPT: usize = 256;
 
 /// Packets off a byte stream.
-pub(super) struct PacketReader<R> {
+pub(in crate::mqtt) struct PacketReader<R> {
     io: R,
     buffer: BytesMut,
+    speaker: Speaker,
 }
 
 /// Why there is no next packet.
-pub(super) enum ReadError {
+pub(in crate::mqtt) enum ReadError {
     Lost,
     Wire(WireError),
 }
 
 impl<R: AsyncRead + Unpin> PacketReader<R> {
-    pub(super) fn new(io: R) -> Self {
-        Self { io, buffer: BytesMut::new() }
+    pub(in crate::mqtt) fn new(io: R, speaker: Speaker) -> Self {
+        Self { io, buffer: BytesMut::new(), speaker }
     }
 
     /// The next packet. Cancel-safe: what has been read stays in the buffer.
-    pub(super) async fn next(&mut self, max_bytes: usize) -> Result<Packet, ReadError> {
+    pub(in crate::mqtt) async fn next(&mut self, max_bytes: usize) -> Result<Packet, ReadError> {
         loop {
-            if let Some(packet) =
-                wire::take(&mut self.buffer, max_bytes).map_err(ReadError::Wire)?
-            {
+            let taken = wire::take(&mut self.buffer, max_bytes, self.speaker);
+            if let Some(packet) = taken.map_err(ReadError::Wire)? {
                 return Ok(packet);
             }
             if self.buffer.is_empty() && self.buffer.capacity() > READ_BYTES {

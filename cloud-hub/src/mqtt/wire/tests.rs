@@ -13,7 +13,7 @@ fn bytes_of(packet: &Packet) -> BytesMut {
 }
 
 fn first(bytes: &[u8]) -> Result<Option<Packet>, WireError> {
-    take(&mut BytesMut::from(bytes), MAX)
+    take(&mut BytesMut::from(bytes), MAX, Speaker::Bank)
 }
 
 #[test]
@@ -36,12 +36,12 @@ fn packets_of_a_client_come_out_whole_one_after_the_other_and_byte_by_byte() {
     let mut dripped = Vec::new();
     for byte in stream {
         drip.extend_from_slice(&[byte]);
-        dripped.extend(take(&mut drip, MAX).unwrap());
+        dripped.extend(take(&mut drip, MAX, Speaker::Bank).unwrap());
     }
     for packet in &packets {
-        assert_eq!(take(&mut whole, MAX).unwrap().as_ref(), Some(packet));
+        assert_eq!(take(&mut whole, MAX, Speaker::Bank).unwrap().as_ref(), Some(packet));
     }
-    assert_eq!(take(&mut whole, MAX), Ok(None));
+    assert_eq!(take(&mut whole, MAX, Speaker::Bank), Ok(None));
     assert_eq!(dripped, packets);
 }
 
@@ -141,4 +141,13 @@ proptest! {
         }
         fuzz_packets(&bytes);
     }
+}
+
+#[test]
+fn only_operators_may_unsubscribe() {
+    let bytes = [0xa2, 5, 0, 7, 0, 1, b'a'];
+    let take = |speaker| take(&mut BytesMut::from(&bytes[..]), MAX, speaker);
+    assert_eq!(take(Speaker::Bank), Err(WireError::PacketType(10)));
+    let Ok(Some(Packet::Unsubscribe(unsubscribe))) = take(Speaker::Operator) else { panic!() };
+    assert_eq!((unsubscribe.pkid, unsubscribe.topics), (7, vec!["a".to_owned()]));
 }

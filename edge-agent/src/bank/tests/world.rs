@@ -24,8 +24,8 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::board::{
-    Backoff, BoardConfig, BusConfig, BusTiming, Connect, ConnectError, LockConfig, Polarity,
-    PollForm, Port, PortConfig,
+    Backoff, BoardConfig, BusConfig, BusTiming, Connect, ConnectError, LineConfig, LockConfig,
+    Polarity, PollForm, Port, PortConfig,
 };
 use crate::journal::{JournalReader, Limits};
 use crate::sim::{Sim, SimConfig, serve};
@@ -389,6 +389,7 @@ fn bus_config() -> BusConfig {
     BusConfig {
         port: PortConfig::Tcp { addr: String::new() },
         boards: vec![board],
+        line: LineConfig::default(),
         timing: BusTiming::default(),
         backoff: Backoff::default(),
     }

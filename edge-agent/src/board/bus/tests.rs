@@ -7,13 +7,20 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::*;
+use crate::board::counters::ErrorKind;
 use crate::board::cu48::{encode_status, encode_unlock};
 use crate::board::event::BoardLink::{Offline, Online, Suspect};
 use crate::board::event::{
     BoardLink, DoorReading, NotSentReason, PortLink, PulseOutcome, UnknownReason,
 };
-use crate::board::{BoardConfig, LockConfig, Polarity, PollForm, PortConfig};
+use crate::board::{BoardConfig, LineConfig, LockConfig, Polarity, PollForm, PortConfig};
 use crate::sim::{Sim, SimConfig, What, serve};
+
+mod echo;
+mod gateway;
+mod health;
+mod many;
+mod rig;
 
 /// Virtual time within which everything awaited here must have happened.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,6 +84,7 @@ fn config(boards: &[u8], locks: u8, polarity: Polarity) -> BusConfig {
     BusConfig {
         port: PortConfig::Tcp { addr: String::new() },
         boards: boards.iter().map(board).collect(),
+        line: LineConfig::default(),
         timing: BusTiming::default(),
         backoff: Backoff::default(),
     }
@@ -265,7 +273,7 @@ async fn a_board_that_falls_silent_after_the_pulse_leaves_the_outcome_unknown() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_board_does_not_stop_its_neighbour() {
+async fn h06_a_silent_board_does_not_stop_its_neighbour() {
     let mut bank = Bank::ready(SimConfig { boards: vec![0, 1], ..SimConfig::default() }).await;
     bank.tell("mute 0 on");
     bank.board_becomes(0, Offline).await;
@@ -315,7 +323,7 @@ async fn a_port_lost_during_a_pulse_leaves_it_unknown_and_is_opened_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn garbage_on_the_line_is_counted_and_survived() {
+async fn h05_garbage_on_the_line_is_counted_and_survived() {
     let mut bank = Bank::ready(SimConfig::default()).await;
     bank.tell("garbage on");
     let events = bank.board_becomes(0, Offline).await;
@@ -330,7 +338,7 @@ async fn garbage_on_the_line_is_counted_and_survived() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_reply_is_no_reading() {
+async fn h05_a_damaged_reply_is_no_reading() {
     for (fault, kind, cure) in [
         ("truncate 7", ErrorKind::Truncated, "truncate off"),
         ("flip 37", ErrorKind::Checksum, "flip off"),

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::board::position::{BoardAddrError, LockIndexError};
+use crate::board::profile::fuzz_decode;
 
 fn board(addr: u8) -> BoardAddr {
     addr.try_into().unwrap()
@@ -12,7 +14,7 @@ fn lock(index: u8) -> LockIndex {
     index.try_into().unwrap()
 }
 
-fn locked(bits: HookBits) -> Vec<u8> {
+fn locked(bits: StatusBits) -> Vec<u8> {
     (0..LOCKS_PER_BOARD).filter(|index| bits.bit(lock(*index))).collect()
 }
 
@@ -85,7 +87,7 @@ fn each_defect_of_a_reply_has_its_own_error() {
     };
     let decode = |bytes: &[u8]| decode_status(board(3), bytes).unwrap_err();
     assert!(decode_status(board(3), &good).is_ok());
-    assert_eq!(decode(&good[..11]), DecodeStatusError::Length { got: 11 });
+    assert_eq!(decode(&good[..11]), DecodeStatusError::Length { got: 11, expected: 12 });
     assert_eq!(decode(&broken(0, 0x03)), DecodeStatusError::Start { got: 0x03 });
     assert_eq!(decode(&broken(10, 0x02)), DecodeStatusError::End { got: 0x02 });
     assert_eq!(decode(&broken(3, 0x50)), DecodeStatusError::ReplyCode { got: 0x50 });

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::board::config::{LockConfig, Polarity};
-use crate::board::cu48::{PollForm, checksum, decode_status};
+use crate::board::profile::{PollForm, Profile, checksum};
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -45,10 +45,10 @@ fn board() -> BoardConfig {
     }
 }
 
-fn bits(low: u8) -> HookBits {
+fn bits(low: u8) -> StatusBits {
     let mut frame = vec![0x02, 0x00, 0x00, 0x65, low, 0, 0, 0, 0, 0, 0x03];
     frame.push(checksum(&frame));
-    decode_status(0.try_into().unwrap(), &frame).unwrap()
+    Profile::Cu48.decode(0.try_into().unwrap(), &frame).unwrap()
 }
 
 /// Plays happenings and checks each unlock at the moment it is sent.
@@ -103,7 +103,9 @@ impl Play {
         let issued_at = self.now.checked_sub(Duration::from_millis(age_ms)).unwrap_or(self.now);
         let (board, lock) = (0.try_into().unwrap(), lock.try_into().unwrap());
         let request = UnlockRequest { intent: self.asked, board, lock, issued_at };
-        self.schedule.accept(Queued { request, queued_at: self.now, place: None }, self.now);
+        let frame = Profile::Cu48.unlock(board, lock).unwrap();
+        let queued = Queued { request, frame, queued_at: self.now, place: None };
+        self.schedule.accept(queued, self.now);
     }
 
     fn port_down(&mut self) {
@@ -148,7 +150,7 @@ impl Play {
             self.schedule.write_failed(queued, self.now);
             self.port_down();
         } else {
-            let written = Written { started: self.now, at: self.now, noise_bytes: 0 };
+            let written = Written { started: self.now, at: self.now, errors: Vec::new() };
             self.schedule.written(queued, &written);
         }
     }

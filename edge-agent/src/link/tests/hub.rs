@@ -129,7 +129,7 @@ impl Session {
         Batch::decode(&facts.payload).unwrap()
     }
 
-    async fn published(&mut self) -> Publish {
+    pub(super) async fn published(&mut self) -> Publish {
         let packet = self.next().await;
         let Some(Packet::Publish(publish)) = packet else { panic!("no PUBLISH: {packet:?}") };
         if publish.qos == QoS::AtLeastOnce {

@@ -15,8 +15,8 @@ use edge_agent::bank::{
     Bank, BankError, Event, Floor, PanelPhase, PanelState, PanelTask, Parts, PulseTiming,
 };
 use edge_agent::board::{
-    Backoff, BoardAddr, BoardConfig, Bus, BusConfig, BusTiming, LockConfig, LockIndex, Polarity,
-    PollForm, PortConfig, PortConnector,
+    Backoff, BoardAddr, BoardConfig, Bus, BusConfig, BusTiming, LineConfig, LockConfig, LockIndex,
+    Polarity, PollForm, PortConfig, PortConnector,
 };
 use edge_agent::journal::Limits;
 use edge_agent::panel::{self, Access};
@@ -309,7 +309,9 @@ async fn start_board() -> anyhow::Result<BoardBus> {
     };
     let port = PortConfig::Tcp { addr };
     let connector = PortConnector::new(port.clone());
-    let config = BusConfig { port, boards: vec![board], timing, backoff: Backoff::default() };
+    let line = LineConfig::default();
+    let backoff = Backoff::default();
+    let config = BusConfig { port, boards: vec![board], line, timing, backoff };
     let (outbox, inbox) = mpsc::channel(64);
     let (bus, _) = Bus::spawn(config, connector, outbox);
     Ok((bus, inbox))

@@ -3,7 +3,7 @@
 //! the same pragmas, in the same run.
 
 mod bare;
-mod fleet;
+pub(crate) mod fleet;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,8 +3,10 @@
 #![expect(clippy::print_stderr, reason = "says which budget is broken")]
 
 mod awake;
+mod codes;
 mod door;
 mod ingest;
+mod live;
 mod panel_client;
 mod table;
 
@@ -22,10 +24,14 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Six digits at the keypad, against a bare hash.
+    Codes(codes::Args),
     /// From the last frame of a scan to the first byte of the unlock frame.
     Door(door::Args),
     /// Facts made durable in the hub, against prepared statements with the same rows.
     Ingest(ingest::Args),
+    /// What the live lane costs ingest.
+    Live(live::Args),
     /// Keeps one core awake until its standard input is closed; for `door`.
     #[command(hide = true)]
     Spin,
@@ -46,8 +52,10 @@ fn run() -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match Args::parse().bench {
+        Bench::Codes(args) => codes::run(&args),
         Bench::Door(args) => runtime.block_on(door::run(&args)),
         Bench::Ingest(args) => runtime.block_on(ingest::run(&args)),
+        Bench::Live(args) => runtime.block_on(Box::pin(live::run(&args))),
         Bench::Spin => {
             awake::spin();
             Ok(())

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use cloud_hub::banks::{NewBank, create_bank};
-use cloud_hub::ingest::{Link, LinkEvent};
+use cloud_hub::ingest::{Caller, Link, LinkEvent};
 use cloud_hub::mqtt::{DownTopic, SendError, UpTopic};
 use cloud_hub::parcels::{NewParcel, book_compartment, create_parcel};
 use cloud_hub::store::{DisplayName, ParcelRow, RequestKey, Store};
@@ -115,7 +115,8 @@ impl Fleet {
 
     async fn introduce(&mut self, number: usize) -> anyhow::Result<()> {
         let (session, bank) = (number, self.banks[number].id.clone());
-        let connected = LinkEvent::Connected { session, bank: bank.clone() };
+        let caller = Caller { address: ([127, 0, 0, 1], 1).into(), certificate: [0; 32] };
+        let connected = LinkEvent::Connected { session, bank: bank.clone(), caller };
         self.say(connected).await?;
         self.say(LinkEvent::Subscribed { session, bank }).await?;
         let birth = self.banks[number].birth().encode();

@@ -1,0 +1,103 @@
+//! Alarms as the rest of the hub sees them: what a person must look at before a bank goes on.
+
+use locker_core::ids::{BankId, BootId, StreamId};
+use locker_core::units::UnixMillis;
+use locker_core::uplink::clone::Introduction;
+
+use super::rows::StopReason;
+
+/// Parties that one alarm names; of further ones only the messages are kept.
+pub(super) const PARTIES_MAX: i64 = 8;
+/// Streams of one bank that can be closed; one that opens another is stopped.
+pub const STREAMS_CLOSED_MAX: u64 = 64;
+
+/// Something at a bank that a person must look at. At most one of a kind is open for each bank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlarmRow {
+    pub id: u64,
+    pub bank: BankId,
+    pub kind: AlarmKind,
+    /// What was seen. Never personal data.
+    pub detail: String,
+    pub raised_at: UnixMillis,
+    /// Who is concerned, if more than the bank itself: for a clone, all that were seen.
+    pub parties: Vec<AlarmParty>,
+    /// Messages kept apart for it.
+    pub kept: u64,
+    /// Messages that found no room.
+    pub dropped: u64,
+    pub cleared: Option<Cleared>,
+}
+
+/// How an alarm ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleared {
+    pub at: UnixMillis,
+    /// The identity of who cleared it, or `hub` when what followed did.
+    pub by: String,
+    pub note: String,
+}
+
+/// What an alarm is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AlarmKind {
+    /// The hub takes no facts from the bank.
+    Stopped(StopReason),
+    /// The bank began anew and nobody knows what is inside: it is told nothing but its watermark
+    /// until a person has looked into every compartment.
+    Inventory,
+}
+
+impl AlarmKind {
+    const INVENTORY: &'static str = "INVENTORY";
+
+    /// The name in the store and on the interfaces. Never changed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped(reason) => reason.as_str(),
+            Self::Inventory => Self::INVENTORY,
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text == Self::INVENTORY {
+            return Some(Self::Inventory);
+        }
+        StopReason::parse(text).map(Self::Stopped)
+    }
+}
+
+/// Who introduced itself as a bank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// From where, with the port.
+    pub address: String,
+    /// SHA-256 of its certificate's DER bytes.
+    pub certificate: [u8; 32],
+    pub introduction: Introduction,
+    /// Where its journal ended then.
+    pub head_seq: u64,
+}
+
+/// A party that an alarm names, and when it was heard of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlarmParty {
+    pub party: Party,
+    pub first_seen: UnixMillis,
+    pub last_seen: UnixMillis,
+}
+
+/// A message that was kept apart: no fact of it took effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApartRow {
+    pub alarm: u64,
+    pub address: String,
+    pub certificate: [u8; 32],
+    pub boot: BootId,
+    pub stream: StreamId,
+    pub topic: String,
+    /// Exactly as it came.
+    pub bytes: Vec<u8>,
+    pub at: UnixMillis,
+}
