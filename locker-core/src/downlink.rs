@@ -4,6 +4,7 @@
 //! them in order; taking or refusing each one is a fact, so that the hub never has to guess.
 
 use crate::bank::{Claim, choose};
+use crate::code::slot::{SLOTS_MAX, Slot};
 use crate::compartment::{Allocation, Layout};
 use crate::credential::KeySet;
 use crate::fact::Fact;
@@ -46,13 +47,16 @@ pub enum Grant {
     Delegate { parcel: ParcelId, version: Version, credential: CredentialId, until: UnixMillis },
     /// This code opens nothing any more.
     Revoke { parcel: ParcelId, version: Version, credential: CredentialId },
+    /// Six-digit codes for deposits to come.
+    Slots(Vec<Slot>),
 }
 
 impl Grant {
     /// The parcel that it is about, and the hub's version of it.
     #[must_use]
-    pub const fn about(&self) -> (ParcelId, Version) {
-        match self {
+    pub const fn about(&self) -> Option<(ParcelId, Version)> {
+        Some(match self {
+            Self::Slots(_) => return None,
             Self::Book(booking) => (booking.parcel, booking.version),
             Self::Cancel { parcel, version }
             | Self::Keep { parcel, version, .. }
@@ -60,7 +64,7 @@ impl Grant {
             | Self::Reissue { parcel, version, .. }
             | Self::Delegate { parcel, version, .. }
             | Self::Revoke { parcel, version, .. } => (*parcel, *version),
-        }
+        })
     }
 }
 
@@ -96,7 +100,8 @@ pub struct GrantAccepted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrantRefused {
     pub position: GrantPosition,
-    pub parcel: ParcelId,
+    /// None if it was not about one.
+    pub parcel: Option<ParcelId>,
     pub reason: GrantRefusal,
 }
 
@@ -197,21 +202,23 @@ pub fn apply_grant(view: &impl View, position: GrantPosition, grant: &Grant) -> 
     if position <= view.meta().grants {
         return Vec::new();
     }
-    let (parcel, _) = grant.about();
+    let about = grant.about();
+    let parcel = about.map(|(parcel, _)| parcel);
     let verdict = match grant {
         Grant::Book(booking) => book(view, booking),
+        Grant::Slots(slots) => check_slots(view, slots).map(|()| None),
         Grant::Cancel { .. }
         | Grant::Keep { .. }
         | Grant::Recall { .. }
         | Grant::Reissue { .. }
         | Grant::Delegate { .. }
-        | Grant::Revoke { .. } => change(view, grant).map(|()| None),
+        | Grant::Revoke { .. } => change(view, grant, about).map(|()| None),
     };
     match verdict {
         Err(reason) => vec![Fact::GrantRefused(GrantRefused { position, parcel, reason })],
         Ok(reserved) => {
             let accepted = Fact::GrantAccepted(GrantAccepted { position, grant: grant.clone() });
-            let reserved = reserved.map(|compartment| {
+            let reserved = parcel.zip(reserved).map(|(parcel, compartment)| {
                 Fact::CompartmentReserved(CompartmentReserved { parcel, compartment })
             });
             std::iter::once(accepted).chain(reserved).collect()
@@ -284,14 +291,18 @@ const fn rebookable(state: ParcelState) -> bool {
 }
 
 /// Whether a decision about a parcel that is known fits.
-fn change(view: &impl View, grant: &Grant) -> Result<(), GrantRefusal> {
-    let (id, version) = grant.about();
+fn change(
+    view: &impl View,
+    grant: &Grant,
+    about: Option<(ParcelId, Version)>,
+) -> Result<(), GrantRefusal> {
+    let (id, version) = about.ok_or(GrantRefusal::UnknownParcel)?;
     let known = view.parcel(id).ok_or(GrantRefusal::UnknownParcel)?;
     if known.version >= version {
         return Err(GrantRefusal::Stale);
     }
     match grant {
-        Grant::Book(_) => Ok(()),
+        Grant::Book(_) | Grant::Slots(_) => Ok(()),
         Grant::Cancel { .. } => match known.state {
             ParcelState::Booked
             | ParcelState::Cancelled { .. }
@@ -329,6 +340,17 @@ fn change(view: &impl View, grant: &Grant) -> Result<(), GrantRefusal> {
             if own { Ok(()) } else { Err(GrantRefusal::CredentialTaken) }
         }
     }
+}
+
+/// No slot comes twice, and a bank has only so many.
+fn check_slots(view: &impl View, slots: &[Slot]) -> Result<(), GrantRefusal> {
+    let held = view.slots();
+    if held.len() + slots.len() > SLOTS_MAX {
+        return Err(GrantRefusal::TooMany);
+    }
+    let known = |slot: &Slot| held.iter().any(|other| other.slot.id == slot.id);
+    let twice = (1..slots.len()).any(|at| slots[..at].iter().any(|s| s.id == slots[at].id));
+    if twice || slots.iter().any(known) { Err(GrantRefusal::Stale) } else { Ok(()) }
 }
 
 /// Whether codes and deadlines still matter.

@@ -5,6 +5,7 @@
 
 use crate::bank::{Alarm, BoardReset, BookingLapsed, CommandAnswered, KeepLapsed};
 use crate::bank::{BoardChanged, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted};
+use crate::bank::{CodeTyped, KeypadReset};
 use crate::bank::{
     DoorMoved, DoorsRead, PickupSettled, PickupStarted, PulseIntended, PulseSettled,
 };
@@ -50,4 +51,6 @@ pub enum Fact {
     LockdownLifted(LockdownLifted),
     BoardReset(BoardReset),
     CommandAnswered(CommandAnswered),
+    CodeTyped(CodeTyped),
+    KeypadReset(KeypadReset),
 }

@@ -1,7 +1,6 @@
 //! A parcel as a bank knows it: from the booking that announced it until it is out of the door.
 
-use std::fmt;
-
+use crate::code::second_factor::SuffixTag;
 use crate::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, ParcelId, SessionId};
 use crate::ids::{GroupId, TraceParent, Version};
 use crate::units::{Dimensions, Grams, UnixMillis};
@@ -45,32 +44,8 @@ pub struct Terms {
     pub keep_until: Option<UnixMillis>,
     /// Parcels with the same group are for the same person, whose code opens one after the other.
     pub group: Option<GroupId>,
-    /// The second factor asked for with six digits.
-    pub suffix: Option<PhoneSuffix>,
-}
-
-/// The last four digits of the recipient's phone number. Not shown in logs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PhoneSuffix(u16);
-
-impl PhoneSuffix {
-    /// From a number of at most four digits.
-    #[must_use]
-    pub const fn new(digits: u16) -> Option<Self> {
-        if digits < 10_000 { Some(Self(digits)) } else { None }
-    }
-
-    /// The number, for the wire and for comparison.
-    #[must_use]
-    pub const fn get(self) -> u16 {
-        self.0
-    }
-}
-
-impl fmt::Debug for PhoneSuffix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PhoneSuffix(..)")
-    }
+    /// The second factor asked for with six digits: the phone's last four, as a keyed hash.
+    pub suffix: Option<SuffixTag>,
 }
 
 /// Why a parcel must leave a bank without its recipient.

@@ -55,6 +55,9 @@ refusals! {
     CodeExpired => "CODE_EXPIRED", "the code has expired";
     CodeUnknown => "CODE_UNKNOWN", "the code opens nothing here";
     CodeUsed => "CODE_USED", "the code has been used";
+    CodeWrong => "CODE_WRONG", "this code opens nothing here";
+    KeypadWait => "KEYPAD_WAIT", "please wait a moment before the next code";
+    KeypadClosed => "KEYPAD_CLOSED", "too many wrong codes; the QR code still opens";
     CodeRevoked => "CODE_REVOKED", "the code was withdrawn";
     PickupInProgress => "PICKUP_IN_PROGRESS", "this parcel is being picked up at this moment";
     RecallInProgress => "RECALL_IN_PROGRESS", "this parcel is being taken out by staff; ask at the counter";

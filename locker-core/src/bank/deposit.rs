@@ -1,6 +1,8 @@
 //! A courier puts a parcel in.
 
-use super::{AbortedContent, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted};
+use super::{
+    AbortedContent, BoundCode, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted,
+};
 use super::{Moment, Step, courier, gate_for};
 use crate::compartment::{Allocation, Compartment, Door, QuarantineReason};
 use crate::fact::Fact;
@@ -185,7 +187,9 @@ const fn aborted(
 
 fn confirmed(view: &impl View, session: SessionId, handover: &Handover, presumed: bool) -> Step {
     let &Handover { parcel, opening: Opening { compartment, .. }, .. } = handover;
-    let confirmed = DepositConfirmed { session, parcel, compartment, presumed };
+    let unused = view.slots().into_iter().find(|held| held.parcel.is_none());
+    let code = unused.map(|held| BoundCode { slot: held.slot.id, sealed: held.slot.sealed });
+    let confirmed = DepositConfirmed { session, parcel, compartment, presumed, code };
     Step::of([Fact::DepositConfirmed(confirmed)]).traced(view, parcel)
 }
 

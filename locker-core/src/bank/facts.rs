@@ -1,5 +1,8 @@
 //! The facts that sessions and doors leave behind.
 
+use crate::code::budget::{Now, Verdict};
+use crate::code::second_factor::SuffixTag;
+use crate::code::slot::{Sealed, SlotId};
 use crate::compartment::{DoorReading, QuarantineReason};
 use crate::ids::{CommandId, CompartmentNo, CredentialId, IntentId, ParcelId, SessionId};
 use crate::session::{Actor, SessionEnd};
@@ -63,13 +66,37 @@ pub enum AbortedContent {
 }
 
 /// The parcel is inside and the door is shut: custody has passed to the bank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DepositConfirmed {
     pub session: SessionId,
     pub parcel: ParcelId,
     pub compartment: CompartmentNo,
     /// The courier left without a word; the door went open and shut.
     pub presumed: bool,
+    /// The six digits that open it, if there were any left: else its QR code alone does.
+    pub code: Option<BoundCode>,
+}
+
+/// A slot that is a parcel's from now on. The sealed digits go back to the hub unread, so that any
+/// hub that has the key knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundCode {
+    pub slot: SlotId,
+    pub sealed: Sealed,
+}
+
+/// Six digits were typed, and what came of them. Durable before the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeTyped {
+    pub suffix: Option<SuffixTag>,
+    pub verdict: Verdict,
+    pub now: Now,
+}
+
+/// Staff opened the keypad again after too many wrong codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeypadReset {
+    pub badge: CredentialId,
 }
 
 /// A recipient's code was accepted.
@@ -206,6 +233,8 @@ pub enum Alarm {
     AddressClash { board: u8 },
     /// Doors were asked for faster than is allowed.
     TooManyOpenings(OpenerKind),
+    /// So many wrong codes were typed that the keypad takes none for the rest of the day.
+    KeypadClosed,
 }
 
 /// Whose openings are counted together.

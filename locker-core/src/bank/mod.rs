@@ -8,6 +8,7 @@ mod deposit;
 mod door;
 mod facts;
 mod inspection;
+mod keypad;
 mod lapse;
 mod lockdown;
 mod pickup;
@@ -15,13 +16,14 @@ mod recall;
 
 pub(crate) use deposit::{Claim, choose};
 pub use facts::{
-    AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed, CommandAnswer, CommandAnswered,
-    DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted, DoorMoved, DoorsRead, Finding,
-    InspectionSettled, InspectionStarted, KeepLapsed, LockdownBegan, LockdownLiftAsked,
-    LockdownLifted, LockdownReason, OpenerKind, OpeningClass, PickupEnd, PickupSettled,
-    PickupStarted, PulseIntended, PulseOutcome, PulseSettled, RecallEnd, RecallSettled,
-    RecallStarted, SessionEnded, SessionStarted,
+    AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed, BoundCode, CodeTyped,
+    CommandAnswer, CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit,
+    DepositStarted, DoorMoved, DoorsRead, Finding, InspectionSettled, InspectionStarted,
+    KeepLapsed, KeypadReset, LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason,
+    OpenerKind, OpeningClass, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
+    PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted,
 };
+pub use keypad::{Typed, may_type};
 
 use crate::clock::ClockInterval;
 use crate::compartment::{CompartmentSpec, DoorReading, LockPosition};
@@ -37,8 +39,10 @@ use crate::session::{Actor, Session, SessionEnd, Task};
 use crate::units::UnixMillis;
 
 /// What a person at the screen asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Command {
+    /// Six digits were typed, and the phone's last four if any: see [`may_type`].
+    Type(Typed),
     /// A token was scanned: a courier signs in, or a recipient wants their parcel.
     Present(VerifiedToken),
     /// A signed-in courier scanned a parcel's label.
@@ -80,6 +84,8 @@ pub enum Command {
     Found(StaffFinding),
     /// Staff puts a stopped board back into service.
     ResetBoard(u8),
+    /// Staff opens the keypad again after too many wrong codes.
+    ResetKeypad,
     /// Staff locks the bank down.
     LockDown,
     /// Staff wants the lockdown lifted; the second person who says so lifts it.
@@ -216,6 +222,8 @@ impl Step {
 pub fn command(view: &impl View, command: Command, at: Moment<'_>) -> Result<Step, Refusal> {
     match command {
         Command::Present(token) => present(view, &token, at),
+        Command::Type(typed) => keypad::typed(view, &typed, at),
+        Command::ResetKeypad => keypad::reset(view),
         Command::ScanParcel(barcode) => deposit::scan(view, &barcode, at),
         Command::TryAgain => door::try_again(view, at),
         Command::Reopen => door::reopen(view, at),
@@ -303,14 +311,7 @@ pub fn recover(view: &impl View) -> Step {
 
 fn present(view: &impl View, token: &VerifiedToken, at: Moment<'_>) -> Result<Step, Refusal> {
     let claims = token.claims();
-    let mut facts = Vec::new();
-    if let Some(session) = view.session() {
-        // Whoever is between two parcels makes way: the next person has shown a valid code.
-        if session.task != Task::Idle {
-            return Err(busy(view, &session, token));
-        }
-        facts.push(ended(session.id, SessionEnd::Left));
-    }
+    let mut facts = make_way(view).map_err(|session| busy(view, &session, token))?;
     let session = at.fresh_session;
     match &claims.action {
         Action::Courier { carrier } => {
@@ -325,6 +326,17 @@ fn present(view: &impl View, token: &VerifiedToken, at: Moment<'_>) -> Result<St
             Ok(Step::of(facts))
         }
         Action::Pickup => pickup::start(view, claims.credential, facts, at),
+    }
+}
+
+/// Whoever is between two parcels makes way for the next person, who has shown a valid code.
+fn make_way(view: &impl View) -> Result<Vec<Fact>, Session> {
+    match view.session() {
+        None => Ok(Vec::new()),
+        Some(session) if session.task == Task::Idle => {
+            Ok(vec![ended(session.id, SessionEnd::Left)])
+        }
+        Some(session) => Err(session),
     }
 }
 

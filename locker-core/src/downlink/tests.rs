@@ -29,7 +29,10 @@ fn r11_a_refused_grant_is_answered_and_counts_as_answered() {
     let fact = the_one(apply_grant(&view, at(1, 1), &cancel));
     let reason = GrantRefusal::UnknownParcel;
     let parcel = ParcelId([9; 16]);
-    assert_eq!(fact, Fact::GrantRefused(GrantRefused { position: at(1, 1), parcel, reason }));
+    assert_eq!(
+        fact,
+        Fact::GrantRefused(GrantRefused { position: at(1, 1), parcel: Some(parcel), reason })
+    );
     take(&mut view, fact);
     assert_eq!(apply_grant(&view, at(1, 1), &cancel), []);
 }

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::bank::LockdownReason;
+use crate::code::budget::Budget;
+use crate::code::slot::{Slot, SlotId};
 use crate::compartment::Compartment;
 use crate::credential::{Credential, KeySet};
 use crate::downlink::{GrantPosition, Mode, Quota};
@@ -84,6 +86,18 @@ pub trait View {
     fn session(&self) -> Option<Session>;
     /// What the rate governor remembers.
     fn governor(&self) -> Governor;
+    /// All six-digit codes, by slot: unused ones and those of parcels that are known.
+    fn slots(&self) -> Vec<HeldSlot>;
+    /// What is left of the guess budget.
+    fn budget(&self) -> Budget;
+}
+
+/// A six-digit code as a bank holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSlot {
+    pub slot: Slot,
+    /// Whose it is; none while it waits for a deposit.
+    pub parcel: Option<ParcelId>,
 }
 
 /// One entity as it is after a record. A record's changes name each entity once.
@@ -97,6 +111,9 @@ pub enum Change {
     Credential(Credential),
     Session(Option<Session>),
     Governor(Governor),
+    Slot(HeldSlot),
+    SlotForgotten(SlotId),
+    Budget(Budget),
 }
 
 /// A bank's state in memory.
@@ -108,6 +125,8 @@ pub struct MemoryView {
     credentials: BTreeMap<CredentialId, Credential>,
     session: Option<Session>,
     governor: Governor,
+    slots: BTreeMap<SlotId, HeldSlot>,
+    budget: Budget,
 }
 
 impl MemoryView {
@@ -128,12 +147,20 @@ impl MemoryView {
                 Change::ParcelForgotten(parcel) => {
                     self.parcels.remove(&parcel.id);
                     self.credentials.retain(|_, credential| credential.parcel != parcel.id);
+                    self.slots.retain(|_, held| held.parcel != Some(parcel.id));
                 }
                 Change::Credential(credential) => {
                     self.credentials.insert(credential.id, credential);
                 }
                 Change::Session(session) => self.session = session,
                 Change::Governor(governor) => self.governor = governor,
+                Change::Slot(held) => {
+                    self.slots.insert(held.slot.id, held);
+                }
+                Change::SlotForgotten(id) => {
+                    self.slots.remove(&id);
+                }
+                Change::Budget(budget) => self.budget = budget,
             }
         }
     }
@@ -146,6 +173,8 @@ impl MemoryView {
         all.extend(self.parcels.values().cloned().map(Change::Parcel));
         all.extend(self.credentials.values().copied().map(Change::Credential));
         all.push(Change::Governor(self.governor.clone()));
+        all.extend(self.slots.values().cloned().map(Change::Slot));
+        all.push(Change::Budget(self.budget.clone()));
         all
     }
 }
@@ -186,6 +215,14 @@ impl View for MemoryView {
 
     fn governor(&self) -> Governor {
         self.governor.clone()
+    }
+
+    fn slots(&self) -> Vec<HeldSlot> {
+        self.slots.values().cloned().collect()
+    }
+
+    fn budget(&self) -> Budget {
+        self.budget.clone()
     }
 }
 
@@ -320,6 +357,30 @@ impl<V: View> View for Overlay<'_, V> {
             if let Change::Governor(governor) = change { Some(governor.clone()) } else { None }
         });
         changed.unwrap_or_else(|| self.base.governor())
+    }
+
+    fn slots(&self) -> Vec<HeldSlot> {
+        let mut all = self.base.slots();
+        for change in &self.changes {
+            if let Change::Slot(held) = change {
+                match all.binary_search_by_key(&held.slot.id, |other| other.slot.id) {
+                    Ok(at) => all[at] = held.clone(),
+                    Err(at) => all.insert(at, held.clone()),
+                }
+            } else if let Change::SlotForgotten(id) = change {
+                all.retain(|held| held.slot.id != *id);
+            } else if let Change::ParcelForgotten(gone) = change {
+                all.retain(|held| held.parcel != Some(gone.id));
+            }
+        }
+        all
+    }
+
+    fn budget(&self) -> Budget {
+        let changed = self.newest(|change| {
+            if let Change::Budget(budget) = change { Some(budget.clone()) } else { None }
+        });
+        changed.unwrap_or_else(|| self.base.budget())
     }
 
     fn session(&self) -> Option<Session> {

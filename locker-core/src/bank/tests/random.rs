@@ -77,6 +77,9 @@ fn verb() -> impl Strategy<Value = String> {
         "reset 0",
         "lockdown",
         "lapse",
+        "slots 1-3",
+        "slots 4-5",
+        "keypad reset",
     ]);
     let person = || words(&["staff 1", "staff 1", "staff 2"]);
     let finding = words(&["inside", "takenout", "handedover"]);
@@ -96,11 +99,14 @@ fn verb() -> impl Strategy<Value = String> {
             let alias = alias.map(|alias| format!(" as {alias}")).unwrap_or_default();
             // Codes are random 128-bit ids: two parcels never share one, but a code may be reissued.
             let code = if code { format!(" code {}1", &label[3..]) } else { String::new() };
-            let terms = ["", " hard", " hard until 90000", " keep 90000", " group 1"];
+            let terms = ["", " hard", " hard until 90000", " keep 90000", " group 1 phone 7"];
             let terms = terms[usize::from(version) % terms.len()];
             format!("book {label} {carrier} {size} v {version}{alias}{code}{terms}")
         });
     prop_oneof![
+        3 => (1..6_u8, any::<bool>()).prop_map(|(n, phone)| {
+            if phone { format!("type {n} 7") } else { format!("type {n}") }
+        }),
         2 => person(),
         2 => hub,
         2 => label().prop_map(|label| format!("takeout {label}")),

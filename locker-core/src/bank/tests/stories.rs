@@ -1179,3 +1179,139 @@ fn carriers_may_use_the_same_label() {
          20 deposit PKG2 in 1; intent 1 on 1 -> pulse 1",
     );
 }
+
+#[test]
+fn c04_six_digits_open_what_was_deposited_with_them_and_nothing_else() {
+    check(
+        "0 slots 1-2
+         0 book PKG1 acme 90x90x90
+         0 badge acme
+         10 scan PKG1
+         20 settled 1 opened
+         30 door 1 open
+         40 door 1 closed
+         50 deposited
+         60 finish
+         70 type 2
+         80 type 1
+         2000 type 1
+         2010 settled 1 opened
+         2020 door 1 open
+         7000 door 1 closed
+         7010 taken
+         7020 type 1",
+        "0 2 slots
+         0 booked PKG1
+         0 courier acme in
+         10 deposit PKG1 in 1; intent 1 on 1 -> pulse 1
+         20 intent 1 Opened
+         30 door 1 Open by intent 1
+         40 door 1 Closed by intent 1
+         50 stored PKG1 in 1 with digits 1
+         60 session Finished
+         70 digits Wrong, refused: CODE_WRONG
+         80 refused: KEYPAD_WAIT
+         2000 digits Right; recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
+         2010 intent 2 Opened
+         2020 door 1 Open by intent 2
+         7000 door 1 Closed by intent 2
+         7010 Collected PKG1 in 1; session Finished
+         7020 refused: CODE_USED",
+    );
+}
+
+#[test]
+fn k09_digits_and_phone_digits_that_do_not_go_together_say_only_wrong() {
+    check(
+        "0 slots 1-1
+         0 store PKG1 acme 90x90x90 phone 7
+         0 store PKG2 acme 90x90x90
+         10 type 1
+         2000 type 1 8
+         9000 type 1 7",
+        "0 1 slots
+         0 Stored in 1 since 0, version 1, code Some(Active)
+         0 Stored in 2 since 0, version 1, code Some(Active)
+         10 digits Wrong, refused: CODE_WRONG
+         2000 digits Wrong, refused: CODE_WRONG
+         9000 digits Right; recipient in; pickup PKG1 from 1; intent 3 on 1 -> pulse 1",
+    );
+}
+
+#[test]
+fn c05_each_wrong_code_is_counted_before_the_answer_and_the_keypad_closes() {
+    let mut world = super::world::World::new();
+    let mut said = Vec::new();
+    for n in 0..40 {
+        said.push(world.play(&format!("+60000 type {}", 100 + n)));
+    }
+    let wrong = said.iter().filter(|line| line.ends_with("digits Wrong, refused: CODE_WRONG"));
+    assert_eq!(wrong.count(), 25, "a quarter of the budget without phone digits");
+    assert!(said[39].ends_with("refused: KEYPAD_CLOSED"));
+    assert!(world.play("+1 store PKG1 acme 90x90x90").contains("Stored"));
+    assert!(world.play("+1 pickup PKG1").contains("pulse"), "c06: the QR path stays open");
+    assert!(world.play("+90000000 type 9").ends_with("refused: SESSION_BUSY"));
+}
+
+#[test]
+fn c06_staff_open_the_keypad_again() {
+    let mut world = super::world::World::new();
+    for n in 0..26 {
+        world.play(&format!("+60000 type {}", 100 + n));
+    }
+    assert!(world.play("+60000 type 9").ends_with("refused: KEYPAD_CLOSED"));
+    assert!(world.play("+1 keypad reset").ends_with("refused: NO_SESSION"));
+    world.play("+1 staff 1");
+    assert!(world.play("+1 keypad reset").ends_with("keypad reset"));
+    assert!(world.play("+1 type 9").ends_with("digits Wrong, refused: CODE_WRONG"));
+}
+
+#[test]
+fn c07_without_a_slot_the_deposit_is_taken_with_its_qr_code_alone() {
+    check(
+        "0 slots 1-1
+         0 slots 1-1
+         0 book PKG1 acme 90x90x90
+         0 book PKG2 acme 90x90x90
+         0 badge acme
+         10 scan PKG1
+         20 settled 1 opened
+         30 door 1 open
+         40 door 1 closed
+         50 deposited
+         60 scan PKG2
+         70 settled 2 opened
+         80 door 2 open
+         90 door 2 closed
+         100 deposited",
+        "0 1 slots
+         0 grant refused slots Stale
+         0 booked PKG1
+         0 booked PKG2
+         0 courier acme in
+         10 deposit PKG1 in 1; intent 1 on 1 -> pulse 1
+         20 intent 1 Opened
+         30 door 1 Open by intent 1
+         40 door 1 Closed by intent 1
+         50 stored PKG1 in 1 with digits 1
+         60 deposit PKG2 in 2; intent 2 on 2 -> pulse 2
+         70 intent 2 Opened
+         80 door 2 Open by intent 2
+         90 door 2 Closed by intent 2
+         100 stored PKG2 in 2",
+    );
+}
+
+#[test]
+fn c03_a_new_code_makes_the_old_digits_void() {
+    check(
+        "0 slots 1-1
+         0 store PKG1 acme 90x90x90
+         10 reissue PKG1 2 60
+         20 type 1",
+        "0 1 slots
+         0 Stored in 1 since 0, version 1, code Some(Active)
+         10 new code for PKG1
+         20 digits Wrong, refused: CODE_WRONG",
+    );
+}

@@ -11,8 +11,12 @@ use ed25519_dalek::SigningKey;
 
 use super::super::{AbortedContent, Command, Finding, Moment, Observation, PickupEnd};
 use super::super::{PulseOutcome, RecallEnd, StaffFinding, Step};
-use super::super::{command, deadline, lapsed, observe, recover};
+use super::super::{Typed, command, deadline, lapsed, may_type, observe, recover};
 use crate::clock::{ClockInterval, TimeQuality};
+use crate::code::budget::Now;
+use crate::code::second_factor::SuffixTag;
+use crate::code::slot::{Slot, SlotId};
+use crate::code::tag::Tag;
 use crate::compartment::{Allocation, CompartmentSpec, Content, DoorReading, Layout, LockPosition};
 use crate::credential::{Action, Claims, CredentialKey, CredentialState, KeySet, VerifiedToken};
 use crate::credential::{sign, verify};
@@ -280,6 +284,23 @@ impl World {
                 let lock = lock(no.parse().unwrap());
                 Ok(self.observe(Observation::SensorDoubt { lock }))
             }
+            ["slots", range] => {
+                let (first, last) = range.split_once('-').unwrap();
+                let (first, last) = (first.parse().unwrap(), last.parse().unwrap());
+                let slots = (first..=last).map(code_slot).collect();
+                Ok(self.grant(Grant::Slots(slots)))
+            }
+            ["type", n, rest @ ..] => {
+                let tag = Tag::from_bytes([n.parse().unwrap(); 16]);
+                let suffix = rest.first().map(|suffix| SuffixTag([suffix.parse().unwrap(); 8]));
+                let (clock, boot) = (clock(self.now), self.boot());
+                let now = Now { clock, boot, uptime_ms: self.now };
+                match may_type(&self.view, suffix, &now) {
+                    Ok(()) => self.command(Command::Type(Typed { tag, suffix, now })),
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            ["keypad", "reset"] => self.command(Command::ResetKeypad),
             ["power"] => Ok(self.observe(Observation::BoardPower { board: 0 })),
             ["lapse"] => Ok(lapsed(&self.view, clock(self.now))),
             _ => return None,
@@ -403,6 +424,13 @@ impl World {
         let session = self.view.session();
         let credential = match (line, session.as_ref().map(|session| &session.actor)) {
             (["pickup", label], _) if picks => credential(number(label)),
+            (["type", ..], _) if picks => match step.facts.iter().find_map(|fact| match fact {
+                Fact::PickupStarted(started) => Some(started.credential),
+                _ => None,
+            }) {
+                Some(credential) => credential,
+                None => return,
+            },
             (["delegate", code], _) if picks => credential(code.parse().unwrap()),
             (["again"], Some(&Actor::Recipient { credential })) => credential,
             _ => return,
@@ -705,6 +733,9 @@ fn each_entity_once(changes: &[Change], fact: &Fact) {
             Change::Parcel(parcel) | Change::ParcelForgotten(parcel) => format!("{}", parcel.id),
             Change::Credential(credential) => format!("credential {}", credential.id),
             Change::Governor(_) => "governor".to_owned(),
+            Change::Slot(held) => format!("slot {}", held.slot.id),
+            Change::SlotForgotten(id) => format!("slot {id}"),
+            Change::Budget(_) => "budget".to_owned(),
         })
         .collect();
     let distinct: BTreeSet<&String> = names.iter().collect();
@@ -718,6 +749,7 @@ fn same(one: &impl View, other: &impl View) {
     assert_eq!(one.parcels(), other.parcels());
     assert_eq!(one.session(), other.session());
     assert_eq!(one.governor(), other.governor());
+    assert_eq!((one.slots(), one.budget()), (other.slots(), other.budget()));
     for no in (0..9).map(CompartmentNo) {
         assert_eq!(one.compartment(no), other.compartment(no));
     }
@@ -761,8 +793,12 @@ fn fact(fact: &Fact) -> String {
             Grant::Reissue { parcel, .. } => format!("new code for {}", label(*parcel)),
             Grant::Delegate { parcel, .. } => format!("second code for {}", label(*parcel)),
             Grant::Revoke { parcel, .. } => format!("code of {} withdrawn", label(*parcel)),
+            Grant::Slots(slots) => format!("{} slots", slots.len()),
         },
-        Fact::GrantRefused(no) => format!("grant refused {} {:?}", label(no.parcel), no.reason),
+        Fact::GrantRefused(no) => {
+            let about = no.parcel.map_or("slots".to_owned(), label);
+            format!("grant refused {about} {:?}", no.reason)
+        }
         Fact::ConfigAccepted(ConfigAccepted::Layout(layout)) => {
             format!("layout {} accepted", layout.generation.0)
         }
@@ -812,7 +848,15 @@ fn fact(fact: &Fact) -> String {
         }
         Fact::DepositConfirmed(confirmed) => {
             let presumed = if confirmed.presumed { " presumed" } else { "" };
-            format!("stored {} in {}{presumed}", label(confirmed.parcel), confirmed.compartment)
+            let code = confirmed
+                .code
+                .as_ref()
+                .map_or(String::new(), |code| format!(" with digits {}", code.slot.0[0]));
+            format!(
+                "stored {} in {}{presumed}{code}",
+                label(confirmed.parcel),
+                confirmed.compartment
+            )
         }
         Fact::PickupStarted(started) => {
             format!("pickup {} from {}", label(started.parcel), started.compartment)
@@ -889,6 +933,8 @@ fn fact(fact: &Fact) -> String {
         Fact::LockdownLiftAsked(asked) => format!("staff {} asks to lift", asked.badge.0[0] - 100),
         Fact::LockdownLifted(_) => "lockdown lifted".to_owned(),
         Fact::BoardReset(reset) => format!("board {} reset", reset.board),
+        Fact::CodeTyped(typed) => format!("digits {:?}", typed.verdict),
+        Fact::KeypadReset(_) => "keypad reset".to_owned(),
         Fact::CommandAnswered(answered) => format!("command {:?}", answered.answer),
     }
 }
@@ -911,6 +957,7 @@ fn booking(label: &str, carrier: &str, size: &str, rest: &[&str]) -> Booking {
             hard: rest.contains(&"hard"),
             book_until: option("until").map(|at| UnixMillis(at.parse().unwrap())),
             keep_ms: option("keep").map(|ms| ms.parse().unwrap()),
+            suffix: option("phone").map(|n| SuffixTag([n.parse().unwrap(); 8])),
             group: option("group").map(|n| GroupId([n.parse().unwrap(); 16])),
             ..Terms::default()
         },
@@ -936,6 +983,11 @@ fn change(verb: &str, parcel: ParcelId, numbers: &[u64], words: &[&str]) -> Gran
         }
         _ => Grant::Revoke { parcel, version, credential: code() },
     }
+}
+
+fn code_slot(n: u8) -> Slot {
+    let sealed = vec![n; 35].try_into().unwrap();
+    Slot { id: SlotId([n; 16]), tag: Tag::from_bytes([n; 16]), sealed }
 }
 
 /// `NO:LxWxH`, or `NO:LxWxH@LOCK` for another lock than the number's own.

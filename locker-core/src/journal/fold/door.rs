@@ -180,6 +180,8 @@ impl<V: View> Changes<'_, V> {
                     }
                 }
             }
+            // The budget says so itself.
+            Alarm::KeypadClosed => {}
             Alarm::TooManyOpenings(_) => {
                 let mut governor = self.view.governor();
                 governor.tripped(self.at);

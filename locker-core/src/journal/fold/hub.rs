@@ -5,7 +5,7 @@ use crate::compartment::{Allocation, Compartment, Door, Layout, QuarantineReason
 use crate::credential::{Credential, CredentialState, Holder};
 use crate::downlink::{Booking, CompartmentReserved, Grant, booked};
 use crate::ids::{CredentialId, ParcelId, Version};
-use crate::journal::View;
+use crate::journal::{HeldSlot, View};
 use crate::parcel::{Parcel, ParcelState, REMEMBER_SETTLED_MS, RecallReason};
 use crate::session::Session;
 
@@ -27,6 +27,10 @@ impl<V: View> Changes<'_, V> {
     pub(super) fn granted(&mut self, grant: &Grant) {
         match *grant {
             Grant::Book(ref booking) => self.book(booking),
+            Grant::Slots(ref slots) => {
+                let fresh = slots.iter().cloned().map(|slot| HeldSlot { slot, parcel: None });
+                self.changes.extend(fresh.map(Change::Slot));
+            }
             Grant::Cancel { parcel, version } => self.cancel(parcel, version),
             Grant::Keep { parcel, version, until } => self.change(parcel, |parcel| {
                 parcel.version = version;
@@ -39,6 +43,8 @@ impl<V: View> Changes<'_, V> {
             Grant::Recall { parcel, version, reason } => self.recall(parcel, Some(version), reason),
             Grant::Reissue { parcel, version, credential } => {
                 self.credentials(parcel, &LIVE, CredentialState::Superseded);
+                // The new notice carries a QR code alone.
+                self.forget_codes(parcel);
                 self.change(parcel, |parcel| {
                     parcel.version = version;
                     parcel.credential = credential;
@@ -66,6 +72,13 @@ impl<V: View> Changes<'_, V> {
         }
     }
 
+    /// A parcel's digits open nothing any more.
+    pub(super) fn forget_codes(&mut self, parcel: ParcelId) {
+        let slots = self.view.slots().into_iter();
+        let own = slots.filter(|held| held.parcel == Some(parcel));
+        self.changes.extend(own.map(|held| Change::SlotForgotten(held.slot.id)));
+    }
+
     /// A new code opens at once what is inside already.
     fn add_credential(
         &mut self,
@@ -87,6 +100,7 @@ impl<V: View> Changes<'_, V> {
     fn book(&mut self, booking: &Booking) {
         let &Booking { parcel: id, version, credential, .. } = booking;
         self.release(id);
+        self.forget_codes(id);
         self.credentials(id, &LIVE, CredentialState::Superseded);
         let misfit_mm3 = self.view.parcel(id).map_or(0, |known| known.misfit_mm3);
         self.changes.push(Change::Parcel(booked(booking, misfit_mm3)));

@@ -10,6 +10,7 @@ mod hub;
 
 use super::{Change, Lockdown, Meta, Record, View};
 use crate::bank::SessionStarted;
+use crate::code::budget::{Entry, judge};
 use crate::compartment::Compartment;
 use crate::credential::{Credential, CredentialState};
 use crate::downlink::ConfigAccepted;
@@ -79,6 +80,14 @@ pub fn fold(view: &impl View, record: &Record) -> Vec<Change> {
         Fact::LockdownLifted(_) => to.meta(|meta| meta.lockdown = None),
         Fact::BoardReset(reset) => to.board_reset(reset.board),
         Fact::CommandAnswered(_) => {}
+        Fact::CodeTyped(typed) => {
+            let entry = Entry::Keypad { suffix: typed.suffix, verdict: typed.verdict };
+            let (_, budget) = judge(&view.budget(), entry, &typed.now);
+            to.changes.push(Change::Budget(budget));
+        }
+        Fact::KeypadReset(_) => {
+            to.changes.push(Change::Budget(view.budget().reset_by_staff()));
+        }
     }
     to.changes
 }

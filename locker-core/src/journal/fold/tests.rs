@@ -92,7 +92,13 @@ fn fact() -> impl Strategy<Value = Fact> {
             }
         ),
         (who(), any::<bool>()).prop_map(|((session, parcel, compartment), presumed)| {
-            Fact::DepositConfirmed(DepositConfirmed { session, parcel, compartment, presumed })
+            Fact::DepositConfirmed(DepositConfirmed {
+                session,
+                parcel,
+                compartment,
+                presumed,
+                code: None,
+            })
         }),
         (who(), code()).prop_map(|((session, parcel, compartment), credential)| {
             Fact::PickupStarted(PickupStarted { session, parcel, compartment, credential })
@@ -254,7 +260,7 @@ fn hub() -> impl Strategy<Value = Fact> {
         ),
         (position(), parcel()).prop_map(|(position, parcel)| {
             let reason = GrantRefusal::Stale;
-            Fact::GrantRefused(GrantRefused { position, parcel, reason })
+            Fact::GrantRefused(GrantRefused { position, parcel: Some(parcel), reason })
         }),
         (any::<u64>(), prop::collection::vec((no(), 0..3_u8), 0..4)).prop_map(
             |(generation, locks)| {
