@@ -220,7 +220,7 @@ async fn start_bank(
         bank: config.bank.clone(),
         ledger: store.ledger,
         buses,
-        policy: config.session.policy(),
+        policy: config.policy(),
         floor: store.floor,
         fresh_session: Box::new(|| SessionId(drawn())),
         system_time: Box::new(system_time),

@@ -49,6 +49,9 @@ impl Bank {
                     BoardLink::Suspect => return Ok(()),
                 }
             }
+            // `Observation::SensorDoubt` and `Observation::BoardPower` belong here as soon as the bus
+            // tells a sensor that does not move with its door, and a board that answers but opens
+            // nothing.
             BusEvent::Port { state } => {
                 info!(?state, "port changed");
                 return Ok(());

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::body::HttpBody as _;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
@@ -13,15 +14,16 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::{Stream, StreamExt};
 use locker_core::refusal::Refusal;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
 
+use super::body::{Asks, Done, Door, Found, Inspect, Recall, ResetBoard, Scan};
 use super::{Access, BODY_MAX_BYTES, STREAMS_MAX};
-use crate::bank::{Ask, Event, PanelState};
+use crate::bank::{Ask, Event, PanelRecall, PanelState};
 
 /// Why a request got no answer from the bank's rules. Refusals are answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -36,6 +38,10 @@ pub enum PanelError {
     BodyTooLarge,
     #[error("the body must be application/json")]
     BodyNotJson,
+    #[error("the barcode is no label's")]
+    BarcodeMalformed,
+    #[error("the carrier is not lower-case letters, digits and inner hyphens")]
+    CarrierMalformed,
     #[error("the agent is stopping")]
     Stopping,
     #[error("too many screens follow the state")]
@@ -47,7 +53,9 @@ impl PanelError {
         match self {
             Self::Refused(_) => StatusCode::CONFLICT,
             Self::NotAdmitted => StatusCode::UNAUTHORIZED,
-            Self::BodyMalformed => StatusCode::BAD_REQUEST,
+            Self::BodyMalformed | Self::BarcodeMalformed | Self::CarrierMalformed => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyNotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Stopping | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
@@ -61,6 +69,8 @@ impl PanelError {
             Self::BodyMalformed => "BODY_MALFORMED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::BodyNotJson => "BODY_NOT_JSON",
+            Self::BarcodeMalformed => "BARCODE_MALFORMED",
+            Self::CarrierMalformed => "CARRIER_MALFORMED",
             Self::Stopping => "STOPPING",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
         }
@@ -91,29 +101,10 @@ impl IntoResponse for PanelError {
     }
 }
 
-/// `{"text": "..."}`: what the scanner read or the keypad typed.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Scan {
-    text: String,
-}
-
-/// `{"outcome": "..."}`: what the person says happened.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Done {
-    outcome: Outcome,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Outcome {
-    Deposited,
-    DoesNotFit,
-    Taken,
-    NotTaken,
-    /// Nothing more to do: sign out.
-    Finished,
+/// What must leave.
+#[derive(Serialize)]
+struct Recalls {
+    recalls: Vec<PanelRecall>,
 }
 
 /// A JSON body, or why it is none.
@@ -146,11 +137,18 @@ pub async fn serve(
 
 fn router(panel: Panel) -> Router {
     Router::new()
-        .route("/v1/session", post(scan))
-        .route("/v1/session/scan", post(scan))
-        .route("/v1/session/door", post(|panel| ask(panel, Ask::TryAgain)))
-        .route("/v1/session/done", post(done))
+        .route("/v1/session", post(asked::<Scan>))
+        .route("/v1/session/scan", post(asked::<Scan>))
+        .route("/v1/session/door", post(door))
+        .route("/v1/session/done", post(asked::<Done>))
         .route("/v1/session/cancel", post(|panel| ask(panel, Ask::Cancel)))
+        .route("/v1/session/recall", post(asked::<Recall>))
+        .route("/v1/recalls", get(recalls))
+        .route("/v1/staff/inspect", post(asked::<Inspect>))
+        .route("/v1/staff/found", post(asked::<Found>))
+        .route("/v1/staff/lockdown", post(|panel| ask(panel, Ask::LockDown)))
+        .route("/v1/staff/lift", post(|panel| ask(panel, Ask::LiftLockdown)))
+        .route("/v1/staff/reset_board", post(asked::<ResetBoard>))
         .route("/v1/state", get(state))
         .route("/v1/state/stream", get(stream))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
@@ -166,21 +164,34 @@ async fn admit(State(panel): State<Panel>, request: Request, next: Next) -> Resp
     }
 }
 
-async fn scan(panel: State<Panel>, body: Body<Scan>) -> Result<Json<PanelState>, PanelError> {
-    let Json(scan) = body?;
-    ask(panel, Ask::Scan(scan.text)).await
+/// A route whose body says what is asked.
+async fn asked<T: Asks>(
+    panel: State<Panel>,
+    body: Body<T>,
+) -> Result<Json<PanelState>, PanelError> {
+    let Json(body) = body?;
+    ask(panel, body.ask()?).await
 }
 
-async fn done(panel: State<Panel>, body: Body<Done>) -> Result<Json<PanelState>, PanelError> {
-    let Json(done) = body?;
-    let what = match done.outcome {
-        Outcome::Deposited => Ask::Deposited,
-        Outcome::DoesNotFit => Ask::DoesNotFit,
-        Outcome::Taken => Ask::Taken,
-        Outcome::NotTaken => Ask::NotTaken,
-        Outcome::Finished => Ask::Finish,
+/// As [`asked`], but no body at all means the same as an empty object.
+async fn door(panel: State<Panel>, request: Request) -> Result<Json<PanelState>, PanelError> {
+    let door = if request.body().is_end_stream() {
+        Door::default()
+    } else {
+        Json::from_request(request, &panel.0).await?.0
     };
-    ask(panel, what).await
+    ask(panel, door.ask()?).await
+}
+
+/// What must leave and whoever is at the screen may take out.
+async fn recalls(State(panel): State<Panel>) -> Result<Json<Recalls>, PanelError> {
+    let (reply, answer) = oneshot::channel();
+    panel.events.send(Event::Recalls { reply }).await.map_err(|_| PanelError::Stopping)?;
+    match answer.await {
+        Ok(Ok(recalls)) => Ok(Json(Recalls { recalls })),
+        Ok(Err(refusal)) => Err(PanelError::Refused(refusal)),
+        Err(_) => Err(PanelError::Stopping),
+    }
 }
 
 async fn ask(State(panel): State<Panel>, ask: Ask) -> Result<Json<PanelState>, PanelError> {

@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use locker_core::bank::StaffFinding;
+use locker_core::ids::{Barcode, CarrierId, CompartmentNo};
 use locker_core::refusal::Refusal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -12,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::bank::{Ask, Event, PanelState};
+use crate::bank::{Ask, Event, PanelRecall, PanelRecallReason, PanelState};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -118,6 +120,8 @@ fn state(revision: u64) -> PanelState {
         revision,
         hub_connected: false,
         deposits_open: true,
+        maintenance: false,
+        lockdown: None,
         session: None,
         last_result: None,
     }
@@ -167,11 +171,21 @@ async fn every_route_asks_the_bank_for_what_it_says() {
     for (path, body, wanted) in [
         ("/v1/session", scan.clone(), Ask::Scan("LK1:ABC".to_owned())),
         ("/v1/session/scan", scan, Ask::Scan("LK1:ABC".to_owned())),
+        ("/v1/session/door", String::new(), Ask::TryAgain),
         ("/v1/session/door", "{}".to_owned(), Ask::TryAgain),
+        ("/v1/session/door", r#"{"action":"again"}"#.to_owned(), Ask::TryAgain),
+        ("/v1/session/door", r#"{"action":"reopen"}"#.to_owned(), Ask::Reopen),
+        ("/v1/session/door", r#"{"action":"next"}"#.to_owned(), Ask::OpenNext),
         ("/v1/session/cancel", String::new(), Ask::Cancel),
-        ("/v1/session/done", done("deposited"), Ask::Deposited),
+        ("/v1/session/done", done("deposited"), Ask::Deposited { compartment: None }),
         ("/v1/session/done", done("does_not_fit"), Ask::DoesNotFit),
+        ("/v1/session/done", done("took_back"), Ask::TookBack),
+        ("/v1/session/done", done("found_occupied"), Ask::FoundOccupied),
+        ("/v1/session/done", done("door_will_not_shut"), Ask::DoorWillNotShut),
         ("/v1/session/done", done("taken"), Ask::Taken),
+        ("/v1/session/done", done("refused"), Ask::RefuseParcel),
+        ("/v1/session/done", done("found_empty"), Ask::FoundEmpty),
+        ("/v1/session/done", done("wrong_parcel"), Ask::WrongParcel),
         ("/v1/session/done", done("not_taken"), Ask::NotTaken),
         ("/v1/session/done", done("finished"), Ask::Finish),
     ] {
@@ -184,6 +198,94 @@ async fn every_route_asks_the_bank_for_what_it_says() {
     let (status, body) = world.call(&world.get("/v1/state")).await;
     let shown: PanelState = serde_json::from_str(&body).unwrap();
     assert_eq!((status, shown.revision), (200, 7));
+}
+
+#[tokio::test]
+async fn what_couriers_and_staff_name_reaches_the_bank_as_they_named_it() {
+    let mut world = World::new().await;
+    let no = CompartmentNo(7);
+    let (carrier, barcode): (CarrierId, Barcode) =
+        ("acme".parse().unwrap(), "PKG1".parse().unwrap());
+    let label = json!({"carrier": "acme", "barcode": " PKG1\r\n"});
+    let found = |finding: &str| {
+        let mut body = label.clone();
+        body["finding"] = finding.into();
+        body
+    };
+    let recall = |carrier| Ask::Recall { carrier, barcode: barcode.clone() };
+    let both = || (carrier.clone(), barcode.clone());
+    let (holds, taken, handed) = (both(), both(), both());
+    for (path, body, wanted) in [
+        (
+            "/v1/session/done",
+            json!({"outcome": "deposited", "compartment": 7}),
+            Ask::Deposited { compartment: Some(no) },
+        ),
+        (
+            "/v1/session/done",
+            json!({"outcome": "removed", "barcode": "PKG1"}),
+            Ask::Removed(barcode.clone()),
+        ),
+        ("/v1/session/recall", json!({"barcode": "PKG1"}), recall(None)),
+        ("/v1/session/recall", label.clone(), recall(Some(carrier.clone()))),
+        ("/v1/staff/inspect", json!({"compartment": 7}), Ask::Inspect(no)),
+        ("/v1/staff/found", json!({"finding": "empty"}), Ask::Found(StaffFinding::Empty)),
+        (
+            "/v1/staff/found",
+            found("holds"),
+            Ask::Found(StaffFinding::Holds { carrier: holds.0, barcode: holds.1 }),
+        ),
+        (
+            "/v1/staff/found",
+            found("taken_out"),
+            Ask::Found(StaffFinding::TakenOut { carrier: taken.0, barcode: taken.1 }),
+        ),
+        (
+            "/v1/staff/found",
+            found("handed_over"),
+            Ask::Found(StaffFinding::HandedOver { carrier: handed.0, barcode: handed.1 }),
+        ),
+        ("/v1/staff/lockdown", json!({}), Ask::LockDown),
+        ("/v1/staff/lift", json!({}), Ask::LiftLockdown),
+        ("/v1/staff/reset_board", json!({"board": 3}), Ask::ResetBoard(3)),
+    ] {
+        let request = world.post(path, &body.to_string());
+        let (ask, status, _) = world.asked(&request, Ok(())).await;
+        assert_eq!((ask, status), (wanted, 200), "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn what_must_leave_is_listed_for_whoever_may_take_it_out() {
+    let mut world = World::new().await;
+    let listed = PanelRecall {
+        carrier: "acme".to_owned(),
+        barcode: "PKG1".to_owned(),
+        compartment: 7,
+        reason: PanelRecallReason::Safety,
+    };
+    let shown = json!({"recalls": [
+        {"carrier": "acme", "barcode": "PKG1", "compartment": 7, "reason": "safety"},
+    ]});
+    for (answer, status, body) in [
+        (Ok(vec![listed]), 200, shown),
+        (Ok(Vec::new()), 200, json!({"recalls": []})),
+        (
+            Err(Refusal::NoSession),
+            409,
+            json!({"reason": "NO_SESSION", "message": "nobody is signed in"}),
+        ),
+    ] {
+        let mut stream = world.connect(&world.get("/v1/recalls")).await;
+        let event = timeout(PATIENCE, world.inbox.recv()).await.expect("an event").unwrap();
+        let Event::Recalls { reply } = event else { panic!("{event:?}") };
+        reply.send(answer).unwrap();
+        let (found, length) = answer_head(&mut stream).await;
+        let mut bytes = vec![0; length.unwrap()];
+        stream.read_exact(&mut bytes).await.unwrap();
+        let said: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!((found, said), (status, body));
+    }
 }
 
 #[tokio::test]
@@ -210,19 +312,49 @@ async fn what_is_no_request_is_the_callers_mistake_and_reaches_nobody() {
         ("/v1/session/scan", r#"{"text": 5}"#, 400),
         ("/v1/session/scan", r#"{"text": "a", "open": "all"}"#, 400),
         ("/v1/session/done", r#"{"outcome": "stolen"}"#, 400),
+        ("/v1/session/done", r#"{"outcome": "taken", "compartment": 3}"#, 400),
+        ("/v1/session/done", r#"{"outcome": "deposited", "compartment": -1}"#, 400),
+        ("/v1/session/done", r#"{"outcome": "deposited", "compartment": 65536}"#, 400),
+        ("/v1/session/done", r#"{"outcome": "deposited", "barcode": "A"}"#, 400),
+        ("/v1/session/done", r#"{"outcome": "removed"}"#, 400),
+        ("/v1/session/done", r#"{"outcome": "removed", "barcode": "two words"}"#, 400),
+        ("/v1/session/door", r#"{"action": "all"}"#, 400),
+        ("/v1/session/door", r#"{"door": 3}"#, 400),
+        ("/v1/session/door", "again", 400),
+        ("/v1/session/recall", "{}", 400),
+        ("/v1/session/recall", r#"{"barcode": ""}"#, 400),
+        ("/v1/session/recall", r#"{"barcode": "A", "carrier": "Not A Name"}"#, 400),
+        ("/v1/session/recall", r#"{"barcode": "A", "all": true}"#, 400),
+        ("/v1/staff/inspect", "{}", 400),
+        ("/v1/staff/inspect", r#"{"compartment": "all"}"#, 400),
+        ("/v1/staff/found", r#"{"finding": "empty", "barcode": "A"}"#, 400),
+        ("/v1/staff/found", r#"{"finding": "holds"}"#, 400),
+        ("/v1/staff/found", r#"{"finding": "holds", "carrier": "acme", "barcode": "\u0007"}"#, 400),
+        ("/v1/staff/found", r#"{"finding": "nothing"}"#, 400),
+        ("/v1/staff/reset_board", r#"{"board": 256}"#, 400),
+        ("/v1/staff/reset_board", "[]", 400),
+        ("/v1/session/door", too_long.as_str(), 413),
+        ("/v1/staff/found", too_long.as_str(), 413),
         ("/v1/session/scan", too_long.as_str(), 413),
         ("/v1/nowhere", "{}", 404),
     ] {
         let (status, answer) = world.call(&world.post(path, body)).await;
         assert_eq!(status, wanted, "{path} {body:.20}");
         if status != 404 {
-            assert!(answer.contains(r#""reason":"BODY_"#), "{answer}");
+            let named =
+                ["BODY_MALFORMED", "BODY_TOO_LARGE", "BARCODE_MALFORMED", "CARRIER_MALFORMED"];
+            assert!(named.contains(&reason(&answer).as_str()), "{answer}");
         }
     }
     assert_eq!(world.call(&world.get("/v1/session/scan")).await.0, 405);
     let plain = world.post("/v1/session/scan", r#"{"text":"a"}"#);
     let plain = plain.replace("application/json", "text/plain");
     assert_eq!(world.call(&plain).await.0, 415);
+    let plain = world.post("/v1/session/door", r#"{"action":"reopen"}"#);
+    let plain = plain.replace("application/json", "text/plain");
+    assert_eq!(world.call(&plain).await.0, 415);
+    assert_eq!(world.call(&world.post("/v1/recalls", "{}")).await.0, 405);
+    assert_eq!(world.call(&world.get("/v1/staff/lift")).await.0, 405);
     assert!(world.inbox.try_recv().is_err());
 }
 

@@ -11,10 +11,11 @@ use locker_core::clock::TimeQuality;
 use locker_core::compartment::{Compartment, CompartmentSpec, Layout};
 use locker_core::credential::CredentialKey;
 use locker_core::downlink::Booking;
-use locker_core::ids::{CredentialId, ParcelId, Version};
+use locker_core::ids::{CommandId, CredentialId, ParcelId, Version};
 use locker_core::journal::{MemoryView, fold};
-use locker_core::parcel::Parcel;
+use locker_core::parcel::{Parcel, Terms};
 use locker_core::units::{Dimensions, Grams};
+use locker_proto::message::{CommandKind, Nonce};
 use locker_proto::record::decode_record;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
@@ -33,6 +34,8 @@ use crate::store::Keeper;
 use crate::store::tests::disk::TestDisk;
 use crate::store::tests::sled_let_go;
 
+/// "It is inside."
+pub(super) const DEPOSITED: Ask = Ask::Deposited { compartment: None };
 /// When every world begins.
 pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 /// Virtual time within which everything awaited must have happened.
@@ -51,6 +54,7 @@ pub(super) struct World {
     began: Instant,
     boots: u8,
     gseq: u64,
+    policy: SessionPolicy,
     bank: JoinHandle<Result<(), BankError>>,
 }
 
@@ -60,16 +64,25 @@ pub(super) type Frames = Arc<Mutex<Vec<Vec<u8>>>>;
 impl World {
     /// A bank with three compartments and all doors read shut, whose clock is set.
     pub(super) async fn ready() -> Self {
-        let mut world = Self::bare().await;
+        Self::ready_with(SessionPolicy::default()).await
+    }
+
+    /// As [`Self::ready`], with other limits.
+    pub(super) async fn ready_with(policy: SessionPolicy) -> Self {
+        let mut world = Self::bare_with(policy).await;
         world.configure().await;
         world
     }
 
     /// A bank that has heard of nothing yet.
     pub(super) async fn bare() -> Self {
+        Self::bare_with(SessionPolicy::default()).await
+    }
+
+    async fn bare_with(policy: SessionPolicy) -> Self {
         let sim = Sim::new(SimConfig::default());
         let dir = Arc::new(TempDir::new().unwrap());
-        Self::start(sim, dir, TestDisk::default(), Instant::now(), 1, 0).await
+        Self::start(sim, dir, TestDisk::default(), Instant::now(), 1, 0, policy).await
     }
 
     async fn start(
@@ -79,6 +92,7 @@ impl World {
         began: Instant,
         boots: u8,
         gseq: u64,
+        policy: SessionPolicy,
     ) -> Self {
         sled_let_go(&dir.path().join("sled"));
         let keeper = Keeper {
@@ -111,7 +125,7 @@ impl World {
             bank: bank(),
             ledger,
             buses: HashMap::from([(0, bus)]),
-            policy: SessionPolicy::default(),
+            policy,
             floor: Floor::open(dir.path()).unwrap(),
             fresh_session: Box::new(move || {
                 SessionId([sessions.fetch_add(1, Ordering::Relaxed); 16])
@@ -129,7 +143,7 @@ impl World {
             tokio::spawn(bank.run(inbox))
         };
         let state = watches.state;
-        Self { sim, disk, events, state, reader, frames, dir, began, boots, gseq, bank }
+        Self { sim, disk, events, state, reader, frames, dir, began, boots, gseq, policy, bank }
     }
 
     async fn configure(&mut self) {
@@ -194,6 +208,46 @@ impl World {
         answer.await.unwrap()
     }
 
+    /// What must leave, as the screen lists it: barcodes in the order shown.
+    pub(super) async fn recalls(&self) -> Result<Vec<String>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Recalls { reply }).await.unwrap();
+        let listed = answer.await.unwrap()?;
+        Ok(listed.into_iter().map(|recall| recall.barcode).collect())
+    }
+
+    /// The hub orders a lockdown that must begin by `not_after`.
+    pub(super) async fn order(&self, id: u8, not_after: UnixMillis, current: bool) {
+        self.order_of(id, not_after, current, Some(CommandKind::LockDown)).await;
+    }
+
+    pub(super) async fn order_of(
+        &self,
+        id: u8,
+        not_after: UnixMillis,
+        current: bool,
+        kind: Option<CommandKind>,
+    ) {
+        let (id, nonce) = (CommandId([id; 16]), Nonce([0; 16]));
+        let command = Command { id, bank: bank(), nonce, not_after, kind };
+        self.events.send(Event::Command { command, current }).await.unwrap();
+        self.settle().await;
+    }
+
+    /// What became of the hub's orders.
+    pub(super) fn answers(&self) -> Vec<CommandAnswer> {
+        let answer =
+            |fact| if let Fact::CommandAnswered(said) = fact { Some(said.answer) } else { None };
+        self.facts().into_iter().filter_map(answer).collect()
+    }
+
+    /// The same door once more: it opens and is shut again, and the person says `what`.
+    pub(super) async fn through_the_door(&self, what: Ask) -> Result<(), Refusal> {
+        let no = self.until_phase(PanelPhase::Open).await;
+        self.close(no).await;
+        self.ask(what).await
+    }
+
     pub(super) async fn scan(&self, text: &str) -> Result<(), Refusal> {
         self.ask(Ask::Scan(text.to_owned())).await
     }
@@ -210,7 +264,7 @@ impl World {
         self.scan(&format!("PKG{n}")).await.unwrap();
         let no = self.until_phase(PanelPhase::Open).await;
         self.close(no).await;
-        self.ask(Ask::Deposited).await.unwrap();
+        self.ask(DEPOSITED).await.unwrap();
         self.ask(Ask::Finish).await.unwrap();
         no
     }
@@ -289,11 +343,11 @@ impl World {
 
     /// The process is killed: everything is dropped where it stands.
     pub(super) async fn killed_and_started_again(self) -> Self {
-        let Self { sim, dir, disk, began, boots, gseq, bank, events, .. } = self;
+        let Self { sim, dir, disk, began, boots, gseq, policy, bank, events, .. } = self;
         bank.abort();
         assert!(bank.await.unwrap_err().is_cancelled());
         drop(events);
-        Self::start(sim, dir, disk, began, boots + 1, gseq).await
+        Self::start(sim, dir, disk, began, boots + 1, gseq, policy).await
     }
 
     /// Asks the loop to stop; what it ended with.
@@ -311,11 +365,7 @@ impl World {
 
 /// Compartment and phase of the handover under way.
 pub(super) fn task(state: &PanelState) -> Option<(u16, PanelPhase)> {
-    match &state.session.as_ref()?.task {
-        PanelTask::Idle => None,
-        PanelTask::Deposit { compartment, phase, .. }
-        | PanelTask::Pickup { compartment, phase } => Some((*compartment, *phase)),
-    }
+    state.session.as_ref()?.task.opening()
 }
 
 pub(super) fn bank() -> BankId {
@@ -350,6 +400,7 @@ pub(super) fn booking(n: u8) -> Booking {
         weight: Grams(500),
         credential: CredentialId([n; 16]),
         trace: None,
+        terms: Terms::default(),
     }
 }
 
@@ -370,6 +421,11 @@ pub(super) fn code(n: u8) -> String {
 /// The badge of a courier of acme.
 pub(super) fn badge() -> String {
     signed(&Claims { action: Action::Courier { carrier: "acme".parse().unwrap() }, ..claims(200) })
+}
+
+/// The badge of a member of staff.
+pub(super) fn staff(n: u8) -> String {
+    signed(&Claims { action: Action::Staff, ..claims(n) })
 }
 
 pub(super) fn signed(claims: &Claims) -> String {
