@@ -24,6 +24,7 @@ use locker_core::ids::{
     StreamId,
 };
 use locker_core::journal::{Booted, CHAIN_START, ChainHash, Record, StreamOpened, next_hash};
+use locker_core::parcel::Terms;
 use locker_core::session::{Actor, SessionEnd};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
@@ -279,6 +280,7 @@ impl Bank {
                 weight: row.weight,
                 credential,
                 trace: None,
+                terms: Terms::default(),
             };
             let position = GrantPosition { epoch: locker_core::ids::HubEpoch(1), gseq: self.gseq };
             let grant = Grant::Book(booking);
@@ -308,8 +310,9 @@ impl Bank {
             },
         };
         let outcome = PulseOutcome::Opened { after_ms: 80 };
-        let moved =
-            |reading| Fact::DoorMoved(DoorMoved { compartment, reading, cause: Some(intent) });
+        let moved = |reading| {
+            Fact::DoorMoved(DoorMoved { compartment, reading, cause: Some(intent), class: None })
+        };
         facts.push(Fact::SessionStarted(SessionStarted { session, actor }));
         facts.push(match pickup {
             Some(credential) => {
@@ -320,7 +323,12 @@ impl Bank {
                 Fact::DepositStarted(DepositStarted { session, parcel, compartment, tried })
             }
         });
-        facts.push(Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel }));
+        facts.push(Fact::PulseIntended(PulseIntended {
+            intent,
+            session,
+            compartment,
+            parcel: Some(parcel),
+        }));
         facts.push(Fact::PulseSettled(PulseSettled { intent, compartment, outcome }));
         facts.push(moved(DoorReading::Open));
         facts.push(moved(DoorReading::Closed));
@@ -329,7 +337,13 @@ impl Bank {
             Fact::PickupSettled(PickupSettled { session, parcel, compartment, end, lock_failed })
         } else {
             let presumed = false;
-            Fact::DepositConfirmed(DepositConfirmed { session, parcel, compartment, presumed })
+            Fact::DepositConfirmed(DepositConfirmed {
+                session,
+                parcel,
+                compartment,
+                presumed,
+                code: None,
+            })
         });
         facts.push(Fact::SessionEnded(SessionEnded { session, end: SessionEnd::Finished }));
     }
