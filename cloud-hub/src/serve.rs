@@ -111,7 +111,7 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
         stamps,
     };
     let ingest = Ingest::start(parts).await.map_err(ServeError::Ingest)?;
-    let presence = ingest.presence();
+    let (presence, orders) = (ingest.presence(), ingest.orders());
     let ingest = Part::start("ingest", |stopped| ingest.run_until(said, stopped));
     let mqtt = Part::start("bank listener", |stopped| mqtt.run(stopped));
     let notices = match &config.notices {
@@ -128,6 +128,7 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
         store: store.clone(),
         keys,
         presence,
+        orders,
         traces: traces.clone(),
         tokens: TokenKey::derive(&command),
         limits: config.grpc.limits.clone(),

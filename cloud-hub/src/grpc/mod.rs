@@ -36,7 +36,7 @@ use self::gate::GateLayer;
 use self::watch::Watches;
 use crate::config::GrpcLimits;
 use crate::credential_keys::HubKeys;
-use crate::ingest::Presence;
+use crate::ingest::{Orders, Presence};
 use crate::store::Store;
 use crate::telemetry::Traces;
 use crate::tls::{BindError, Limits, Listener, Revocations, ServerTls};
@@ -50,6 +50,8 @@ pub struct Surface {
     pub keys: Arc<HubKeys>,
     /// Which banks are connected.
     pub presence: Presence,
+    /// How connected banks are given orders.
+    pub orders: Orders,
     /// Where spans go.
     pub traces: Traces,
     /// The key that makes resume and page tokens.

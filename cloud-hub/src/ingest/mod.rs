@@ -10,6 +10,7 @@ mod batch;
 mod counters;
 mod facts;
 mod link;
+mod order;
 mod presence;
 mod stamp;
 mod talk;
@@ -17,6 +18,7 @@ mod uplink;
 
 pub use counters::{Count, Counters};
 pub use link::{Link, LinkEvent};
+pub use order::{Order, Orders};
 pub use presence::Presence;
 pub use stamp::TraceStamp;
 
@@ -85,6 +87,7 @@ pub struct Ingest<L: Link = Sessions> {
     presence: Presence,
     counters: Arc<Counters>,
     stamps: mpsc::Sender<TraceStamp>,
+    orders: (Orders, mpsc::Receiver<order::Given>),
 }
 
 /// Something that ingest had waited for. Each is bounded by the session limits: four batches and a
@@ -92,7 +95,7 @@ pub struct Ingest<L: Link = Sessions> {
 enum Done<L: Link> {
     Loaded {
         bank: BankId,
-        loaded: Result<Option<LoadedBank>, ReadError>,
+        loaded: Result<Option<Box<LoadedBank>>, ReadError>,
     },
     Committed {
         bank: BankId,
@@ -114,7 +117,7 @@ enum Done<L: Link> {
     Downlink {
         bank: BankId,
         session: L::Session,
-        read: Result<Option<Downlink>, ReadError>,
+        read: Result<Option<Box<Downlink>>, ReadError>,
     },
 }
 
@@ -172,6 +175,7 @@ impl<L: Link> Ingest<L> {
             presence: Presence::default(),
             counters: Arc::default(),
             stamps,
+            orders: Orders::channel(),
         })
     }
 
@@ -215,6 +219,7 @@ impl<L: Link> Ingest<L> {
                 () = &mut stop => break,
                 Some(done) = self.work.next() => self.on_done(done).await,
                 banks = wakes.next() => self.read_downlinks(&banks),
+                Some(order) = self.orders.1.recv() => self.on_order(order),
                 _ = tick.tick() => self.on_tick(),
                 event = events.recv() => match event {
                     Some(event) => self.on_event(event.into()).await,

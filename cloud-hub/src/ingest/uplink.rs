@@ -76,6 +76,7 @@ impl<L: Link> Ingest<L> {
                 let (store, bank) = (self.store.clone(), bank.clone());
                 self.work.push(Box::pin(async move {
                     let loaded = store.load_bank(&bank).await;
+                    let loaded = loaded.map(|loaded| loaded.map(Box::new));
                     Done::Loaded { bank, loaded }
                 }));
             }
@@ -86,14 +87,14 @@ impl<L: Link> Ingest<L> {
     pub(super) async fn on_loaded(
         &mut self,
         bank: &BankId,
-        loaded: Result<Option<LoadedBank>, ReadError>,
+        loaded: Result<Option<Box<LoadedBank>>, ReadError>,
     ) {
         let Some(entry) = self.banks.get_mut(bank) else { return };
         entry.memory = Memory::Absent;
         let session = entry.session.as_ref().map(|live| live.id);
         match (loaded, session) {
             (Ok(Some(loaded)), _) => {
-                entry.memory = Memory::Ready(Box::new(Known::from(loaded)));
+                entry.memory = Memory::Ready(Box::new(Known::from(*loaded)));
                 self.advance(bank).await;
             }
             (Ok(None), Some(session)) => self.unknown_bank(bank, session),

@@ -4,18 +4,20 @@
 //! stands in braces. Ids are their 16 bytes, times are milliseconds since 1970, kinds and states
 //! are the frozen texts of the interfaces.
 
+mod terms;
+
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 
 /// The format that this hub writes. Raise it with every migration.
-pub(super) const FORMAT_VERSION: u64 = 1;
+pub(super) const FORMAT_VERSION: u64 = 3;
 
 pub(super) struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(M0001)]
+        vec![Box::new(M0001), Box::new(terms::M0003)]
     }
 }
 
@@ -32,17 +34,21 @@ impl MigrationName for M0001 {
 #[async_trait::async_trait]
 impl MigrationTrait for M0001 {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let connection = manager.get_connection();
-        for sql in M0001_SQL {
-            let sql = spelled(sql, connection.get_database_backend());
-            connection.execute_unprepared(&sql).await?;
-        }
-        Ok(())
+        run(manager, M0001_SQL).await
     }
 
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }
+}
+
+async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    for sql in statements {
+        let sql = spelled(sql, connection.get_database_backend());
+        connection.execute_unprepared(&sql).await?;
+    }
+    Ok(())
 }
 
 fn spelled(sql: &str, backend: DbBackend) -> String {
