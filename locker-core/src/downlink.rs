@@ -345,7 +345,7 @@ fn change(
 /// No slot comes twice, and a bank has only so many.
 fn check_slots(view: &impl View, slots: &[Slot]) -> Result<(), GrantRefusal> {
     let held = view.slots();
-    if held.len() + slots.len() > SLOTS_MAX {
+    if held.len() + slots.len() > SLOTS_MAX || slots.len() > GRANTS_PER_BATCH_MAX {
         return Err(GrantRefusal::TooMany);
     }
     let known = |slot: &Slot| held.iter().any(|other| other.slot.id == slot.id);

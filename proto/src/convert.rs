@@ -3,6 +3,8 @@
 use std::str::FromStr;
 
 use locker_core::clock::TimeQuality;
+use locker_core::code::second_factor::SuffixTag;
+use locker_core::code::slot::{SEALED_MAX_BYTES, Sealed, SealedError, SlotId};
 use locker_core::ids::{CompartmentNo, ParseIdError, TraceParent};
 use locker_core::journal::ChainHash;
 use prost::Message;
@@ -146,6 +148,43 @@ macro_rules! from_16 {
     };
 }
 from_16!(BootId, CommandId, CredentialId, GroupId, ParcelId, SessionId, StreamId);
+
+impl From16 for SlotId {
+    fn from_16(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+/// Digits that only the hub can read.
+pub(crate) fn sealed(field: &'static str, bytes: Vec<u8>) -> Result<Sealed, Malformed> {
+    Sealed::try_from(bytes).map_err(|SealedError { bytes }| {
+        let too_long = FieldProblem::TooLong { bytes, max_bytes: SEALED_MAX_BYTES };
+        Malformed::field(field, if bytes == 0 { FieldProblem::Missing } else { too_long })
+    })
+}
+
+/// The keyed hash of phone digits, or none.
+pub(crate) fn maybe_suffix(
+    field: &'static str,
+    bytes: &[u8],
+) -> Result<Option<SuffixTag>, Malformed> {
+    if bytes.is_empty() { Ok(None) } else { exact(field, bytes).map(SuffixTag).map(Some) }
+}
+
+pub(crate) fn suffix_to_wire(suffix: Option<SuffixTag>) -> Vec<u8> {
+    suffix.map(|SuffixTag(tag)| tag.to_vec()).unwrap_or_default()
+}
+
+/// A list of limited length.
+pub(crate) fn at_most<T>(
+    field: &'static str,
+    values: Vec<T>,
+    max: usize,
+) -> Result<Vec<T>, Malformed> {
+    let entries = values.len();
+    let problem = FieldProblem::TooMany { entries, max };
+    if entries > max { Err(Malformed::field(field, problem)) } else { Ok(values) }
+}
 
 pub(crate) fn hash(field: &'static str, bytes: &[u8]) -> Result<ChainHash, Malformed> {
     exact(field, bytes).map(ChainHash)

@@ -1,15 +1,17 @@
 //! A bank's state as bytes: one entity at a time for stores, all of it in a snapshot.
 
+mod code;
 mod compartment;
 mod meta;
 mod parcel;
 mod session;
 
+use locker_core::code::budget::Budget;
 use locker_core::compartment::Compartment;
 use locker_core::credential::Credential;
 use locker_core::governor::Governor;
 use locker_core::ids::StreamId;
-use locker_core::journal::{Change, Meta};
+use locker_core::journal::{Change, HeldSlot, Meta};
 use locker_core::parcel::Parcel;
 use locker_core::session::Session;
 use prost::Message;
@@ -78,7 +80,9 @@ fn entity_to_wire(change: &Change) -> Result<wire::Entity, EncodeSnapshotError> 
         Change::Credential(credential) => Form::Credential(credential.to_wire()),
         Change::Session(session) => Form::Session(session.to_wire()),
         Change::Governor(governor) => Form::Governor(governor.to_wire()),
-        Change::CompartmentRemoved(_) | Change::ParcelForgotten(_) => {
+        Change::Slot(held) => Form::Slot(held.to_wire()),
+        Change::Budget(budget) => Form::Budget(budget.to_wire()),
+        Change::CompartmentRemoved(_) | Change::ParcelForgotten(_) | Change::SlotForgotten(_) => {
             return Err(EncodeSnapshotError::Removal);
         }
     };
@@ -93,6 +97,8 @@ fn entity_from_wire(form: wire::Entity) -> Result<Change, Malformed> {
         Form::Credential(form) => Change::Credential(Wire::from_wire(form)?),
         Form::Session(form) => Change::Session(Wire::from_wire(form)?),
         Form::Governor(form) => Change::Governor(Wire::from_wire(form)?),
+        Form::Slot(form) => Change::Slot(Wire::from_wire(form)?),
+        Form::Budget(form) => Change::Budget(Wire::from_wire(form)?),
     })
 }
 
@@ -121,3 +127,5 @@ stored!(encode_parcel, decode_parcel, Parcel, "A parcel");
 stored!(encode_credential, decode_credential, Credential, "A pickup authorisation");
 stored!(encode_session, decode_session, Option<Session>, "Whoever is at the screen, or nobody");
 stored!(encode_governor, decode_governor, Governor, "What the rate governor remembers");
+stored!(encode_slot, decode_slot, HeldSlot, "A six-digit code");
+stored!(encode_budget, decode_budget, Budget, "What is left of the guess budget");

@@ -2,6 +2,7 @@
 //! until it is in both lists here.
 
 mod alarm;
+mod code;
 mod door;
 mod parcel;
 mod staff;
@@ -57,6 +58,8 @@ pub(crate) fn fact_to_wire(fact: &Fact) -> Form {
         Fact::LockdownLifted(fact) => Form::LockdownLifted(fact.to_wire()),
         Fact::BoardReset(fact) => Form::BoardReset(fact.to_wire()),
         Fact::CommandAnswered(fact) => Form::CommandAnswered(fact.to_wire()),
+        Fact::CodeTyped(fact) => Form::CodeTyped(fact.to_wire()),
+        Fact::KeypadReset(fact) => Form::KeypadReset(fact.to_wire()),
     }
 }
 
@@ -105,6 +108,8 @@ pub(crate) fn fact_from_wire(form: Form) -> Result<Fact, Malformed> {
         Form::LockdownLifted(form) => Fact::LockdownLifted(Wire::from_wire(form)?),
         Form::BoardReset(form) => Fact::BoardReset(Wire::from_wire(form)?),
         Form::CommandAnswered(form) => Fact::CommandAnswered(Wire::from_wire(form)?),
+        Form::CodeTyped(form) => Fact::CodeTyped(Wire::from_wire(form)?),
+        Form::KeypadReset(form) => Fact::KeypadReset(Wire::from_wire(form)?),
     })
 }
 
@@ -171,7 +176,7 @@ impl Wire for GrantRefused {
     fn to_wire(&self) -> Self::Form {
         wire::GrantRefused {
             position: Some(self.position.to_wire()),
-            parcel_id: self.parcel.0.to_vec(),
+            parcel_id: self.parcel.map(|id| id.0.to_vec()).unwrap_or_default(),
             reason: self.reason.number(),
         }
     }
@@ -179,7 +184,7 @@ impl Wire for GrantRefused {
     fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
         Ok(Self {
             position: required("GrantRefused.position", form.position)?,
-            parcel: convert::id("GrantRefused.parcel_id", &form.parcel_id)?,
+            parcel: convert::maybe_id("GrantRefused.parcel_id", &form.parcel_id)?,
             reason: choice("GrantRefused.reason", form.reason)?,
         })
     }

@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use locker_core::code::digits::fuzz_digits;
 use locker_core::ids::BankId;
 
 use crate::message::{Ack, Batch, Birth, Command, Config, Grants, Presence, Telemetry};
@@ -25,6 +26,8 @@ pub fn fuzz_record(bytes: &[u8]) {
     again(bytes, entity::decode_session, entity::encode_session);
     again(bytes, grant::decode_grant, grant::encode_grant);
     again(bytes, entity::decode_governor, entity::encode_governor);
+    again(bytes, entity::decode_slot, entity::encode_slot);
+    again(bytes, entity::decode_budget, entity::encode_budget);
     again(bytes, document::decode_layout, document::encode_layout);
     again(bytes, document::decode_key_set, document::encode_key_set);
     again(bytes, document::decode_mode, document::encode_mode);
@@ -34,7 +37,7 @@ pub fn fuzz_record(bytes: &[u8]) {
     });
 }
 
-/// Reads bytes as every message that travels, and as a topic.
+/// Reads bytes as every message that travels, as a topic, and as digits that somebody typed.
 pub fn fuzz_message(bytes: &[u8]) {
     again(bytes, Birth::decode, Birth::encode);
     again(bytes, Batch::decode, |batch| batch.clone().encode());
@@ -52,6 +55,7 @@ pub fn fuzz_message(bytes: &[u8]) {
         }
     }
     fuzz_signed(bytes);
+    fuzz_digits(bytes);
 }
 
 /// No bytes open without the key; the public key is a point whose secret nobody here has.

@@ -1,17 +1,16 @@
-//! What the hub decides about one parcel, as it travels to a bank and as it stands in journals.
+//! What the hub decides, mostly about one parcel, as it travels to a bank and as it stands in journals.
 
-use locker_core::downlink::{Booking, Grant, GrantPosition};
+use locker_core::downlink::{Booking, GRANTS_PER_BATCH_MAX, Grant, GrantPosition};
 use locker_core::ids::{HubEpoch, ParcelId, Version};
-use locker_core::parcel::{PhoneSuffix, RecallReason, Terms};
+use locker_core::parcel::{RecallReason, Terms};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 
-use crate::convert::{self, Wire, WireEnum, choice, present, required, same_names};
+use crate::convert::{
+    self, Wire, WireEnum, choice, from_list, list, present, required, same_names,
+};
 use crate::malformed::Malformed;
 use crate::wire::journal::v1 as wire;
 use crate::wire::journal::v1::grant::Grant as Form;
-
-/// Four nines, what [`PhoneSuffix`] ends with.
-const PHONE_SUFFIX_MAX: u64 = 9_999;
 
 /// A grant as the hub keeps it in its log.
 #[must_use]
@@ -44,8 +43,8 @@ impl Wire for Grant {
     type Form = wire::Grant;
 
     fn to_wire(&self) -> Self::Form {
-        let (parcel, version) = self.about();
-        let (parcel_id, version) = (parcel.0.to_vec(), version.0);
+        let about = self.about().map(|(parcel, version)| (parcel.0.to_vec(), version.0));
+        let (parcel_id, version) = about.unwrap_or_default();
         let grant = match self {
             Self::Book(booking) => Form::Book(booking.to_wire()),
             Self::Cancel { .. } => Form::Cancel(wire::Cancellation { parcel_id, version }),
@@ -67,6 +66,7 @@ impl Wire for Grant {
                 let credential_id = credential.0.to_vec();
                 Form::Revoke(wire::Revocation { parcel_id, version, credential_id })
             }
+            Self::Slots(slots) => Form::Slots(wire::Slots { slots: list(slots) }),
         };
         wire::Grant { grant: Some(grant) }
     }
@@ -105,6 +105,11 @@ impl Wire for Grant {
                 version: Version(form.version),
                 credential: convert::id("Revocation.credential_id", &form.credential_id)?,
             },
+            Form::Slots(form) => {
+                // As many as grants in a message: so a record of its acceptance stays small.
+                let slots = convert::at_most("Slots.slots", form.slots, GRANTS_PER_BATCH_MAX)?;
+                Self::Slots(from_list(slots)?)
+            }
         })
     }
 }
@@ -151,7 +156,7 @@ impl Wire for Terms {
             keep_ms: self.keep_ms,
             keep_until_ms: self.keep_until.map(|until| until.0),
             group_id: self.group.map(|id| id.0.to_vec()).unwrap_or_default(),
-            phone_suffix: self.suffix.map(|suffix| suffix.get().into()),
+            suffix_tag: convert::suffix_to_wire(self.suffix),
         }
     }
 
@@ -162,14 +167,9 @@ impl Wire for Terms {
             keep_ms: form.keep_ms,
             keep_until: form.keep_until_ms.map(UnixMillis),
             group: convert::maybe_id("Terms.group_id", &form.group_id)?,
-            suffix: form.phone_suffix.map(phone_suffix).transpose()?,
+            suffix: convert::maybe_suffix("Terms.suffix_tag", &form.suffix_tag)?,
         })
     }
-}
-
-fn phone_suffix(digits: u32) -> Result<PhoneSuffix, Malformed> {
-    let suffix = u16::try_from(digits).ok().and_then(PhoneSuffix::new);
-    suffix.ok_or_else(|| convert::out_of_range("Terms.phone_suffix", digits, PHONE_SUFFIX_MAX))
 }
 
 impl Wire for Dimensions {

@@ -330,13 +330,13 @@ fn present(view: &impl View, token: &VerifiedToken, at: Moment<'_>) -> Result<St
 }
 
 /// Whoever is between two parcels makes way for the next person, who has shown a valid code.
-fn make_way(view: &impl View) -> Result<Vec<Fact>, Session> {
+fn make_way(view: &impl View) -> Result<Vec<Fact>, Box<Session>> {
     match view.session() {
         None => Ok(Vec::new()),
         Some(session) if session.task == Task::Idle => {
             Ok(vec![ended(session.id, SessionEnd::Left)])
         }
-        Some(session) => Err(session),
+        Some(session) => Err(Box::new(session)),
     }
 }
 

@@ -6,7 +6,7 @@ use locker_core::journal::{Lockdown, Meta};
 use locker_core::units::UnixMillis;
 
 use crate::convert::{self, Wire, WireEnum, choice, or_default, required, unless_default};
-use crate::malformed::{FieldProblem, Malformed};
+use crate::malformed::Malformed;
 use crate::wire::journal::v1 as wire;
 
 impl Wire for Meta {
@@ -88,8 +88,5 @@ impl Wire for Governor {
 
 /// The governor forgets one time for each that it adds: more than `max` would stay for ever.
 fn times(field: &'static str, ms: Vec<u64>, max: usize) -> Result<Vec<UnixMillis>, Malformed> {
-    if ms.len() > max {
-        return Err(Malformed::field(field, FieldProblem::TooMany { entries: ms.len(), max }));
-    }
-    Ok(ms.into_iter().map(UnixMillis).collect())
+    Ok(convert::at_most(field, ms, max)?.into_iter().map(UnixMillis).collect())
 }

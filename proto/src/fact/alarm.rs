@@ -28,6 +28,7 @@ impl Wire for Alarm {
             Self::TooManyOpenings(opener) => {
                 wire::Alarm { opener: opener.number(), ..of(Form::TooManyOpenings) }
             }
+            Self::KeypadClosed => of(Form::KeypadClosed),
         }
     }
 
@@ -45,6 +46,7 @@ impl Wire for Alarm {
             Form::BoardPower => Self::BoardPower { board: board()? },
             Form::AddressClash => Self::AddressClash { board: board()? },
             Form::TooManyOpenings => Self::TooManyOpenings(choice("Alarm.opener", form.opener)?),
+            Form::KeypadClosed => Self::KeypadClosed,
         })
     }
 }

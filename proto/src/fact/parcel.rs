@@ -5,6 +5,7 @@ use locker_core::bank::{BookingLapsed, KeepLapsed, SessionEnded, SessionStarted}
 use locker_core::bank::{DepositStarted, PickupEnd, PickupSettled, PickupStarted};
 use locker_core::session::SessionEnd;
 
+use super::code::{bound, bound_to_wire};
 use crate::convert::{self, Wire, WireEnum, choice, maybe_choice, required, same_names};
 use crate::malformed::{FieldProblem, Malformed};
 use crate::wire::journal::v1 as wire;
@@ -135,11 +136,14 @@ impl Wire for DepositConfirmed {
     type Form = wire::DepositConfirmed;
 
     fn to_wire(&self) -> Self::Form {
+        let (slot_id, sealed) = bound_to_wire(self.code.as_ref());
         wire::DepositConfirmed {
             session_id: self.session.0.to_vec(),
             parcel_id: self.parcel.0.to_vec(),
             compartment: self.compartment.0.into(),
             presumed: self.presumed,
+            slot_id,
+            sealed,
         }
     }
 
@@ -149,6 +153,7 @@ impl Wire for DepositConfirmed {
             parcel: convert::id("DepositConfirmed.parcel_id", &form.parcel_id)?,
             compartment: convert::compartment("DepositConfirmed.compartment", form.compartment)?,
             presumed: form.presumed,
+            code: bound(&form.slot_id, form.sealed)?,
         })
     }
 }

@@ -139,17 +139,17 @@ pub struct CededSize {
     #[prost(uint32, tag = "2")]
     pub count: u32,
 }
-/// One decision of the hub about one parcel.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// One decision of the hub, about one parcel unless it says otherwise.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Grant {
     /// Which decision.
-    #[prost(oneof = "grant::Grant", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "grant::Grant", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub grant: ::core::option::Option<grant::Grant>,
 }
 /// Nested message and enum types in `Grant`.
 pub mod grant {
     /// Which decision.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Grant {
         /// Expect this parcel.
         #[prost(message, tag = "1")]
@@ -172,6 +172,9 @@ pub mod grant {
         /// A code opens nothing any more.
         #[prost(message, tag = "7")]
         Revoke(super::Revocation),
+        /// Six-digit codes for deposits to come; about no parcel.
+        #[prost(message, tag = "8")]
+        Slots(super::Slots),
     }
 }
 /// What a bank must know of a parcel before a courier brings it.
@@ -223,9 +226,10 @@ pub struct Terms {
     /// Parcels with the same group are for the same person, 16 bytes; empty if in none.
     #[prost(bytes = "vec", tag = "5")]
     pub group_id: ::prost::alloc::vec::Vec<u8>,
-    /// The last four digits of the recipient's phone number, which are asked for with a short code.
-    #[prost(uint32, optional, tag = "6")]
-    pub phone_suffix: ::core::option::Option<u32>,
+    /// The keyed hash of the last four digits of the recipient's phone number, which are asked for with
+    /// six digits, 8 bytes; empty if they are not.
+    #[prost(bytes = "vec", tag = "6")]
+    pub suffix_tag: ::prost::alloc::vec::Vec<u8>,
 }
 /// A parcel that must not be taken any more.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -304,6 +308,26 @@ pub struct Revocation {
     /// What the token names, 16 bytes.
     #[prost(bytes = "vec", tag = "3")]
     pub credential_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// A six-digit code that the hub minted before anybody needs it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Slot {
+    /// The slot, 16 bytes; never used again.
+    #[prost(bytes = "vec", tag = "1")]
+    pub slot_id: ::prost::alloc::vec::Vec<u8>,
+    /// The keyed hash of the digits at this bank, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub tag: ::prost::alloc::vec::Vec<u8>,
+    /// The digits under a key that only the hub has, 1 to 64 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub sealed: ::prost::alloc::vec::Vec<u8>,
+}
+/// Six-digit codes for deposits to come, at most 64.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Slots {
+    /// The codes; their order means nothing.
+    #[prost(message, repeated, tag = "1")]
+    pub slots: ::prost::alloc::vec::Vec<Slot>,
 }
 /// Who is at the screen.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -806,11 +830,70 @@ pub struct Governor {
     #[prost(uint64, repeated, tag = "5")]
     pub trip_at_ms: ::prost::alloc::vec::Vec<u64>,
 }
+/// A six-digit code as a bank holds it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldSlot {
+    /// The code.
+    #[prost(message, optional, tag = "1")]
+    pub slot: ::core::option::Option<Slot>,
+    /// The parcel it opens, 16 bytes; empty while it waits for a deposit.
+    #[prost(bytes = "vec", tag = "2")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// How many wrong codes a bank has answered today.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Budget {
+    /// The UTC day that the counters belong to, in days since 1970-01-01; absent if something was
+    /// counted while the time was unknown.
+    #[prost(uint64, optional, tag = "1")]
+    pub day: ::core::option::Option<u64>,
+    /// Wrong codes answered, of any kind.
+    #[prost(uint32, tag = "2")]
+    pub wrong: u32,
+    /// Of these, those typed without phone digits.
+    #[prost(uint32, tag = "3")]
+    pub wrong_alone: u32,
+    /// Of these, those typed with phone digits; each phone digits once, at most 100.
+    #[prost(message, repeated, tag = "4")]
+    pub by_suffix: ::prost::alloc::vec::Vec<budget::SuffixCount>,
+    /// Wrong codes in a row.
+    #[prost(uint32, tag = "5")]
+    pub row: u32,
+    /// How long nothing typed is looked at; absent if there was no wrong code.
+    #[prost(message, optional, tag = "6")]
+    pub wait: ::core::option::Option<budget::Wait>,
+}
+/// Nested message and enum types in `Budget`.
+pub mod budget {
+    /// Wrong codes typed with the same phone digits.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct SuffixCount {
+        /// The keyed hash of the phone digits, 8 bytes.
+        #[prost(bytes = "vec", tag = "1")]
+        pub suffix_tag: ::prost::alloc::vec::Vec<u8>,
+        /// How many.
+        #[prost(uint32, tag = "2")]
+        pub wrong: u32,
+    }
+    /// Nothing typed is looked at until this much uptime has passed.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Wait {
+        /// The run of the agent in which it began, 16 bytes.
+        #[prost(bytes = "vec", tag = "1")]
+        pub boot_id: ::prost::alloc::vec::Vec<u8>,
+        /// When in that run, in milliseconds from its start.
+        #[prost(uint64, tag = "2")]
+        pub since_uptime_ms: u64,
+        /// How long.
+        #[prost(uint64, tag = "3")]
+        pub wait_ms: u64,
+    }
+}
 /// One entity, as kept or exported.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Entity {
     /// Which one.
-    #[prost(oneof = "entity::Entity", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "entity::Entity", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub entity: ::core::option::Option<entity::Entity>,
 }
 /// Nested message and enum types in `Entity`.
@@ -836,6 +919,12 @@ pub mod entity {
         /// What the rate governor remembers.
         #[prost(message, tag = "6")]
         Governor(super::Governor),
+        /// A six-digit code.
+        #[prost(message, tag = "7")]
+        Slot(super::HeldSlot),
+        /// What is left of the guess budget.
+        #[prost(message, tag = "8")]
+        Budget(super::Budget),
     }
 }
 /// A bank's whole state at one place of its journal.
@@ -1178,7 +1267,7 @@ pub struct Record {
     /// What happened.
     #[prost(
         oneof = "record::Fact",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52"
     )]
     pub fact: ::core::option::Option<record::Fact>,
 }
@@ -1292,6 +1381,12 @@ pub mod record {
         /// An order of the hub was answered.
         #[prost(message, tag = "50")]
         CommandAnswered(super::CommandAnswered),
+        /// Six digits were typed.
+        #[prost(message, tag = "51")]
+        CodeTyped(super::CodeTyped),
+        /// Staff opened the keypad again.
+        #[prost(message, tag = "52")]
+        KeypadReset(super::KeypadReset),
     }
 }
 /// A journal begins. Always the first record.
@@ -1321,7 +1416,7 @@ pub struct Booted {
     pub agent_version: ::prost::alloc::string::String,
 }
 /// A grant was taken over.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GrantAccepted {
     /// Where the grant stands in the hub's log.
     #[prost(message, optional, tag = "1")]
@@ -1336,7 +1431,7 @@ pub struct GrantRefused {
     /// Where the grant stands in the hub's log.
     #[prost(message, optional, tag = "1")]
     pub position: ::core::option::Option<GrantPosition>,
-    /// The parcel it is about, 16 bytes.
+    /// The parcel it is about, 16 bytes; empty if it is about none.
     #[prost(bytes = "vec", tag = "2")]
     pub parcel_id: ::prost::alloc::vec::Vec<u8>,
     /// Why.
@@ -1445,6 +1540,12 @@ pub struct DepositConfirmed {
     /// The courier left without a word; the door went open and shut.
     #[prost(bool, tag = "4")]
     pub presumed: bool,
+    /// The slot of the six digits that open it from now on, 16 bytes; empty if there were none left.
+    #[prost(bytes = "vec", tag = "5")]
+    pub slot_id: ::prost::alloc::vec::Vec<u8>,
+    /// These digits under a key that only the hub has, 1 to 64 bytes; empty if there were none left.
+    #[prost(bytes = "vec", tag = "6")]
+    pub sealed: ::prost::alloc::vec::Vec<u8>,
 }
 /// A recipient's code was accepted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1697,6 +1798,35 @@ pub struct CommandAnswered {
     /// What became of it.
     #[prost(enumeration = "CommandAnswer", tag = "2")]
     pub answer: i32,
+}
+/// Six digits were typed; durable before the answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CodeTyped {
+    /// The keyed hash of the phone digits that were typed, 8 bytes; empty if none were.
+    #[prost(bytes = "vec", tag = "1")]
+    pub suffix_tag: ::prost::alloc::vec::Vec<u8>,
+    /// What came of them.
+    #[prost(enumeration = "CodeVerdict", tag = "2")]
+    pub verdict: i32,
+    /// The earliest that it can have been, in milliseconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub earliest_ms: u64,
+    /// The latest that it can have been, in milliseconds since 1970; absent while the time is unknown.
+    #[prost(uint64, optional, tag = "4")]
+    pub latest_ms: ::core::option::Option<u64>,
+    /// The run of the agent, 16 bytes.
+    #[prost(bytes = "vec", tag = "5")]
+    pub boot_id: ::prost::alloc::vec::Vec<u8>,
+    /// When in that run, in milliseconds from its start.
+    #[prost(uint64, tag = "6")]
+    pub uptime_ms: u64,
+}
+/// Staff opened the keypad again after too many wrong codes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeypadReset {
+    /// The badge, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub badge_id: ::prost::alloc::vec::Vec<u8>,
 }
 /// Why a grant does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2168,6 +2298,8 @@ pub enum AlarmKind {
     AddressClash = 4,
     /// `opener` asked for doors faster than is allowed.
     TooManyOpenings = 5,
+    /// So many wrong codes were typed that the keypad takes none for the rest of the day.
+    KeypadClosed = 6,
 }
 impl AlarmKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2182,6 +2314,7 @@ impl AlarmKind {
             Self::BoardPower => "ALARM_KIND_BOARD_POWER",
             Self::AddressClash => "ALARM_KIND_ADDRESS_CLASH",
             Self::TooManyOpenings => "ALARM_KIND_TOO_MANY_OPENINGS",
+            Self::KeypadClosed => "ALARM_KIND_KEYPAD_CLOSED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2193,6 +2326,7 @@ impl AlarmKind {
             "ALARM_KIND_BOARD_POWER" => Some(Self::BoardPower),
             "ALARM_KIND_ADDRESS_CLASH" => Some(Self::AddressClash),
             "ALARM_KIND_TOO_MANY_OPENINGS" => Some(Self::TooManyOpenings),
+            "ALARM_KIND_KEYPAD_CLOSED" => Some(Self::KeypadClosed),
             _ => None,
         }
     }
@@ -2275,6 +2409,43 @@ impl CommandAnswer {
             "COMMAND_ANSWER_EXPIRED" => Some(Self::Expired),
             "COMMAND_ANSWER_OTHER_CONNECTION" => Some(Self::OtherConnection),
             "COMMAND_ANSWER_NOT_UNDERSTOOD" => Some(Self::NotUnderstood),
+            _ => None,
+        }
+    }
+}
+/// What comparing typed digits and phone digits gave. Which of both was wrong is not told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CodeVerdict {
+    /// Never written.
+    Unspecified = 0,
+    /// Both fit, and the code opens something.
+    Right = 1,
+    /// Both fit a code that was used up or withdrawn.
+    Spent = 2,
+    /// Anything else.
+    Wrong = 3,
+}
+impl CodeVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CODE_VERDICT_UNSPECIFIED",
+            Self::Right => "CODE_VERDICT_RIGHT",
+            Self::Spent => "CODE_VERDICT_SPENT",
+            Self::Wrong => "CODE_VERDICT_WRONG",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CODE_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "CODE_VERDICT_RIGHT" => Some(Self::Right),
+            "CODE_VERDICT_SPENT" => Some(Self::Spent),
+            "CODE_VERDICT_WRONG" => Some(Self::Wrong),
             _ => None,
         }
     }

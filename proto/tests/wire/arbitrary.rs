@@ -1,6 +1,6 @@
 //! Bytes that nobody wrote, and bytes that were hurt on the way: nothing panics, nothing is read as two things.
 
-use locker_proto::entity::encode_snapshot;
+use locker_proto::entity::{encode_budget, encode_slot, encode_snapshot};
 use locker_proto::fuzz::{fuzz_message, fuzz_record};
 use locker_proto::message::Config;
 use locker_proto::record::encode_record;
@@ -17,6 +17,9 @@ fn corpus() -> Vec<Vec<u8>> {
     let facts = samples::facts().into_iter().chain(later);
     let mut all: Vec<_> = facts.map(|fact| encode_record(&samples::record(fact))).collect();
     all.extend(samples::configs().iter().chain(&later::configs()).map(Config::encode));
+    // In a snapshot an entity is hurt together with its frame; here alone.
+    all.extend(later::held_slots().iter().map(encode_slot));
+    all.extend([later::budget(), later::undated_budget()].iter().map(encode_budget));
     all.extend([
         encode_snapshot(&samples::snapshot()).unwrap(),
         samples::birth().encode(),
@@ -28,6 +31,7 @@ fn corpus() -> Vec<Vec<u8>> {
         samples::ack().encode(),
         samples::grants().encode(),
         encode_snapshot(&later::snapshot()).unwrap(),
+        encode_snapshot(&later::snapshot_with_codes()).unwrap(),
         later::command().encode(),
     ]);
     all

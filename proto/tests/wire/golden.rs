@@ -64,6 +64,12 @@ fn entities_are_as_version_1_wrote_them() {
     }
     frozen.same("governor", &later::governor(), encode_governor, decode_governor);
     frozen.same("snapshot: later", &later::snapshot(), encode, decode_snapshot);
+    for (name, held) in ["slot", "slot: bound"].into_iter().zip(later::held_slots()) {
+        frozen.same(name, &held, encode_slot, decode_slot);
+    }
+    frozen.same("budget", &later::budget(), encode_budget, decode_budget);
+    frozen.same("budget: undated", &later::undated_budget(), encode_budget, decode_budget);
+    frozen.same("snapshot: codes", &later::snapshot_with_codes(), encode, decode_snapshot);
     frozen.same("mode", &later::mode(), encode_mode, decode_mode);
     frozen.same("quota", &later::quota(), encode_quota, decode_quota);
     frozen.finish();

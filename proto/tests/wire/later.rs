@@ -2,12 +2,17 @@
 //! holds them, with no field at its default.
 
 use locker_core::bank::{
-    AbortedContent, Alarm, BoardReset, BookingLapsed, CommandAnswer, CommandAnswered,
-    DepositAborted, DepositMisfit, DoorMoved, Finding, InspectionSettled, InspectionStarted,
-    KeepLapsed, LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind,
-    OpeningClass, PickupEnd, PickupSettled, PulseIntended, RecallEnd, RecallSettled, RecallStarted,
-    SessionStarted,
+    AbortedContent, Alarm, BoardReset, BookingLapsed, BoundCode, CodeTyped, CommandAnswer,
+    CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit, DoorMoved, Finding,
+    InspectionSettled, InspectionStarted, KeepLapsed, KeypadReset, LockdownBegan,
+    LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind, OpeningClass, PickupEnd,
+    PickupSettled, PulseIntended, RecallEnd, RecallSettled, RecallStarted, SessionStarted,
 };
+use locker_core::clock::ClockInterval;
+use locker_core::code::budget::{Budget, BudgetDay, Now, Verdict, Wait};
+use locker_core::code::second_factor::SuffixTag;
+use locker_core::code::slot::{Sealed, Slot, SlotId};
+use locker_core::code::tag::Tag;
 use locker_core::compartment::{Allocation, Compartment, DoorReading, Health, QuarantineReason};
 use locker_core::credential::{Credential, CredentialState, Holder};
 use locker_core::downlink::{
@@ -17,19 +22,21 @@ use locker_core::downlink::{
 use locker_core::fact::Fact;
 use locker_core::governor::Governor;
 use locker_core::ids::{CommandId, CredentialId, Generation, GroupId, IntentId, Version};
-use locker_core::journal::{Change, Lockdown, Meta};
-use locker_core::parcel::{Parcel, ParcelState, PhoneSuffix, RecallReason, Terms};
+use locker_core::journal::{Change, HeldSlot, Lockdown, Meta};
+use locker_core::parcel::{Parcel, ParcelState, RecallReason, Terms};
 use locker_core::session::{Actor, Handover, Opening, Phase, Session, Task};
 use locker_core::units::{Dimensions, UnixMillis};
 use locker_proto::entity::Snapshot;
 use locker_proto::message::{Command, CommandKind, Config, Document};
 
-use crate::samples::{self, AT, CREDENTIAL, EPOCH, NO, NONCE, PARCEL, SESSION};
+use crate::samples::{self, AT, BOOT, CREDENTIAL, EPOCH, NO, NONCE, PARCEL, SESSION};
 
 pub(crate) const COMMAND: CommandId = CommandId([0xdd; 16]);
 pub(crate) const GROUP: GroupId = GroupId([0xee; 16]);
 pub(crate) const BADGE: CredentialId = CredentialId([0xf1; 16]);
 pub(crate) const OTHER_BADGE: CredentialId = CredentialId([0xf2; 16]);
+pub(crate) const SLOT: SlotId = SlotId([0xa1; 16]);
+pub(crate) const SUFFIX: SuffixTag = SuffixTag([0xa3; 8]);
 const UNTIL: UnixMillis = UnixMillis(1_790_000_600_000);
 
 pub(crate) const QUARANTINE_REASONS: [QuarantineReason; 5] = [
@@ -53,6 +60,7 @@ pub(crate) fn facts() -> Vec<(String, Fact)> {
     facts.extend(of_recipients());
     facts.extend(of_staff());
     facts.extend(of_doors());
+    facts.extend(of_the_keypad());
     let name = |(value, fact): (String, Fact)| {
         let field = samples::field_of(&fact);
         (if value.is_empty() { field.to_owned() } else { format!("{field}: {value}") }, fact)
@@ -62,6 +70,7 @@ pub(crate) fn facts() -> Vec<(String, Fact)> {
 
 fn of_the_hub() -> Vec<(String, Fact)> {
     let (position, parcel) = (samples::position(), PARCEL);
+    let about = Some(parcel);
     let mut facts: Vec<_> = grants()
         .into_iter()
         .map(|(name, grant)| (name, Fact::GrantAccepted(GrantAccepted { position, grant })))
@@ -73,8 +82,10 @@ fn of_the_hub() -> Vec<(String, Fact)> {
         GrantRefusal::TooMany,
     ];
     facts.extend(refusals.map(|reason| {
-        named(reason, Fact::GrantRefused(GrantRefused { position, parcel, reason }))
+        named(reason, Fact::GrantRefused(GrantRefused { position, parcel: about, reason }))
     }));
+    let slots = GrantRefused { position, parcel: None, reason: GrantRefusal::TooMany };
+    facts.push(named("about no parcel", Fact::GrantRefused(slots)));
     facts.extend([ConfigKind::Mode, ConfigKind::Quota].map(|kind| {
         let (generation, reason) = (Generation(6), ConfigRefusal::Unsound);
         named(kind, Fact::ConfigRefused(ConfigRefused { kind, generation, reason }))
@@ -194,6 +205,27 @@ fn of_doors() -> Vec<(String, Fact)> {
     facts
 }
 
+fn of_the_keypad() -> Vec<(String, Fact)> {
+    let (session, parcel, compartment) = (SESSION, PARCEL, NO);
+    let code = Some(BoundCode { slot: SLOT, sealed: sealed() });
+    let confirmed = DepositConfirmed { session, parcel, compartment, presumed: false, code };
+    let mut facts = vec![
+        named("with a code", Fact::DepositConfirmed(confirmed)),
+        named("", Fact::KeypadReset(KeypadReset { badge: BADGE })),
+        named(Alarm::KeypadClosed, Fact::Alarm(Alarm::KeypadClosed)),
+    ];
+    let verdicts = [Verdict::Right, Verdict::Spent, Verdict::Wrong];
+    facts.extend(verdicts.map(|verdict| {
+        let typed = CodeTyped { suffix: Some(SUFFIX), verdict, now: now() };
+        named(verdict, Fact::CodeTyped(typed))
+    }));
+    let clock = ClockInterval { latest: None, ..now().clock };
+    let now = Now { clock, ..now() };
+    let alone = CodeTyped { suffix: None, verdict: Verdict::Wrong, now };
+    facts.push(named("alone, time unknown", Fact::CodeTyped(alone)));
+    facts
+}
+
 /// `fact` under the name of the value it is about, without the ids and numbers inside; an empty name where there is
 /// only one.
 fn named(value: impl std::fmt::Debug, fact: Fact) -> (String, Fact) {
@@ -220,6 +252,8 @@ pub(crate) fn grants() -> Vec<(String, Grant)> {
             (format!("recall, {reason:?}"), Grant::Recall { parcel, version, reason })
         }),
     );
+    let other = Slot { id: SlotId([0xa4; 16]), ..slot() };
+    grants.push(("slots".to_owned(), Grant::Slots(vec![slot(), other])));
     grants
 }
 
@@ -230,7 +264,7 @@ pub(crate) fn terms() -> Terms {
         keep_ms: Some(259_200_000),
         keep_until: Some(UNTIL),
         group: Some(GROUP),
-        suffix: PhoneSuffix::new(9_999),
+        suffix: Some(SUFFIX),
     }
 }
 
@@ -333,6 +367,47 @@ pub(crate) fn governor() -> Governor {
         remote: times(2),
         trips: times(3),
     }
+}
+
+pub(crate) fn sealed() -> Sealed {
+    Sealed::try_from(vec![0xa5; 5]).unwrap()
+}
+
+pub(crate) fn slot() -> Slot {
+    Slot { id: SLOT, tag: Tag::from_bytes([0xa2; 16]), sealed: sealed() }
+}
+
+/// The second is its parcel's, the first waits for one.
+pub(crate) fn held_slots() -> [HeldSlot; 2] {
+    let bound = Slot { id: SlotId([0xa4; 16]), ..slot() };
+    [HeldSlot { slot: slot(), parcel: None }, HeldSlot { slot: bound, parcel: Some(PARCEL) }]
+}
+
+pub(crate) const fn now() -> Now {
+    let clock = ClockInterval { earliest: AT, latest: Some(UNTIL) };
+    Now { clock, boot: BOOT, uptime_ms: 90_000 }
+}
+
+pub(crate) fn budget() -> Budget {
+    Budget {
+        day: BudgetDay::Day(20_717),
+        wrong: 8,
+        wrong_alone: 1,
+        by_suffix: [(SUFFIX, 3), (SuffixTag([0xa6; 8]), 4)].into(),
+        row: 2,
+        wait: Some(Wait { boot: BOOT, since_uptime_ms: 90_000, wait_ms: 4_000 }),
+    }
+}
+
+/// Something was counted while the time was unknown.
+pub(crate) fn undated_budget() -> Budget {
+    Budget { day: BudgetDay::Undated, wait: None, ..budget() }
+}
+
+pub(crate) fn snapshot_with_codes() -> Snapshot {
+    let slots = held_slots().map(Change::Slot);
+    let changes = slots.into_iter().chain([Change::Budget(budget())]).collect();
+    Snapshot { changes, ..samples::snapshot() }
 }
 
 pub(crate) fn snapshot() -> Snapshot {

@@ -1,5 +1,6 @@
 //! What nobody of ours wrote is refused, and the refusal names the field.
 
+use locker_core::code::budget::WRONG_PER_DAY;
 use locker_core::downlink::GRANTS_PER_BATCH_MAX;
 use locker_core::ids::ParseIdError;
 use locker_core::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS, RECORD_MAX_BYTES};
@@ -168,7 +169,7 @@ fn pulse(fact: &mut Form) -> &mut wire::PulseSettled {
 fn a_fact_of_a_newer_agent_is_told_apart_from_a_malformed_one() {
     // A fact with the next free number, which this version skips as an unknown field.
     let mut newer = wire::Record { fact: None, ..form("booted") }.encode_to_vec();
-    prost::encoding::bytes::encode(51, &b"\x08\x01".to_vec(), &mut newer);
+    prost::encoding::bytes::encode(53, &b"\x08\x01".to_vec(), &mut newer);
     assert_eq!(decode_record(&newer), Err(DecodeError::UnknownFact));
     assert!(DecodeError::UnknownFact.may_be_newer());
 
@@ -300,7 +301,8 @@ fn a_value_that_a_newer_agent_added_names_the_field() {
             "InspectionSettled.finding",
             7,
         ),
-        ("alarm", |f| harmed!(f, Alarm).kind = 6, "Alarm.kind", 6),
+        ("alarm", |f| harmed!(f, Alarm).kind = 7, "Alarm.kind", 7),
+        ("code_typed", |f| harmed!(f, CodeTyped).verdict = 4, "CodeTyped.verdict", 4),
         ("lockdown_began", |f| harmed!(f, LockdownBegan).reason = 4, "LockdownBegan.reason", 4),
         (
             "command_answered",
@@ -362,6 +364,119 @@ fn a_later_fact_that_is_wrong_names_the_field() {
     }
 }
 
+#[test]
+fn a_fact_of_the_keypad_that_is_wrong_names_the_field() {
+    const MISSING: FieldProblem = FieldProblem::Missing;
+    let table: Vec<(&str, Harm, &'static str, FieldProblem)> = vec![
+        ("code_typed", |f| harmed!(f, CodeTyped).verdict = 0, "CodeTyped.verdict", MISSING),
+        ("code_typed", |f| harmed!(f, CodeTyped).boot_id.clear(), "CodeTyped.boot_id", MISSING),
+        (
+            "code_typed",
+            |f| harmed!(f, CodeTyped).suffix_tag.truncate(7),
+            "CodeTyped.suffix_tag",
+            length(7, 8),
+        ),
+        (
+            "keypad_reset",
+            |f| harmed!(f, KeypadReset).badge_id.clear(),
+            "KeypadReset.badge_id",
+            MISSING,
+        ),
+        // A code has both or neither.
+        (
+            "deposit_confirmed",
+            |f| harmed!(f, DepositConfirmed).slot_id = vec![1; 16],
+            "DepositConfirmed.sealed",
+            MISSING,
+        ),
+        (
+            "deposit_confirmed",
+            |f| harmed!(f, DepositConfirmed).sealed = vec![1],
+            "DepositConfirmed.slot_id",
+            MISSING,
+        ),
+        (
+            "grant_refused",
+            |f| harmed!(f, GrantRefused).parcel_id.truncate(15),
+            "GrantRefused.parcel_id",
+            length(15, 16),
+        ),
+        (
+            "grant_accepted",
+            |f| accepted(f).grant = Some(slots(GRANTS_PER_BATCH_MAX + 1)),
+            "Slots.slots",
+            FieldProblem::TooMany { entries: 65, max: 64 },
+        ),
+    ];
+    for (fact, harm, name, problem) in table {
+        let reason = refused_after(fact, harm);
+        assert_eq!(reason, field(name, problem));
+        assert!(!reason.may_be_newer(), "{name}");
+    }
+}
+
+fn slots(count: usize) -> wire::Grant {
+    let slots = wire::Slots { slots: vec![good_slot(); count] };
+    wire::Grant { grant: Some(wire::grant::Grant::Slots(slots)) }
+}
+
+fn good_slot() -> wire::Slot {
+    let [held, _] = later::held_slots();
+    let held = wire::HeldSlot::decode(&entity::encode_slot(&held)[..]).unwrap();
+    held.slot.unwrap()
+}
+
+#[test]
+fn a_slot_that_is_wrong_names_the_field() {
+    let refused = |slot| {
+        let held = wire::HeldSlot { slot, parcel_id: vec![] };
+        entity::decode_slot(&held.encode_to_vec()).unwrap_err()
+    };
+    let long = FieldProblem::TooLong { bytes: 65, max_bytes: 64 };
+    let table = [
+        (wire::Slot { slot_id: vec![], ..good_slot() }, "Slot.slot_id", FieldProblem::Missing),
+        (wire::Slot { tag: vec![1; 15], ..good_slot() }, "Slot.tag", length(15, 16)),
+        (wire::Slot { sealed: vec![], ..good_slot() }, "Slot.sealed", FieldProblem::Missing),
+        (wire::Slot { sealed: vec![1; 65], ..good_slot() }, "Slot.sealed", long),
+    ];
+    for (slot, field, problem) in table {
+        assert_eq!(refused(Some(slot)), Malformed::Field { field, problem });
+    }
+    let problem = FieldProblem::Missing;
+    assert_eq!(refused(None), Malformed::Field { field: "HeldSlot.slot", problem });
+}
+
+#[test]
+fn a_budget_that_is_wrong_names_the_field() {
+    let good = wire::Budget::decode(&entity::encode_budget(&later::budget())[..]).unwrap();
+    let by_suffix = |count: u16| {
+        let tag = |n: u16| u64::from(n).to_be_bytes().to_vec();
+        let entry = |n| wire::budget::SuffixCount { suffix_tag: tag(n), wrong: 1 };
+        wire::Budget { by_suffix: (0..count).map(entry).collect(), ..good.clone() }
+    };
+    let mut twice = good.clone();
+    twice.by_suffix[1] = twice.by_suffix[0].clone();
+    let mut short = good.clone();
+    short.by_suffix[0].suffix_tag = vec![];
+    let mut nowhere = good.clone();
+    nowhere.wait.as_mut().unwrap().boot_id = vec![];
+    let range = FieldProblem::Range { value: 65_536, min: 0, max: 65_535 };
+    let many = FieldProblem::TooMany { entries: 101, max: 100 };
+    let table = [
+        (by_suffix(WRONG_PER_DAY + 1), "Budget.by_suffix", many),
+        (twice, "Budget.by_suffix", FieldProblem::Repeated),
+        (short, "SuffixCount.suffix_tag", FieldProblem::Missing),
+        (nowhere, "Wait.boot_id", FieldProblem::Missing),
+        (wire::Budget { wrong: 65_536, ..good.clone() }, "Budget.wrong", range.clone()),
+        (wire::Budget { wrong_alone: 65_536, ..good.clone() }, "Budget.wrong_alone", range.clone()),
+        (wire::Budget { row: 65_536, ..good.clone() }, "Budget.row", range),
+    ];
+    for (budget, field, problem) in table {
+        let reason = entity::decode_budget(&budget.encode_to_vec());
+        assert_eq!(reason, Err(Malformed::Field { field, problem }));
+    }
+}
+
 fn refused_after(fact: &str, harm: Harm) -> DecodeError {
     let mut form = form(fact);
     harm(form.fact.as_mut().unwrap());
@@ -369,14 +484,14 @@ fn refused_after(fact: &str, harm: Harm) -> DecodeError {
 }
 
 #[test]
-fn terms_and_a_governor_above_a_limit_are_refused() {
-    let terms = wire::Terms { phone_suffix: Some(10_000), ..wire::Terms::default() };
+fn terms_and_a_governor_that_are_wrong_are_refused() {
+    let terms = wire::Terms { suffix_tag: vec![1; 7], ..wire::Terms::default() };
     let parcel = wire::Parcel::decode(&entity::encode_parcel(&samples::parcel())[..]).unwrap();
     let parcel = wire::Parcel { terms: Some(terms), ..parcel };
-    let problem = FieldProblem::Range { value: 10_000, min: 0, max: 9_999 };
+    let problem = length(7, 8);
     assert_eq!(
         entity::decode_parcel(&parcel.encode_to_vec()),
-        Err(Malformed::Field { field: "Terms.phone_suffix", problem })
+        Err(Malformed::Field { field: "Terms.suffix_tag", problem })
     );
     let governor = wire::Governor { trip_at_ms: vec![1; 4], ..wire::Governor::default() };
     let problem = FieldProblem::TooMany { entries: 4, max: 3 };

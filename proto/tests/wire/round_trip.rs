@@ -7,19 +7,24 @@ use locker_core::bank::{
     PulseSettled, SessionEnded, SessionStarted,
 };
 use locker_core::clock::TimeQuality;
+use locker_core::code::budget::{Budget, BudgetDay, WRONG_PER_DAY, Wait};
+use locker_core::code::second_factor::SuffixTag;
+use locker_core::code::slot::{SEALED_MAX_BYTES, Sealed, Slot};
 use locker_core::compartment::{
     Allocation, Compartment, Content, Door, DoorReading, Evidence, Health, QuarantineReason,
 };
 use locker_core::credential::{Credential, CredentialState, Holder};
 use locker_core::downlink::{
-    Booking, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantAccepted, GrantRefusal,
-    GrantRefused, Mode, Quota,
+    Booking, ConfigKind, ConfigRefusal, ConfigRefused, GRANTS_PER_BATCH_MAX, Grant, GrantAccepted,
+    GrantRefusal, GrantRefused, Mode, Quota,
 };
 use locker_core::fact::Fact;
 use locker_core::governor::{Governor, REMEMBERED_MAX, TRIPS_MAX};
 use locker_core::ids::{CompartmentNo, Generation, HubEpoch, IntentId};
-use locker_core::journal::{CHAIN_START, Change, MemoryView, Meta, Record, StreamOpened, View};
-use locker_core::parcel::{Parcel, ParcelState, PhoneSuffix, Terms};
+use locker_core::journal::{
+    CHAIN_START, Change, HeldSlot, MemoryView, Meta, Record, StreamOpened, View,
+};
+use locker_core::parcel::{Parcel, ParcelState, Terms};
 use locker_core::session::{Actor, Handover, Opening, Phase, Session, SessionEnd, Task};
 use locker_core::units::UnixMillis;
 use locker_proto::entity::{self, EncodeSnapshotError, Snapshot};
@@ -74,7 +79,7 @@ fn config_and_grants() -> Vec<Fact> {
     ];
     facts.extend(refusals.map(|reason| {
         let position = samples::position();
-        Fact::GrantRefused(GrantRefused { position, parcel: PARCEL, reason })
+        Fact::GrantRefused(GrantRefused { position, parcel: Some(PARCEL), reason })
     }));
     for kind in [ConfigKind::Layout, ConfigKind::KeySet] {
         facts.extend([ConfigRefusal::Unsound, ConfigRefusal::CompartmentInUse].map(|reason| {
@@ -250,7 +255,7 @@ fn every_terms() -> [Terms; 4] {
         book_until: Some(UnixMillis(0)),
         keep_ms: Some(0),
         keep_until: Some(UnixMillis(0)),
-        suffix: PhoneSuffix::new(0),
+        suffix: Some(SuffixTag([0; 8])),
         ..Terms::default()
     };
     [Terms::default(), later::terms(), zeros, Terms { hard: true, ..Terms::default() }]
@@ -261,6 +266,7 @@ fn every_grant_and_every_document_survives() {
     let mut grants: Vec<_> = later::grants().into_iter().map(|(_, grant)| grant).collect();
     let booking = |terms| Grant::Book(Booking { terms, ..samples::booking() });
     grants.extend(every_terms().map(booking));
+    grants.extend([0, GRANTS_PER_BATCH_MAX].map(|slots| Grant::Slots(vec![later::slot(); slots])));
     for grant in grants {
         survives(&grant, encode_grant, decode_grant);
     }
@@ -301,6 +307,33 @@ fn a_full_governor_survives() {
 }
 
 #[test]
+fn every_slot_and_every_budget_survives() {
+    for sealed in [vec![0], vec![0xff; SEALED_MAX_BYTES]] {
+        let slot = Slot { sealed: Sealed::try_from(sealed).unwrap(), ..later::slot() };
+        for parcel in [None, Some(PARCEL)] {
+            let held = HeldSlot { slot: slot.clone(), parcel };
+            survives(&held, entity::encode_slot, entity::decode_slot);
+        }
+    }
+    let suffixes = (0..WRONG_PER_DAY).map(|n| SuffixTag(u64::from(n).to_be_bytes()));
+    let full = Budget {
+        day: BudgetDay::Day(u64::MAX),
+        wrong: u16::MAX,
+        wrong_alone: u16::MAX,
+        by_suffix: suffixes.map(|suffix| (suffix, u16::MAX)).collect(),
+        row: u16::MAX,
+        wait: Some(Wait { boot: BOOT, since_uptime_ms: u64::MAX, wait_ms: u64::MAX }),
+    };
+    let waited = Budget {
+        wait: Some(Wait { boot: BOOT, since_uptime_ms: 0, wait_ms: 0 }),
+        ..Budget::default()
+    };
+    for budget in [Budget::default(), later::budget(), later::undated_budget(), full, waited] {
+        survives(&budget, entity::encode_budget, entity::decode_budget);
+    }
+}
+
+#[test]
 fn every_session_survives_and_so_does_nobody() {
     let mut sessions = vec![None];
     let phases = [Phase::Opening, Phase::Stuck, Phase::Open, Phase::Shut];
@@ -330,6 +363,7 @@ fn a_snapshot_of_a_bank_makes_the_same_bank() {
     let (mut bank, mut newer) = (MemoryView::default(), MemoryView::default());
     bank.apply(samples::snapshot().changes);
     newer.apply(later::snapshot().changes);
+    newer.apply(later::snapshot_with_codes().changes);
     for changes in [MemoryView::default().export(), bank.export(), newer.export()] {
         let snapshot = Snapshot { changes, ..samples::snapshot() };
         let bytes = entity::encode_snapshot(&snapshot).unwrap();
@@ -348,7 +382,11 @@ fn a_snapshot_of_a_bank_makes_the_same_bank() {
 
 #[test]
 fn a_snapshot_of_what_is_gone_is_refused() {
-    let gone = [Change::CompartmentRemoved(NO), Change::ParcelForgotten(samples::parcel())];
+    let gone = [
+        Change::CompartmentRemoved(NO),
+        Change::ParcelForgotten(samples::parcel()),
+        Change::SlotForgotten(later::SLOT),
+    ];
     for change in gone {
         let snapshot = Snapshot { changes: vec![change], ..samples::snapshot() };
         assert_eq!(entity::encode_snapshot(&snapshot), Err(EncodeSnapshotError::Removal));

@@ -137,6 +137,8 @@ pub(crate) const fn field_of(fact: &Fact) -> &'static str {
         Fact::LockdownLifted(_) => "lockdown_lifted",
         Fact::BoardReset(_) => "board_reset",
         Fact::CommandAnswered(_) => "command_answered",
+        Fact::CodeTyped(_) => "code_typed",
+        Fact::KeypadReset(_) => "keypad_reset",
     }
 }
 
@@ -155,7 +157,7 @@ pub(crate) fn facts() -> Vec<Fact> {
         Fact::GrantAccepted(GrantAccepted { position: position(), grant: Grant::Book(booking()) }),
         Fact::GrantRefused(GrantRefused {
             position: position(),
-            parcel,
+            parcel: Some(parcel),
             reason: GrantRefusal::TooLate,
         }),
         Fact::ConfigAccepted(ConfigAccepted::Layout(layout())),
@@ -176,7 +178,13 @@ pub(crate) fn facts() -> Vec<Fact> {
             content: AbortedContent::Unknown(QuarantineReason::DoorLeftOpen),
             lock_failed: true,
         }),
-        Fact::DepositConfirmed(DepositConfirmed { session, parcel, compartment, presumed: true }),
+        Fact::DepositConfirmed(DepositConfirmed {
+            session,
+            parcel,
+            compartment,
+            presumed: true,
+            code: None,
+        }),
         Fact::PickupStarted(PickupStarted { session, parcel, compartment, credential: CREDENTIAL }),
         Fact::PickupSettled(PickupSettled {
             session,
