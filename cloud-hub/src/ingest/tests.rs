@@ -683,6 +683,7 @@ async fn modes_and_quotas_are_sent_once_to_a_bank_that_holds_older_ones() {
     world.disconnect().await;
     birth.head_seq = journal.head();
     birth.head_hash = *journal.hashes.last().unwrap();
+    birth.connection_count = journal.birth().connection_count;
     world.birth_with(birth).await;
     // Grants come after documents: there were none.
     loop {
