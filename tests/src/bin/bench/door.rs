@@ -350,6 +350,7 @@ fn start_bank(
         system_time: Box::new(|| NOW),
         deposit_reserve_bytes: 0,
         timings: Some(timings),
+        tag_keys: None,
     })?;
     Ok(started)
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cloud_hub::banks::{NewBank, create_bank};
 use cloud_hub::ingest::{Caller, Link, LinkEvent};
 use cloud_hub::mqtt::{DownTopic, SendError, UpTopic};
-use cloud_hub::parcels::{NewParcel, book_compartment, create_parcel};
+use cloud_hub::parcels::{BookingOrder, NewParcel, book_compartment, create_parcel};
 use cloud_hub::store::{DisplayName, ParcelRow, RequestKey, Store};
 use locker_core::bank::{
     BoardChanged, DepositConfirmed, DepositStarted, DoorMoved, DoorsRead, PickupEnd, PickupSettled,
@@ -19,6 +19,7 @@ use locker_core::clock::TimeQuality;
 use locker_core::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition};
 use locker_core::downlink::{Booking, ConfigAccepted, Grant, GrantAccepted, GrantPosition};
 use locker_core::fact::Fact;
+use locker_core::ids::GroupId;
 use locker_core::ids::{
     BankId, BootId, CompartmentNo, CredentialId, Generation, IntentId, ParcelId, SessionId,
     StreamId,
@@ -391,12 +392,22 @@ async fn announce_and_book(
         weight: Grams(500),
         email: "someone@example.org".parse()?,
         display_name: DisplayName::default(),
+        phone: None,
         trace: None,
     };
     let carrier = new.carrier.clone();
     create_parcel(store, new, request(number, &format!("create-{n}")), NOW).await?;
     let key = request(number, &format!("book-{n}"));
-    Ok(book_compartment(store, &carrier, name, bank, key, CredentialId(uid), NOW).await?)
+    let order = BookingOrder {
+        bank: bank.clone(),
+        hard: false,
+        book_until: None,
+        keep_ms: None,
+        connected: false,
+        fresh: CredentialId(uid),
+        fresh_group: GroupId(uid),
+    };
+    Ok(book_compartment(store, &carrier, name, order, key, NOW).await?)
 }
 
 fn request(number: usize, what: &str) -> RequestKey {
