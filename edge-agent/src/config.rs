@@ -16,8 +16,10 @@ use crate::journal;
 use crate::telemetry::TelemetryLimits;
 
 mod boards;
+mod codes;
 
 pub use boards::{Board, BoardPolarity, PortAndBoards};
+pub use codes::{CodesConfig, KeysFileError};
 
 /// Most ports one agent drives.
 pub const PORTS_MAX: usize = 10;
@@ -58,6 +60,8 @@ pub struct Config {
     pub session: SessionLimits,
     #[serde(default)]
     pub governor: OpeningsAllowed,
+    #[serde(default)]
+    pub codes: CodesConfig,
     #[serde(default)]
     pub disk: DiskLimits,
     #[serde(default)]

@@ -1,6 +1,8 @@
 //! What people at the screen ask for, and what they are told.
 
 use locker_core::bank::{self as rules, Command, StaffFinding};
+use locker_core::code::digits::Digits;
+use locker_core::code::second_factor::PhoneSuffix;
 use locker_core::credential;
 use locker_core::ids::{Barcode, CarrierId, CompartmentNo};
 use locker_core::journal::View;
@@ -15,8 +17,13 @@ use crate::store::CommitError;
 /// What a person at the screen can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// A code or a label was scanned or typed.
+    /// A token or a label was scanned or typed.
     Scan(String),
+    /// Six digits were typed, and the last four of the phone number if the person has them.
+    Keypad {
+        digits: Digits,
+        phone: Option<PhoneSuffix>,
+    },
     TryAgain,
     Reopen,
     OpenNext,
@@ -41,10 +48,45 @@ pub enum Ask {
     Inspect(CompartmentNo),
     Found(StaffFinding),
     ResetBoard(u8),
+    ResetKeypad,
     LockDown,
     LiftLockdown,
     Cancel,
     Finish,
+}
+
+impl Ask {
+    /// Whether whoever asks this has looked behind the door, however its sensor reads. "It is still
+    /// inside" may mean that it never opened.
+    const fn says_that_it_opened(&self) -> bool {
+        match self {
+            Self::Deposited { .. }
+            | Self::DoesNotFit
+            | Self::TookBack
+            | Self::FoundOccupied
+            | Self::Taken
+            | Self::RefuseParcel
+            | Self::FoundEmpty
+            | Self::WrongParcel
+            | Self::Removed(_)
+            | Self::Found(_) => true,
+            Self::Scan(_)
+            | Self::Keypad { .. }
+            | Self::TryAgain
+            | Self::Reopen
+            | Self::OpenNext
+            | Self::DoorWillNotShut
+            | Self::NotTaken
+            | Self::Recall { .. }
+            | Self::Inspect(_)
+            | Self::ResetBoard(_)
+            | Self::ResetKeypad
+            | Self::LockDown
+            | Self::LiftLockdown
+            | Self::Cancel
+            | Self::Finish => false,
+        }
+    }
 }
 
 impl Bank {
@@ -55,6 +97,9 @@ impl Bank {
         asked_at: Instant,
     ) -> Result<Result<(), Refusal>, BankError> {
         let mut timing = PulseTiming::asked(asked_at, Instant::now());
+        if ask.says_that_it_opened() {
+            self.note_confirmed_opening();
+        }
         let decided = self.command(ask).and_then(|command| {
             let fresh_session = (self.parts.fresh_session)();
             let at = self.moment(fresh_session);
@@ -100,6 +145,7 @@ impl Bank {
                 let barcode = text.trim().parse().map_err(|_| Refusal::BarcodeUnknown)?;
                 Command::ScanParcel(barcode)
             }
+            Ask::Keypad { digits, phone } => Command::Type(self.typed(digits, phone)?),
             Ask::TryAgain => Command::TryAgain,
             Ask::Reopen => Command::Reopen,
             Ask::OpenNext => Command::OpenNext,
@@ -125,6 +171,7 @@ impl Bank {
             Ask::Inspect(compartment) => Command::Inspect(compartment),
             Ask::Found(finding) => Command::Found(finding),
             Ask::ResetBoard(board) => Command::ResetBoard(board),
+            Ask::ResetKeypad => Command::ResetKeypad,
             Ask::LockDown => Command::LockDown,
             Ask::LiftLockdown => Command::LiftLockdown,
             Ask::Cancel => Command::Cancel,

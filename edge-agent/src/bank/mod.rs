@@ -8,6 +8,7 @@ mod ask;
 mod doors;
 mod floor;
 mod hub;
+mod keypad;
 mod levels;
 mod state;
 mod timing;
@@ -15,7 +16,7 @@ mod timing;
 pub use ask::Ask;
 pub use floor::{Floor, FloorError};
 pub use state::{
-    PanelFinding, PanelLabel, PanelLockdown, PanelPhase, PanelQuarantine, PanelRecall,
+    PanelFinding, PanelKeypad, PanelLabel, PanelLockdown, PanelPhase, PanelQuarantine, PanelRecall,
     PanelRecallReason, PanelResult, PanelRole, PanelSession, PanelState, PanelTask,
 };
 pub use timing::PulseTiming;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use locker_core::bank::{self as rules, Moment, Observation, Step};
 use locker_core::clock::BankClock;
+use locker_core::code::tag::TagKeys;
 use locker_core::compartment::LockPosition;
 use locker_core::credential::KeySet;
 use locker_core::downlink::GrantPosition;
@@ -122,6 +124,9 @@ pub struct Parts {
     pub system_time: Box<dyn Fn() -> UnixMillis + Send>,
     /// No deposits below this much free space, in bytes.
     pub deposit_reserve_bytes: u64,
+    /// What the tags of this bank's six-digit codes are made with; without them the keypad opens
+    /// nothing.
+    pub tag_keys: Option<TagKeys>,
     /// Where each pulse's timing goes, if anybody wants it; dropped when full.
     pub timings: Option<mpsc::Sender<PulseTiming>>,
 }
@@ -152,6 +157,8 @@ pub struct Bank {
     levels: Levels,
     /// When the session last moved, by its record and by the clock that does not jump.
     session_moved: Option<(UnixMillis, Instant)>,
+    /// The latest pulse whose sensor did not change.
+    unmoved: Option<(IntentId, LockPosition)>,
 }
 
 /// A pulse that the bus has and that has no outcome yet.
@@ -189,12 +196,14 @@ impl Bank {
             commands: Commands::default(),
             levels: Levels::default(),
             session_moved: None,
+            unmoved: None,
             parts,
         };
         bank.check_space()?;
         let step = rules::recover(bank.parts.ledger.view());
         bank.carry_out(step, None)?;
         bank.lapse()?;
+        bank.look_at_keypad();
         Ok((bank, watches))
     }
 
@@ -291,6 +300,9 @@ impl Bank {
         self.head.send_replace(self.parts.ledger.head().0);
         let view = self.parts.ledger.view();
         self.state.send_modify(|state| state.follow(view, &step.facts));
+        if step.facts.iter().any(keypad::changes_keypad) {
+            self.look_at_keypad();
+        }
         Ok(())
     }
 
@@ -325,7 +337,8 @@ impl Bank {
         });
         let idle = self.parts.ledger.view().session().is_none();
         let lapse = idle.then_some(self.lapse_due);
-        [due, lapse].into_iter().flatten().fold(self.space_due, Instant::min)
+        let keypad = self.state.borrow().keypad_until;
+        [due, lapse, keypad].into_iter().flatten().fold(self.space_due, Instant::min)
     }
 
     /// The time as the session's deadlines count it: on from its last record, whatever the hub or
@@ -343,6 +356,7 @@ impl Bank {
         if Instant::now() >= self.lapse_due {
             self.lapse()?;
         }
+        self.look_at_keypad();
         if Instant::now() >= self.space_due {
             self.check_space()?;
             if let Err(error) = self.parts.ledger.snapshot_if_due() {

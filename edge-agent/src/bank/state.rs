@@ -12,6 +12,7 @@ use locker_core::parcel::{ParcelState, RecallReason};
 use locker_core::policy::PULSES_PER_OPENING;
 use locker_core::session::{Actor, Opening, Phase, Session, Task};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use result::result_of;
 pub use result::{PanelFinding, PanelResult};
@@ -28,9 +29,29 @@ pub struct PanelState {
     pub maintenance: bool,
     /// Only staff may open doors.
     pub lockdown: Option<PanelLockdown>,
+    /// Whether six digits open anything at the moment. Scanned codes do in any case.
+    pub keypad: PanelKeypad,
+    /// How long the keypad waits still, in milliseconds; 0 if it does not.
+    pub wait_ms: u64,
+    /// When the keypad stops waiting; for `wait_ms`.
+    #[serde(skip)]
+    pub(crate) keypad_until: Option<Instant>,
     pub session: Option<PanelSession>,
     /// How the last handover ended.
     pub last_result: Option<PanelResult>,
+}
+
+/// What the keypad is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PanelKeypad {
+    Open,
+    /// A wrong code was typed a moment ago.
+    Wait,
+    /// Too many wrong codes today; staff can open it again.
+    Closed,
+    /// This bank takes no digits.
+    Absent,
 }
 
 /// A lockdown under way.
@@ -174,6 +195,9 @@ impl PanelState {
             deposits_open: true,
             maintenance: false,
             lockdown: None,
+            keypad: PanelKeypad::Absent,
+            wait_ms: 0,
+            keypad_until: None,
             session: None,
             last_result: None,
         };
@@ -189,6 +213,13 @@ impl PanelState {
         } else if facts.iter().any(|fact| matches!(fact, Fact::SessionStarted(_))) {
             self.last_result = None;
         }
+    }
+
+    /// As a screen shows it at `now`, which may be later than the last change.
+    pub(crate) fn at(&self, now: Instant) -> Self {
+        let left = self.keypad_until.map(|until| until.saturating_duration_since(now));
+        let wait_ms = left.map_or(0, |left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        Self { wait_ms, ..self.clone() }
     }
 
     fn look(&mut self, view: &impl View) {

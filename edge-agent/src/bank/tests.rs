@@ -5,6 +5,7 @@ mod codes;
 mod disorder;
 mod handover;
 mod hub;
+mod keypad;
 mod lapses;
 mod order;
 mod orders;

@@ -1,17 +1,28 @@
 //! The JSON that the panel's routes take, and what each asks of the bank.
 
 use locker_core::bank::StaffFinding;
+use locker_core::code::digits;
+use locker_core::code::second_factor::PhoneSuffix;
 use locker_core::ids::{Barcode, CarrierId, CompartmentNo};
 use serde::Deserialize;
 
 use super::PanelError;
 use crate::bank::Ask;
 
-/// `{"text": "..."}`: what the scanner read or the keypad typed.
+/// `{"text": "..."}`: what the scanner read, or a person typed off the code.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Scan {
     text: String,
+}
+
+/// `{"digits": "...", "phone": "..."}`: what was typed at the keypad; the phone's last four may be
+/// left out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keypad {
+    digits: String,
+    phone: Option<String>,
 }
 
 /// `{"outcome": "..."}`: what the person says happened; some outcomes say more.
@@ -99,6 +110,15 @@ pub(super) trait Asks {
 impl Asks for Scan {
     fn ask(self) -> Result<Ask, PanelError> {
         Ok(Ask::Scan(self.text))
+    }
+}
+
+impl Asks for Keypad {
+    fn ask(self) -> Result<Ask, PanelError> {
+        let digits = digits::normalise(&self.digits).map_err(PanelError::DigitsMalformed)?;
+        let typed = self.phone.filter(|phone| !phone.trim().is_empty());
+        let phone = typed.map(|phone| PhoneSuffix::typed(&phone)).transpose();
+        Ok(Ask::Keypad { digits, phone: phone.map_err(|_| PanelError::PhoneMalformed)? })
     }
 }
 

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::{Stream, StreamExt};
+use locker_core::code::digits::DigitsError;
 use locker_core::refusal::Refusal;
 use serde::Serialize;
 use thiserror::Error;
@@ -21,9 +22,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
 
-use super::body::{Asks, Done, Door, Found, Inspect, Recall, ResetBoard, Scan};
+use super::body::{Asks, Done, Door, Found, Inspect, Keypad, Recall, ResetBoard, Scan};
 use super::{Access, BODY_MAX_BYTES, STREAMS_MAX};
-use crate::bank::{Ask, Event, PanelRecall, PanelState};
+use crate::bank::{Ask, Event, PanelKeypad, PanelRecall, PanelState};
 
 /// Why a request got no answer from the bank's rules. Refusals are answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -42,6 +43,12 @@ pub enum PanelError {
     BarcodeMalformed,
     #[error("the carrier is not lower-case letters, digits and inner hyphens")]
     CarrierMalformed,
+    #[error("{0}")]
+    DigitsMalformed(DigitsError),
+    #[error("the phone's digits are the last four of its number")]
+    PhoneMalformed,
+    #[error("this bank takes no digits; the QR code opens")]
+    KeypadAbsent,
     #[error("the agent is stopping")]
     Stopping,
     #[error("too many screens follow the state")]
@@ -51,11 +58,13 @@ pub enum PanelError {
 impl PanelError {
     const fn status(self) -> StatusCode {
         match self {
-            Self::Refused(_) => StatusCode::CONFLICT,
+            Self::Refused(_) | Self::KeypadAbsent => StatusCode::CONFLICT,
             Self::NotAdmitted => StatusCode::UNAUTHORIZED,
-            Self::BodyMalformed | Self::BarcodeMalformed | Self::CarrierMalformed => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BodyMalformed
+            | Self::BarcodeMalformed
+            | Self::CarrierMalformed
+            | Self::DigitsMalformed(_)
+            | Self::PhoneMalformed => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyNotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Stopping | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
@@ -71,6 +80,9 @@ impl PanelError {
             Self::BodyNotJson => "BODY_NOT_JSON",
             Self::BarcodeMalformed => "BARCODE_MALFORMED",
             Self::CarrierMalformed => "CARRIER_MALFORMED",
+            Self::DigitsMalformed(_) => "DIGITS_MALFORMED",
+            Self::PhoneMalformed => "PHONE_MALFORMED",
+            Self::KeypadAbsent => "KEYPAD_ABSENT",
             Self::Stopping => "STOPPING",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
         }
@@ -139,6 +151,7 @@ fn router(panel: Panel) -> Router {
     Router::new()
         .route("/v1/session", post(asked::<Scan>))
         .route("/v1/session/scan", post(asked::<Scan>))
+        .route("/v1/session/keypad", post(keypad))
         .route("/v1/session/door", post(door))
         .route("/v1/session/done", post(asked::<Done>))
         .route("/v1/session/cancel", post(|panel| ask(panel, Ask::Cancel)))
@@ -149,6 +162,7 @@ fn router(panel: Panel) -> Router {
         .route("/v1/staff/lockdown", post(|panel| ask(panel, Ask::LockDown)))
         .route("/v1/staff/lift", post(|panel| ask(panel, Ask::LiftLockdown)))
         .route("/v1/staff/reset_board", post(asked::<ResetBoard>))
+        .route("/v1/staff/reset_keypad", post(|panel| ask(panel, Ask::ResetKeypad)))
         .route("/v1/state", get(state))
         .route("/v1/state/stream", get(stream))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
@@ -171,6 +185,14 @@ async fn asked<T: Asks>(
 ) -> Result<Json<PanelState>, PanelError> {
     let Json(body) = body?;
     ask(panel, body.ask()?).await
+}
+
+/// As [`asked`], if this bank can read digits at all.
+async fn keypad(panel: State<Panel>, body: Body<Keypad>) -> Result<Json<PanelState>, PanelError> {
+    if panel.state.borrow().keypad == PanelKeypad::Absent {
+        return Err(PanelError::KeypadAbsent);
+    }
+    asked(panel, body).await
 }
 
 /// As [`asked`], but no body at all means the same as an empty object.
@@ -199,14 +221,18 @@ async fn ask(State(panel): State<Panel>, ask: Ask) -> Result<Json<PanelState>, P
     let event = Event::Ask { ask, asked_at: Instant::now(), reply };
     panel.events.send(event).await.map_err(|_| PanelError::Stopping)?;
     match answer.await {
-        Ok(Ok(())) => Ok(Json(panel.state.borrow().clone())),
+        Ok(Ok(())) => Ok(shown(&panel)),
         Ok(Err(refusal)) => Err(PanelError::Refused(refusal)),
         Err(_) => Err(PanelError::Stopping),
     }
 }
 
 async fn state(State(panel): State<Panel>) -> Json<PanelState> {
-    Json(panel.state.borrow().clone())
+    shown(&panel)
+}
+
+fn shown(panel: &Panel) -> Json<PanelState> {
+    Json(panel.state.borrow().at(Instant::now()))
 }
 
 /// The state now and after every change; changes that a slow screen misses are merged.
@@ -217,7 +243,7 @@ async fn stream(
     let place: OwnedSemaphorePermit = place.map_err(|_| PanelError::TooManyStreams)?;
     let states = WatchStream::new(panel.state.clone()).map(move |state| {
         let _held = &place;
-        let data = serde_json::to_string(&state).unwrap_or_default();
+        let data = serde_json::to_string(&state.at(Instant::now())).unwrap_or_default();
         Ok(SseEvent::default().event("state").id(state.revision.to_string()).data(data))
     });
     Ok(Sse::new(states).keep_alive(KeepAlive::default()))

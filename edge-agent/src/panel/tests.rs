@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use locker_core::bank::StaffFinding;
+use locker_core::code::digits::normalise;
+use locker_core::code::second_factor::PhoneSuffix;
 use locker_core::ids::{Barcode, CarrierId, CompartmentNo};
 use locker_core::refusal::Refusal;
 use serde_json::{Value, json};
@@ -11,10 +13,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::bank::{Ask, Event, PanelRecall, PanelRecallReason, PanelState};
+use crate::bank::{Ask, Event, PanelKeypad, PanelRecall, PanelRecallReason, PanelState};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -122,6 +124,9 @@ fn state(revision: u64) -> PanelState {
         deposits_open: true,
         maintenance: false,
         lockdown: None,
+        keypad: PanelKeypad::Open,
+        wait_ms: 0,
+        keypad_until: None,
         session: None,
         last_result: None,
     }
@@ -248,11 +253,94 @@ async fn what_couriers_and_staff_name_reaches_the_bank_as_they_named_it() {
         ("/v1/staff/lockdown", json!({}), Ask::LockDown),
         ("/v1/staff/lift", json!({}), Ask::LiftLockdown),
         ("/v1/staff/reset_board", json!({"board": 3}), Ask::ResetBoard(3)),
+        ("/v1/staff/reset_keypad", json!({}), Ask::ResetKeypad),
     ] {
         let request = world.post(path, &body.to_string());
         let (ask, status, _) = world.asked(&request, Ok(())).await;
         assert_eq!((ask, status), (wanted, 200), "{path} {body}");
     }
+}
+
+#[tokio::test]
+async fn c08_digits_are_read_as_people_type_and_paste_them() {
+    let mut world = World::new().await;
+    let digits = normalise("012345").unwrap();
+    for typed in [
+        "012345",
+        " 012 345\r\n",
+        "01-23-45",
+        "O12345",
+        "ol2345",
+        "\u{202d}012\u{a0}345\u{202c}",
+        "٠١٢٣٤٥",
+        "۰۱۲۳۴۵",
+        "०१२३४५",
+        "０１２３４５",
+        "012٣٤٥",
+    ] {
+        let request = world.post("/v1/session/keypad", &json!({ "digits": typed }).to_string());
+        let (ask, status, _) = world.asked(&request, Ok(())).await;
+        assert_eq!((ask, status), (Ask::Keypad { digits, phone: None }, 200), "{typed}");
+    }
+    let suffix = PhoneSuffix::typed("0042").unwrap();
+    for (typed, phone) in
+        [("0042", Some(suffix)), (" 00 42", Some(suffix)), ("٠٠٤٢", Some(suffix)), (" ", None)]
+    {
+        let body = json!({"digits": "012345", "phone": typed}).to_string();
+        let (ask, ..) = world.asked(&world.post("/v1/session/keypad", &body), Ok(())).await;
+        assert_eq!(ask, Ask::Keypad { digits, phone }, "{typed}");
+        assert!(!format!("{ask:?}").contains("42"), "{ask:?}");
+    }
+}
+
+#[tokio::test]
+async fn c08_what_is_no_code_is_told_so_and_no_guess() {
+    let mut world = World::new().await;
+    let (digits, phone) = ("DIGITS_MALFORMED", "PHONE_MALFORMED");
+    for (body, wanted) in [
+        (json!({"digits": ""}), digits),
+        (json!({"digits": "12345"}), digits),
+        (json!({"digits": "0123456"}), digits),
+        (json!({"digits": "01234x"}), digits),
+        (json!({"digits": "１２３４५"}), digits),
+        (json!({"digits": "+12345"}), digits),
+        (json!({"digits": "12345.0"}), digits),
+        (json!({"digits": "0 ".repeat(100)}), digits),
+        (json!({"digits": "012345", "phone": "123"}), phone),
+        (json!({"digits": "012345", "phone": "+49 30 1234"}), phone),
+        // Numbers lose their zeros.
+        (json!({"digits": 12345}), "BODY_MALFORMED"),
+        (json!({"digits": "012345", "phone": 1234}), "BODY_MALFORMED"),
+        (json!({"digits": "012345", "all": true}), "BODY_MALFORMED"),
+        (json!({"text": "012345"}), "BODY_MALFORMED"),
+    ] {
+        let request = world.post("/v1/session/keypad", &body.to_string());
+        let (status, answer) = world.call(&request).await;
+        assert_eq!((status, reason(&answer).as_str()), (400, wanted), "{body}");
+        assert!(!answer.contains("1234"), "{answer}");
+    }
+    assert!(world.inbox.try_recv().is_err(), "nothing has reached the bank");
+}
+
+#[tokio::test]
+async fn a_screen_is_told_whether_and_when_the_keypad_takes_a_try() {
+    let world = World::new().await;
+    let until = Instant::now() + Duration::from_secs(40);
+    let waits = PanelState { keypad: PanelKeypad::Wait, keypad_until: Some(until), ..state(1) };
+    world.state.send_replace(waits);
+    let mut stream = world.connect(&world.get("/v1/state/stream")).await;
+    let (_, body) = world.call(&world.get("/v1/state")).await;
+    let shown: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(shown["keypad"], "wait");
+    for left_ms in [shown["wait_ms"].as_u64().unwrap(), next_state(&mut stream).await.wait_ms] {
+        assert!((1..=40_000).contains(&left_ms), "{left_ms}");
+    }
+    assert!(shown.get("keypad_until").is_none());
+
+    world.state.send_replace(PanelState { keypad: PanelKeypad::Absent, ..state(2) });
+    let request = world.post("/v1/session/keypad", r#"{"digits": "012345"}"#);
+    let (status, answer) = world.call(&request).await;
+    assert_eq!((status, reason(&answer).as_str()), (409, "KEYPAD_ABSENT"));
 }
 
 #[tokio::test]
@@ -291,7 +379,14 @@ async fn what_must_leave_is_listed_for_whoever_may_take_it_out() {
 #[tokio::test]
 async fn a_refusal_is_a_conflict_with_its_stable_reason() {
     let mut world = World::new().await;
-    for refusal in [Refusal::CodeExpired, Refusal::StorageUnsafe, Refusal::SessionBusy] {
+    for refusal in [
+        Refusal::CodeExpired,
+        Refusal::StorageUnsafe,
+        Refusal::SessionBusy,
+        Refusal::CodeWrong,
+        Refusal::KeypadWait,
+        Refusal::KeypadClosed,
+    ] {
         let request = world.post("/v1/session/scan", r#"{"text":"x"}"#);
         let (_, status, body) = world.asked(&request, Err(refusal)).await;
         assert_eq!((status, body["reason"].as_str()), (409, Some(refusal.reason())));

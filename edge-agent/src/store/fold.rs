@@ -2,19 +2,21 @@
 //!
 //! sled never decides anything here. It may lag the journal, because its `flush` is no fsync on
 //! Linux, and it may be thrown away at any time; the journal makes it again. Compartments, the
-//! session, the counters and what the governor remembers are held in memory too: there are few of
-//! them and every step reads them.
+//! session, the counters, what the governor remembers and the six-digit codes are held in memory too:
+//! there are few of them, and steps read all of them at once.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use locker_core::code::budget::Budget;
+use locker_core::code::slot::SlotId;
 use locker_core::compartment::Compartment;
 use locker_core::credential::Credential;
 use locker_core::governor::Governor;
 use locker_core::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, ParcelId, StreamId};
-use locker_core::journal::{ChainHash, Change, FOLD_VERSION, Meta, View};
+use locker_core::journal::{ChainHash, Change, FOLD_VERSION, HeldSlot, Meta, View};
 use locker_core::parcel::Parcel;
 use locker_core::session::Session;
 use locker_proto::{Malformed, entity};
@@ -27,12 +29,13 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// twice a second; what it lags behind is replayed at the next start.
 const WRITE_BACK_EVERY_MS: u64 = 10_000;
 /// Written into every store; a store with a higher one is not read.
-const FORMAT_VERSION: u16 = 3;
+const FORMAT_VERSION: u16 = 4;
 
 const APPLIED: &[u8] = b"a";
 const META: &[u8] = b"m";
 const SESSION: &[u8] = b"s";
 const GOVERNOR: &[u8] = b"g";
+const BUDGET: &[u8] = b"b";
 const COMPARTMENT: u8 = b'c';
 const PARCEL: u8 = b'p';
 /// Barcode, zero, parcel id: which parcels bear a barcode.
@@ -40,6 +43,7 @@ const LABEL: u8 = b'l';
 const CREDENTIAL: u8 = b'k';
 /// Parcel id, credential id: which credentials a parcel has or had.
 const HELD: u8 = b'h';
+const SLOT: u8 = b'd';
 
 /// How far the journal is folded in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,9 @@ pub(super) struct SledFold {
     compartments: BTreeMap<CompartmentNo, Compartment>,
     session: Option<Session>,
     governor: Governor,
+    /// At most [`locker_core::code::slot::SLOTS_MAX`].
+    slots: BTreeMap<SlotId, HeldSlot>,
+    budget: Budget,
     /// The first read that failed; a view cannot say so itself.
     fault: RefCell<Option<FoldError>>,
 }
@@ -96,6 +103,8 @@ impl SledFold {
             compartments: BTreeMap::new(),
             session: None,
             governor: Governor::default(),
+            slots: BTreeMap::new(),
+            budget: Budget::default(),
             fault: RefCell::new(None),
             db,
         };
@@ -111,6 +120,13 @@ impl SledFold {
         for pair in fold.db.scan_prefix([COMPARTMENT]) {
             let held = entity::decode_compartment(&pair?.1).map_err(unreadable("compartment"))?;
             fold.compartments.insert(held.spec.no, held);
+        }
+        if let Some(bytes) = fold.db.get(BUDGET)? {
+            fold.budget = entity::decode_budget(&bytes).map_err(unreadable("guess budget"))?;
+        }
+        for pair in fold.db.scan_prefix([SLOT]) {
+            let held = entity::decode_slot(&pair?.1).map_err(unreadable("slot"))?;
+            fold.slots.insert(held.slot.id, held);
         }
         Ok(fold)
     }
@@ -158,6 +174,8 @@ impl SledFold {
             all.push(Change::Credential(held));
         }
         all.push(Change::Governor(self.governor.clone()));
+        all.extend(self.slots.values().cloned().map(Change::Slot));
+        all.push(Change::Budget(self.budget.clone()));
         Ok(all)
     }
 
@@ -183,7 +201,10 @@ impl SledFold {
                 self.compartments.remove(&no);
             }
             Change::Parcel(parcel) => self.keep_parcel(batch, changed, &parcel),
-            Change::ParcelForgotten(parcel) => self.forget_parcel(batch, changed, &parcel),
+            Change::ParcelForgotten(parcel) => {
+                self.forget_parcel(batch, changed, &parcel);
+                self.forget_slots(batch, parcel.id);
+            }
             Change::Credential(held) => self.keep_credential(batch, changed, &held),
             Change::Session(session) => {
                 batch.insert(SESSION, entity::encode_session(&session));
@@ -192,6 +213,18 @@ impl SledFold {
             Change::Governor(governor) => {
                 batch.insert(GOVERNOR, entity::encode_governor(&governor));
                 self.governor = governor;
+            }
+            Change::Slot(held) => {
+                batch.insert(&key(SLOT, &held.slot.id.0), entity::encode_slot(&held));
+                self.slots.insert(held.slot.id, held);
+            }
+            Change::SlotForgotten(id) => {
+                batch.remove(&key(SLOT, &id.0));
+                self.slots.remove(&id);
+            }
+            Change::Budget(budget) => {
+                batch.insert(BUDGET, entity::encode_budget(&budget));
+                self.budget = budget;
             }
         }
     }
@@ -221,6 +254,12 @@ impl SledFold {
             batch.remove(&key(CREDENTIAL, &id.0));
             batch.remove(held_key(parcel.id, id));
             changed.owners.insert(id, None);
+        }
+    }
+
+    fn forget_slots(&mut self, batch: &mut Batch, parcel: ParcelId) {
+        for (id, _) in self.slots.extract_if(.., |_, held| held.parcel == Some(parcel)) {
+            batch.remove(&key(SLOT, &id.0));
         }
     }
 
@@ -326,6 +365,14 @@ impl View for SledFold {
 
     fn governor(&self) -> Governor {
         self.governor.clone()
+    }
+
+    fn slots(&self) -> Vec<HeldSlot> {
+        self.slots.values().cloned().collect()
+    }
+
+    fn budget(&self) -> Budget {
+        self.budget.clone()
     }
 }
 

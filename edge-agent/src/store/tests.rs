@@ -121,6 +121,8 @@ fn same(found: &impl View, wanted: &impl View) {
     assert_eq!(found.compartments(), wanted.compartments());
     assert_eq!(found.session(), wanted.session());
     assert_eq!(found.governor(), wanted.governor());
+    assert_eq!(found.slots(), wanted.slots());
+    assert_eq!(found.budget(), wanted.budget());
     assert_eq!(found.parcels(), wanted.parcels());
     for n in 0..facts::PARCELS {
         assert_eq!(found.parcel(parcel_id(n)), wanted.parcel(parcel_id(n)));

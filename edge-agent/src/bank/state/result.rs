@@ -114,6 +114,8 @@ pub(super) fn result_of(fact: &Fact) -> Option<PanelResult> {
         | Fact::LockdownLiftAsked(_)
         | Fact::LockdownLifted(_)
         | Fact::BoardReset(_)
+        | Fact::CodeTyped(_)
+        | Fact::KeypadReset(_)
         | Fact::CommandAnswered(_) => return None,
     })
 }

@@ -198,6 +198,158 @@ async fn k07_k08_what_a_recipient_finds_wrong_is_for_staff_to_look_at() {
     }
 }
 
+/// Says so in doubt and once only.
+async fn until_doubted(world: &World, no: u16) {
+    world
+        .until_journal("the sensor is doubted", |view| {
+            view.compartment(CompartmentNo(no)).is_some_and(|held| held.sensor_doubt)
+        })
+        .await;
+    let doubts = alarms(world).into_iter().filter(|alarm| matches!(alarm, Alarm::SensorDoubt(_)));
+    assert_eq!(doubts.collect::<Vec<_>>(), [Alarm::SensorDoubt(CompartmentNo(no))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn h02_a_sensor_that_never_sees_its_door_open_is_doubted_on_the_word_of_those_who_did() {
+    let mut world = World::ready().await;
+    let no = world.stored(1).await;
+    world.sim.command(&format!("hook {} closed", no - 1)).unwrap();
+    for visit in 1..=4 {
+        world.scan(&code(1)).await.unwrap();
+        assert_eq!(world.until_phase(PanelPhase::Stuck).await, no, "still pulsed");
+        // Saying it twice is one word.
+        for _ in 0..2 {
+            assert_eq!(world.ask(Ask::Taken).await, Err(Refusal::NotNow));
+        }
+        assert_eq!(world.compartment(no).sensor_doubt, visit > 3, "{visit}");
+        if visit == 3 {
+            until_doubted(&world, no).await;
+        }
+        world.ask(Ask::Cancel).await.unwrap();
+        world.sim.command(&format!("close {}", no - 1)).unwrap();
+    }
+    until_doubted(&world, no).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn h02_a_sensor_that_reads_open_for_ever_is_doubted_and_its_door_still_opened() {
+    let mut world = World::ready().await;
+    let no = world.stored(1).await;
+    world.sim.command(&format!("hook {} open", no - 1)).unwrap();
+    world
+        .until_journal("it reads open", |view| {
+            view.compartment(CompartmentNo(no)).is_some_and(|held| held.door.is_open())
+        })
+        .await;
+    world.scan(&staff(1)).await.unwrap();
+    for visit in 1..=3 {
+        let pulses = world.sim.pulses();
+        world.ask(Ask::Inspect(CompartmentNo(no))).await.unwrap();
+        world.until_phase(PanelPhase::Open).await;
+        let outcomes = world.outcomes();
+        assert_eq!(outcomes.last(), Some(&PulseOutcome::AlreadyOpen), "{visit}");
+        assert_eq!(world.sim.pulses(), pulses + 1);
+        let found = Ask::Found(locker_core::bank::StaffFinding::Empty);
+        assert_eq!(world.ask(found).await, Err(Refusal::DoorOpen));
+        if visit == 3 {
+            until_doubted(&world, no).await;
+        }
+        // Nobody can say it is shut, so the visit ends by itself.
+        world.until("gone", |state| state.session.is_none()).await;
+        world.hear().await;
+        world.scan(&staff(1)).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn h02_a_sensor_that_moves_is_believed() {
+    let mut world = World::ready().await;
+    world.stored(1).await;
+    for _ in 0..4 {
+        world.scan(&code(1)).await.unwrap();
+        world.until_phase(PanelPhase::Open).await;
+        assert_eq!(world.ask(Ask::Taken).await, Err(Refusal::DoorOpen));
+        world.through_the_door(Ask::NotTaken).await.unwrap();
+    }
+    assert_eq!(alarms(&world), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_whose_pulses_do_nothing_is_stopped_until_staff_put_it_back() {
+    let world = World::ready().await;
+    let inspect = |no| Ask::Inspect(CompartmentNo(no));
+    world.scan(&staff(1)).await.unwrap();
+    for no in 1..=3 {
+        world.sim.command(&format!("jam {} on", no - 1)).unwrap();
+        world.ask(inspect(no)).await.unwrap();
+        world.until_phase(PanelPhase::Stuck).await;
+        if no < 3 {
+            world.ask(Ask::Cancel).await.unwrap();
+        }
+    }
+    world
+        .until_journal("the board is stopped", |view| {
+            view.compartments().iter().all(|held| held.health == Health::Stopped)
+        })
+        .await;
+    assert_eq!(alarms(&world), [Alarm::BoardPower { board: 0 }]);
+    assert_eq!(world.ask(Ask::TryAgain).await, Err(Refusal::LockUnreachable));
+    world.ask(Ask::Cancel).await.unwrap();
+    assert_eq!(world.ask(inspect(1)).await, Err(Refusal::LockUnreachable));
+    assert_eq!(world.sim.pulses(), 3);
+    // A fuse is changed, for which the board is switched off.
+    for lock in 0..3 {
+        world.sim.command(&format!("jam {lock} off")).unwrap();
+    }
+    world.sim.command("mute on").unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.sim.command("mute off").unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.ask(inspect(1)).await, Err(Refusal::LockUnreachable), "only staff know");
+    world.ask(Ask::ResetBoard(0)).await.unwrap();
+    world.ask(inspect(1)).await.unwrap();
+    assert_eq!(world.until_phase(PanelPhase::Open).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn h01_two_doors_that_answer_to_one_pulse_stop_the_board_until_staff_put_it_back() {
+    let mut world = World::ready_on_two_boards().await;
+    world.stored(1).await;
+    assert_eq!(world.sim.command("clash 1 0 both").unwrap(), "ok");
+    // The one that was meant is the slower one.
+    world.sim.command("slow 0:0 1000").unwrap();
+    world.scan(&code(1)).await.unwrap();
+    let clash = Alarm::AddressClash { board: 1 };
+    let stopped = |view: &locker_core::journal::MemoryView| {
+        view.compartments()
+            .iter()
+            .all(|held| (held.health == Health::Stopped) == (held.spec.lock.board == 1))
+    };
+    world.until_journal("the board is stopped", stopped).await;
+    assert_eq!(alarms(&world), [clash]);
+    // What the other door gave away is not known; what was asked for goes on.
+    let reason = QuarantineReason::OpenedByNobody;
+    let quarantined = Allocation::Quarantined { reason, parcel: None };
+    assert_eq!(world.compartment(4).allocation, quarantined);
+    world.until_phase(PanelPhase::Open).await;
+    world.sim.command("close *").unwrap();
+    world.until_phase(PanelPhase::Shut).await;
+    world.ask(Ask::Taken).await.unwrap();
+
+    world.scan(&staff(1)).await.unwrap();
+    let inspect = || Ask::Inspect(CompartmentNo(4));
+    assert_eq!(world.ask(inspect()).await, Err(Refusal::LockUnreachable));
+    world.sim.command("clash 1 off").unwrap();
+    world.ask(Ask::ResetBoard(1)).await.unwrap();
+    world.ask(inspect()).await.unwrap();
+    assert_eq!(world.until_phase(PanelPhase::Open).await, 4);
+    let empty = Ask::Found(locker_core::bank::StaffFinding::Empty);
+    world.sim.command("close *").unwrap();
+    world.until_phase(PanelPhase::Shut).await;
+    world.ask(empty).await.unwrap();
+    assert_eq!(world.compartment(4).allocation, Allocation::Free);
+}
+
 /// One pickup a minute.
 fn slow() -> SessionPolicy {
     let limit = |openings| Limit { openings, within_ms: 60_000 };

@@ -8,6 +8,10 @@ use std::task::{Context, Poll};
 
 use ed25519_dalek::SigningKey;
 use locker_core::clock::TimeQuality;
+use locker_core::code::digits::normalise;
+use locker_core::code::second_factor::PhoneSuffix;
+use locker_core::code::slot::{Slot, SlotId};
+use locker_core::code::tag::TagKeys;
 use locker_core::compartment::{Compartment, CompartmentSpec, Layout};
 use locker_core::credential::CredentialKey;
 use locker_core::downlink::Booking;
@@ -22,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::board::{
@@ -54,8 +59,16 @@ pub(super) struct World {
     began: Instant,
     boots: u8,
     gseq: u64,
-    policy: SessionPolicy,
+    how: How,
     bank: JoinHandle<Result<(), BankError>>,
+}
+
+/// How a world is made.
+#[derive(Clone, Copy)]
+struct How {
+    policy: SessionPolicy,
+    /// Addresses of the lock boards.
+    boards: &'static [u8],
 }
 
 /// What was done at each unlock frame, before its first byte left.
@@ -69,20 +82,36 @@ impl World {
 
     /// As [`Self::ready`], with other limits.
     pub(super) async fn ready_with(policy: SessionPolicy) -> Self {
-        let mut world = Self::bare_with(policy).await;
+        let mut world = Self::bare_with(How { policy, boards: &[0] }).await;
         world.configure().await;
+        world
+    }
+
+    /// As [`Self::ready`], and three more compartments on a second board: compartment n is lock
+    /// n - 4 there.
+    pub(super) async fn ready_on_two_boards() -> Self {
+        let how = How { policy: SessionPolicy::default(), boards: &[0, 1] };
+        let mut world = Self::bare_with(how).await;
+        world.configure().await;
+        let mut both = layout(2);
+        both.compartments.extend(layout(1).compartments.into_iter().map(|spec| {
+            let lock = LockPosition { board: 1, lock: spec.lock.lock };
+            CompartmentSpec { no: CompartmentNo(spec.no.0 + 3), lock, ..spec }
+        }));
+        world.config(Document::Layout(both)).await;
+        world.doors_known().await;
         world
     }
 
     /// A bank that has heard of nothing yet.
     pub(super) async fn bare() -> Self {
-        Self::bare_with(SessionPolicy::default()).await
+        Self::bare_with(How { policy: SessionPolicy::default(), boards: &[0] }).await
     }
 
-    async fn bare_with(policy: SessionPolicy) -> Self {
-        let sim = Sim::new(SimConfig::default());
+    async fn bare_with(how: How) -> Self {
+        let sim = Sim::new(SimConfig { boards: how.boards.to_vec(), ..SimConfig::default() });
         let dir = Arc::new(TempDir::new().unwrap());
-        Self::start(sim, dir, TestDisk::default(), Instant::now(), 1, 0, policy).await
+        Self::start(sim, dir, TestDisk::default(), Instant::now(), 1, 0, how).await
     }
 
     async fn start(
@@ -92,7 +121,7 @@ impl World {
         began: Instant,
         boots: u8,
         gseq: u64,
-        policy: SessionPolicy,
+        how: How,
     ) -> Self {
         sled_let_go(&dir.path().join("sled"));
         let keeper = Keeper {
@@ -111,7 +140,7 @@ impl World {
         let frames = Frames::default();
         let cable = Cable { sim: sim.clone(), disk: disk.clone(), frames: Arc::clone(&frames) };
         let (bus_events, mut heard) = mpsc::channel(64);
-        let (bus, _) = Bus::spawn(bus_config(), cable, bus_events);
+        let (bus, _) = Bus::spawn(bus_config(how.boards), cable, bus_events);
         let forward = events.clone();
         tokio::spawn(async move {
             while let Some(event) = heard.recv().await {
@@ -124,14 +153,15 @@ impl World {
         let (bank, watches) = Bank::start(Parts {
             bank: bank(),
             ledger,
-            buses: HashMap::from([(0, bus)]),
-            policy,
+            buses: how.boards.iter().map(|board| (*board, bus.clone())).collect(),
+            policy: how.policy,
             floor: Floor::open(dir.path()).unwrap(),
             fresh_session: Box::new(move || {
                 SessionId([sessions.fetch_add(1, Ordering::Relaxed); 16])
             }),
             system_time: Box::new(time),
             deposit_reserve_bytes: 1_000,
+            tag_keys: Some(tag_keys()),
             timings: None,
         })
         .unwrap();
@@ -143,7 +173,7 @@ impl World {
             tokio::spawn(bank.run(inbox))
         };
         let state = watches.state;
-        Self { sim, disk, events, state, reader, frames, dir, began, boots, gseq, policy, bank }
+        Self { sim, disk, events, state, reader, frames, dir, began, boots, gseq, how, bank }
     }
 
     async fn configure(&mut self) {
@@ -206,6 +236,22 @@ impl World {
         let asked_at = Instant::now();
         self.events.send(Event::Ask { ask, asked_at, reply }).await.unwrap();
         answer.await.unwrap()
+    }
+
+    /// The hub mints slots for these codes.
+    pub(super) async fn mint(&mut self, codes: &[&str]) {
+        let slot = |(n, digits): (u8, &&str)| Slot {
+            id: SlotId([n; 16]),
+            tag: tag_keys().tag(normalise(digits).unwrap()),
+            sealed: vec![n; 35].try_into().unwrap(),
+        };
+        self.grant(Grant::Slots((1..).zip(codes).map(slot).collect())).await;
+    }
+
+    /// Digits are typed, and the phone's last four if any.
+    pub(super) async fn key_in(&self, digits: &str, phone: Option<&str>) -> Result<(), Refusal> {
+        let phone = phone.map(|phone| PhoneSuffix::typed(phone).unwrap());
+        self.ask(Ask::Keypad { digits: normalise(digits).unwrap(), phone }).await
     }
 
     /// What must leave, as the screen lists it: barcodes in the order shown.
@@ -343,11 +389,11 @@ impl World {
 
     /// The process is killed: everything is dropped where it stands.
     pub(super) async fn killed_and_started_again(self) -> Self {
-        let Self { sim, dir, disk, began, boots, gseq, policy, bank, events, .. } = self;
+        let Self { sim, dir, disk, began, boots, gseq, how, bank, events, .. } = self;
         bank.abort();
         assert!(bank.await.unwrap_err().is_cancelled());
         drop(events);
-        Self::start(sim, dir, disk, began, boots + 1, gseq, policy).await
+        Self::start(sim, dir, disk, began, boots + 1, gseq, how).await
     }
 
     /// Asks the loop to stop; what it ended with.
@@ -370,6 +416,10 @@ pub(super) fn task(state: &PanelState) -> Option<(u16, PanelPhase)> {
 
 pub(super) fn bank() -> BankId {
     "lobby-1".parse().unwrap()
+}
+
+pub(super) fn tag_keys() -> TagKeys {
+    TagKeys::new([4; 16], Zeroizing::new([5; 32]))
 }
 
 pub(super) fn key() -> SigningKey {
@@ -432,19 +482,19 @@ pub(super) fn signed(claims: &Claims) -> String {
     credential::sign(&key(), 1, claims).unwrap()
 }
 
-fn bus_config() -> BusConfig {
+fn bus_config(boards: &[u8]) -> BusConfig {
     let lock = |index: u8| LockConfig {
         index: index.try_into().unwrap(),
         polarity: Polarity::OneIsLocked,
     };
-    let board = BoardConfig {
-        addr: 0.try_into().unwrap(),
+    let board = |addr: &u8| BoardConfig {
+        addr: (*addr).try_into().unwrap(),
         locks: (0..3).map(lock).collect(),
         poll: PollForm::default(),
     };
     BusConfig {
         port: PortConfig::Tcp { addr: String::new() },
-        boards: vec![board],
+        boards: boards.iter().map(board).collect(),
         line: LineConfig::default(),
         timing: BusTiming::default(),
         backoff: Backoff::default(),

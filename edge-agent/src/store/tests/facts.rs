@@ -1,12 +1,18 @@
 //! A small world of facts: few parcels, barcodes and compartments, so that they meet often.
 
 use locker_core::bank::{
-    AbortedContent, Alarm, BoardChanged, BookingLapsed, DepositAborted, DepositConfirmed,
-    DepositMisfit, DepositStarted, DoorMoved, DoorsRead, Finding, InspectionSettled,
-    InspectionStarted, KeepLapsed, LockdownBegan, LockdownLiftAsked, LockdownReason, OpenerKind,
-    PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome, PulseSettled, RecallEnd,
-    RecallSettled, RecallStarted, SessionEnded, SessionStarted,
+    AbortedContent, Alarm, BoardChanged, BookingLapsed, BoundCode, CodeTyped, DepositAborted,
+    DepositConfirmed, DepositMisfit, DepositStarted, DoorMoved, DoorsRead, Finding,
+    InspectionSettled, InspectionStarted, KeepLapsed, KeypadReset, LockdownBegan,
+    LockdownLiftAsked, LockdownReason, OpenerKind, PickupEnd, PickupSettled, PickupStarted,
+    PulseIntended, PulseOutcome, PulseSettled, RecallEnd, RecallSettled, RecallStarted,
+    SessionEnded, SessionStarted,
 };
+use locker_core::clock::ClockInterval;
+use locker_core::code::budget::{Now, Verdict};
+use locker_core::code::second_factor::SuffixTag;
+use locker_core::code::slot::{Sealed, Slot, SlotId};
+use locker_core::code::tag::Tag;
 use locker_core::compartment::{
     CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason,
 };
@@ -113,6 +119,8 @@ pub(super) fn any_fact() -> impl Strategy<Value = Fact> {
         }),
         4 => deposit(),
         4 => decision(),
+        3 => slots(),
+        3 => keypad(),
         3 => recall(),
         3 => inspection(),
         3 => of_its_own(),
@@ -176,6 +184,8 @@ fn deposit() -> impl Strategy<Value = Fact> {
                 parcel,
                 compartment,
                 presumed: flag,
+                // Bound to a parcel, perhaps of another's, or a slot that nobody minted.
+                code: flag.then(|| BoundCode { slot: slot(s).id, sealed: slot(s).sealed }),
             }),
         }
     })
@@ -237,6 +247,35 @@ fn decision() -> impl Strategy<Value = Fact> {
                 _ => Grant::Revoke { parcel, version, credential },
             },
         )
+    })
+}
+
+fn slot(n: u8) -> Slot {
+    let sealed = Sealed::try_from(vec![n; 35]).unwrap();
+    Slot { id: SlotId([n; 16]), tag: Tag::from_bytes([n; 16]), sealed }
+}
+
+fn slots() -> impl Strategy<Value = Fact> {
+    (0..4_u8, 0..4_u8).prop_map(|(first, last)| {
+        accepted(u64::from(first), Grant::Slots((first..last).map(slot).collect()))
+    })
+}
+
+/// Codes are typed on several days, after several starts, and staff opens the keypad again.
+fn keypad() -> impl Strategy<Value = Fact> {
+    let suffix = prop::option::of((0..3_u8).prop_map(|n| SuffixTag([n; 8])));
+    let verdict = select(vec![Verdict::Right, Verdict::Spent, Verdict::Wrong, Verdict::Wrong]);
+    let moment = (0..4_u64, 0..3_u8, 0..100_000_u64);
+    (suffix, verdict, moment, 0..9_u8).prop_map(|(suffix, verdict, moment, what)| {
+        let (day, boot, uptime_ms) = moment;
+        if what == 0 {
+            return Fact::KeypadReset(KeypadReset { badge: code(1) });
+        }
+        let earliest = UnixMillis(day * 86_400_000);
+        let latest = (what != 1).then(|| earliest.plus_ms(1_000));
+        let clock = ClockInterval { earliest, latest };
+        let now = Now { clock, boot: BootId([boot; 16]), uptime_ms };
+        Fact::CodeTyped(CodeTyped { suffix, verdict, now })
     })
 }
 
