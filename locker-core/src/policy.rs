@@ -43,6 +43,9 @@ impl Default for SessionPolicy {
 /// An opening this soon after a pulse that was settled as not opened is that pulse's, late, in
 /// milliseconds.
 pub const LATE_OPENING_MS: u64 = 60_000;
+/// A door that opens this soon after the one that was pulsed moved because of the same pulse, in
+/// milliseconds: a board is read every 200, and a reading is believed when the next agrees.
+pub const TOGETHER_MS: u64 = 1_000;
 /// Pulses that one opening of a compartment may take: the second only after the person was asked
 /// to push the door.
 pub const PULSES_PER_OPENING: u8 = 2;

@@ -7,7 +7,7 @@ use crate::compartment::{Compartment, Door, DoorReading, Health, LockPosition};
 use crate::fact::Fact;
 use crate::ids::IntentId;
 use crate::journal::View;
-use crate::policy::{LATE_OPENING_MS, PULSES_PER_OPENING, SessionPolicy};
+use crate::policy::{LATE_OPENING_MS, PULSES_PER_OPENING, SessionPolicy, TOGETHER_MS};
 use crate::refusal::Refusal;
 use crate::session::{Opening, Phase, REOPENED_MAX, Session, SessionEnd, Task};
 use crate::units::UnixMillis;
@@ -180,7 +180,16 @@ pub(super) fn moved(
 
 /// What kind of opening it is that no pulse for this lock explains.
 fn class_of(view: &impl View, held: &Compartment, at: Moment<'_>) -> OpeningClass {
-    let pulsed = |other: &Compartment| other.pulse.is_some() && other.spec.no != held.spec.no;
+    let session = view.session();
+    let opens = |other: &Compartment| {
+        let opened_at =
+            busy_with(session.as_ref(), other).and_then(|(_, opening)| opening.opened_at);
+        // The pulse's own door is often seen first, which settles the pulse.
+        opened_at.is_some_and(|then| at.now.since_ms(then) < TOGETHER_MS)
+    };
+    let pulsed = |other: &Compartment| {
+        other.spec.no != held.spec.no && (other.pulse.is_some() || opens(other))
+    };
     let mut shaking = view.compartments().into_iter().filter(pulsed).peekable();
     let beside = |other: &Compartment| {
         let (a, b) = (held.spec.lock, other.spec.lock);

@@ -316,8 +316,6 @@ async fn h01_two_doors_that_answer_to_one_pulse_stop_the_board_until_staff_put_i
     let mut world = World::ready_on_two_boards().await;
     world.stored(1).await;
     assert_eq!(world.sim.command("clash 1 0 both").unwrap(), "ok");
-    // The one that was meant is the slower one.
-    world.sim.command("slow 0:0 1000").unwrap();
     world.scan(&code(1)).await.unwrap();
     let clash = Alarm::AddressClash { board: 1 };
     let stopped = |view: &locker_core::journal::MemoryView| {
@@ -348,6 +346,28 @@ async fn h01_two_doors_that_answer_to_one_pulse_stop_the_board_until_staff_put_i
     world.until_phase(PanelPhase::Shut).await;
     world.ask(empty).await.unwrap();
     assert_eq!(world.compartment(4).allocation, Allocation::Free);
+}
+
+#[tokio::test(start_paused = true)]
+async fn h12_a_neighbour_that_pops_open_with_a_pulse_is_quarantined_and_the_board_goes_on() {
+    let mut world = World::ready().await;
+    let no = world.stored(1).await;
+    world.sim.command(&format!("sympathetic {} {no}", no - 1)).unwrap();
+    world.scan(&code(1)).await.unwrap();
+    let popped = |fact: &Fact| {
+        let Fact::DoorMoved(moved) = fact else { return false };
+        moved.class == Some(locker_core::bank::OpeningClass::Sympathetic)
+    };
+    let beside = CompartmentNo(no + 1);
+    world
+        .until_journal("the neighbour is quarantined", |view| {
+            let held = view.compartment(beside).unwrap();
+            matches!(held.allocation, Allocation::Quarantined { .. })
+        })
+        .await;
+    assert!(world.facts().iter().any(popped));
+    assert_eq!(alarms(&world), []);
+    world.through_the_door(Ask::Taken).await.unwrap();
 }
 
 /// One pickup a minute.

@@ -141,40 +141,40 @@ fn d06_when_another_door_moved_the_courier_says_which_box_was_used() {
          10 scan PKG1
          20 settled 1 opened
          30 door 1 open
-         35 door 3 open
-         40 door 1 closed
-         45 door 3 closed
-         50 deposited
-         60 deposited 1
-         70 scan PKG2
-         80 settled 2 opened
-         90 door 2 open
-         95 door 3 open
-         100 door 2 closed
-         110 deposited 3
-         110 show 2
-         110 show 3
-         110 show PKG2",
+         3035 door 3 open
+         4040 door 1 closed
+         4045 door 3 closed
+         4050 deposited
+         4060 deposited 1
+         5070 scan PKG2
+         5080 settled 2 opened
+         5090 door 2 open
+         9095 door 3 open
+         9100 door 2 closed
+         9110 deposited 3
+         9110 show 2
+         9110 show 3
+         9110 show PKG2",
         "0 booked PKG1
          0 booked PKG2
          0 courier acme in
          10 deposit PKG1 in 1; intent 1 on 1 -> pulse 1
          20 intent 1 Opened
          30 door 1 Open by intent 1
-         35 door 3 Open by nobody (Forced)
-         40 door 1 Closed by intent 1
-         45 door 3 Closed by nobody
-         50 refused: CONFIRM_NUMBER
-         60 stored PKG1 in 1
-         70 deposit PKG2 in 2; intent 2 on 2 -> pulse 2
-         80 intent 2 Opened
-         90 door 2 Open by intent 2
-         95 door 3 Open by nobody (Forced)
-         100 door 2 Closed by intent 2
-         110 aborted PKG2 in 2 WrongDoor
-         110 Quarantined WrongDoor PKG2, Closed, Unknown, Ok
-         110 Quarantined OpenedByNobody nothing known, ForcedOpen, Unknown, Ok
-         110 Unresolved in 2, version 1, code Some(Issued)",
+         3035 door 3 Open by nobody (Forced)
+         4040 door 1 Closed by intent 1
+         4045 door 3 Closed by nobody
+         4050 refused: CONFIRM_NUMBER
+         4060 stored PKG1 in 1
+         5070 deposit PKG2 in 2; intent 2 on 2 -> pulse 2
+         5080 intent 2 Opened
+         5090 door 2 Open by intent 2
+         9095 door 3 Open by nobody (Forced)
+         9100 door 2 Closed by intent 2
+         9110 aborted PKG2 in 2 WrongDoor
+         9110 Quarantined WrongDoor PKG2, Closed, Unknown, Ok
+         9110 Quarantined OpenedByNobody nothing known, ForcedOpen, Unknown, Ok
+         9110 Unresolved in 2, version 1, code Some(Issued)",
     );
 }
 
