@@ -1,6 +1,12 @@
-//! What the hub decides about banks: make one known, issue its layout, sign a courier's badge.
+//! What the hub decides about banks: make one known, issue its layout, its mode and its quota, lock
+//! it down, sign badges of couriers and staff.
 
+mod configure;
 mod decisions;
+mod lock_down;
+
+pub use configure::{ConfigureBankError, set_mode, set_quota};
+pub use lock_down::{LockDownError, lock_down};
 
 use locker_core::compartment::{CompartmentSpec, Layout};
 use locker_core::credential::Action;
@@ -20,7 +26,7 @@ pub struct NewBank {
     pub compartments: Vec<CompartmentSpec>,
 }
 
-/// A courier's badge.
+/// A badge of a courier or of staff.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Badge {
     /// What its QR code says.
@@ -122,18 +128,28 @@ pub async fn set_layout(
     store.decide(decision).await.map_err(SetLayoutError::Write)?
 }
 
+/// Whose badge it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadgeHolder {
+    /// A courier of this carrier.
+    Courier(CarrierId),
+    /// One of the operator's own people.
+    Staff,
+}
+
 /// What a badge is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadgeOrder {
     pub bank: BankId,
-    pub carrier: CarrierId,
+    pub holder: BadgeHolder,
     /// How long it works, in milliseconds.
     pub ttl_ms: u64,
     /// A random id; a repeated call gets the first one's.
     pub fresh: CredentialId,
 }
 
-/// Signs a badge with which a courier of one carrier can deposit at one bank.
+/// Signs a badge with which a courier of one carrier can deposit at one bank, or a person look after
+/// it.
 ///
 /// # Errors
 ///
@@ -145,17 +161,22 @@ pub async fn issue_badge(
     request: RequestKey,
     now: UnixMillis,
 ) -> Result<Badge, IssueBadgeError> {
-    let content = [
-        order.bank.as_str().as_bytes(),
-        order.carrier.as_str().as_bytes(),
-        &order.ttl_ms.to_be_bytes(),
-    ];
-    let call = Call::new(request, "IssueBadge", &content);
-    let BadgeOrder { bank, carrier, ttl_ms, fresh } = order;
+    let ttl = order.ttl_ms.to_be_bytes();
+    let at = order.bank.as_str().as_bytes();
+    let call = match &order.holder {
+        BadgeHolder::Courier(carrier) => {
+            Call::new(request, "IssueBadge", &[at, carrier.as_str().as_bytes(), &ttl])
+        }
+        BadgeHolder::Staff => Call::new(request, "IssueStaffBadge", &[at, &ttl]),
+    };
+    let BadgeOrder { bank, holder, ttl_ms, fresh } = order;
     let (ours, expires_at) = (keys.key_set(Generation(0)).keys, now.plus_ms(ttl_ms));
     let decision = decisions::Badge { call, bank: bank.clone(), ours, fresh, expires_at, now };
     let badge = store.decide(decision).await.map_err(IssueBadgeError::Write)??;
-    let action = Action::Courier { carrier };
+    let action = match holder {
+        BadgeHolder::Courier(carrier) => Action::Courier { carrier },
+        BadgeHolder::Staff => Action::Staff,
+    };
     let text = keys.sign_token(&bank, &badge.held, badge.id, badge.expires_at, action);
     Ok(Badge { text: text.map_err(IssueBadgeError::Sign)?, expires_at: badge.expires_at })
 }

@@ -116,7 +116,7 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     };
     let lane = start_lane(config, &mqtt)?;
     let ingest = Ingest::start(parts).await.map_err(ServeError::Ingest)?.with_lane(lane);
-    let presence = ingest.presence();
+    let (presence, orders) = (ingest.presence(), ingest.orders());
     let ingest = Part::start("ingest", |stopped| ingest.run_until(said, stopped));
     let mqtt = Part::start("bank listener", |stopped| mqtt.run(stopped));
     let notices = match &config.notices {
@@ -133,6 +133,7 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
         store: store.clone(),
         keys,
         presence,
+        orders,
         traces: traces.clone(),
         tokens: TokenKey::derive(&command),
         limits: config.grpc.limits.clone(),

@@ -1,6 +1,7 @@
 //! Starts the agent's tasks in order, stops them in reverse, and says which failure ends the process.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 use std::thread;
@@ -14,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::bank::{
     self, Bank, BankError, EVENTS_WAITING_MAX, Event, Floor, FloorError, PulseTiming,
@@ -216,15 +217,21 @@ async fn start_bank(
     buses: HashMap<u8, Bus>,
     timings: Option<mpsc::Sender<PulseTiming>>,
 ) -> Result<(Bank, bank::Watches), AgentError> {
+    let keys = config.codes.load().unwrap_or_else(|error| {
+        // Scanned codes open all the same, so this is no reason to stay away.
+        error!(%error, cause = error.source(), "keypad stays off");
+        None
+    });
     let parts = bank::Parts {
         bank: config.bank.clone(),
         ledger: store.ledger,
         buses,
-        policy: config.session.policy(),
+        policy: config.policy(),
         floor: store.floor,
         fresh_session: Box::new(|| SessionId(drawn())),
         system_time: Box::new(system_time),
         deposit_reserve_bytes: config.disk.deposit_reserve_bytes,
+        tag_keys: keys,
         timings,
     };
     let work = tokio::task::spawn_blocking(move || Bank::start(parts));

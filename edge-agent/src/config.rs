@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use locker_core::governor::{GovernorLimits, Limit, REMEMBERED_MAX};
 use locker_core::ids::BankId;
 use locker_core::policy::SessionPolicy;
 use locker_proto::signed::CommandKey;
@@ -15,13 +16,19 @@ use crate::journal;
 use crate::telemetry::TelemetryLimits;
 
 mod boards;
+mod codes;
 
 pub use boards::{Board, BoardPolarity, PortAndBoards};
+pub use codes::{CodesConfig, KeysFileError};
 
 /// Most ports one agent drives.
 pub const PORTS_MAX: usize = 10;
 /// Longest time limit of a session, in seconds: a day.
 const SESSION_MAX_S: u64 = 86_400;
+/// Longest time in which a door counts as pushed shut after it jammed, in milliseconds.
+const JAM_MAX_MS: u64 = 60_000;
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
 
 /// Why a configuration is not usable.
 #[derive(Debug, Error)]
@@ -51,6 +58,10 @@ pub struct Config {
     pub bus: Vec<PortAndBoards>,
     #[serde(default)]
     pub session: SessionLimits,
+    #[serde(default)]
+    pub governor: OpeningsAllowed,
+    #[serde(default)]
+    pub codes: CodesConfig,
     #[serde(default)]
     pub disk: DiskLimits,
     #[serde(default)]
@@ -167,6 +178,10 @@ pub struct SessionLimits {
     pub retry_s: u64,
     /// Whether a parcel counts as deposited when the courier leaves without a word.
     pub presume_deposited: bool,
+    /// A door that stands open this long raises an alarm.
+    pub door_alert_s: u64,
+    /// A door that was open for less than this was pushed shut after it jammed; 0 for never.
+    pub jam_ms: u64,
 }
 
 impl Default for SessionLimits {
@@ -178,30 +193,86 @@ impl Default for SessionLimits {
             door_open_s: policy.door_open_ms / 1_000,
             retry_s: policy.retry_ms / 1_000,
             presume_deposited: policy.presume_deposited,
+            door_alert_s: policy.door_alert_ms / 1_000,
+            jam_ms: policy.jam_ms,
         }
     }
 }
 
 impl SessionLimits {
     /// Each time with its key.
-    const fn seconds(self) -> [(&'static str, u64); 4] {
+    const fn seconds(self) -> [(&'static str, u64); 5] {
         [
             ("session.idle_s", self.idle_s),
             ("session.confirm_s", self.confirm_s),
             ("session.door_open_s", self.door_open_s),
             ("session.retry_s", self.retry_s),
+            ("session.door_alert_s", self.door_alert_s),
         ]
     }
 
-    /// As the core wants it.
-    #[must_use]
-    pub const fn policy(self) -> SessionPolicy {
+    const fn policy(self, governor: GovernorLimits) -> SessionPolicy {
         SessionPolicy {
             idle_ms: self.idle_s * 1_000,
             confirm_ms: self.confirm_s * 1_000,
             door_open_ms: self.door_open_s * 1_000,
             retry_ms: self.retry_s * 1_000,
             presume_deposited: self.presume_deposited,
+            door_alert_ms: self.door_alert_s * 1_000,
+            jam_ms: self.jam_ms,
+            governor,
+        }
+    }
+}
+
+/// How fast doors may be opened, whoever asks. Beyond it openings are refused and an alarm is
+/// raised; the third time in an hour the bank locks itself down.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpeningsAllowed {
+    pub courier_per_minute: u16,
+    pub recipient_per_minute: u16,
+    pub recipient_per_hour: u16,
+    pub staff_per_minute: u16,
+    /// On the hub's word alone.
+    pub remote_per_hour: u16,
+}
+
+impl Default for OpeningsAllowed {
+    fn default() -> Self {
+        let GovernorLimits { courier, recipient, staff, remote } = GovernorLimits::default();
+        let ([courier], [recipient, recipients]) = (courier, recipient);
+        let ([staff], [remote]) = (staff, remote);
+        Self {
+            courier_per_minute: courier.openings,
+            recipient_per_minute: recipient.openings,
+            recipient_per_hour: recipients.openings,
+            staff_per_minute: staff.openings,
+            remote_per_hour: remote.openings,
+        }
+    }
+}
+
+impl OpeningsAllowed {
+    /// Each number with its key.
+    const fn numbers(self) -> [(&'static str, u16); 5] {
+        [
+            ("governor.courier_per_minute", self.courier_per_minute),
+            ("governor.recipient_per_minute", self.recipient_per_minute),
+            ("governor.recipient_per_hour", self.recipient_per_hour),
+            ("governor.staff_per_minute", self.staff_per_minute),
+            ("governor.remote_per_hour", self.remote_per_hour),
+        ]
+    }
+
+    fn limits(self) -> GovernorLimits {
+        let per_minute = |openings| Limit { openings, within_ms: MINUTE_MS };
+        let per_hour = |openings| Limit { openings, within_ms: HOUR_MS };
+        GovernorLimits {
+            courier: [per_minute(self.courier_per_minute)],
+            recipient: [per_minute(self.recipient_per_minute), per_hour(self.recipient_per_hour)],
+            staff: [per_minute(self.staff_per_minute)],
+            remote: [per_hour(self.remote_per_hour)],
         }
     }
 }
@@ -285,6 +356,12 @@ impl Config {
         keys.map(|key| CommandKey { kid: key.kid, public: key.public_key }).collect()
     }
 
+    /// Time limits, choices and the governor's numbers, as the core wants them.
+    #[must_use]
+    pub fn policy(&self) -> SessionPolicy {
+        self.session.policy(self.governor.limits())
+    }
+
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
         let wrong = |key, expected: String| {
             Err(ConfigError::Value { path: path.to_owned(), key, expected })
@@ -301,6 +378,14 @@ impl Config {
         for (key, seconds) in self.session.seconds() {
             if !(1..=SESSION_MAX_S).contains(&seconds) {
                 return wrong(key, format!("must be 1 to {SESSION_MAX_S}"));
+            }
+        }
+        if self.session.jam_ms > JAM_MAX_MS {
+            return wrong("session.jam_ms", format!("must be 0 to {JAM_MAX_MS}"));
+        }
+        for (key, openings) in self.governor.numbers() {
+            if !(1..=REMEMBERED_MAX).contains(&usize::from(openings)) {
+                return wrong(key, format!("must be 1 to {REMEMBERED_MAX}"));
             }
         }
         if self.bus.is_empty() || self.bus.len() > PORTS_MAX {

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use edge_agent::board::BusTiming;
-use edge_agent::config::{Config, DiskLimits, LinkLimits, LogConfig, SessionLimits};
+use edge_agent::config::{
+    Config, DiskLimits, LinkLimits, LogConfig, OpeningsAllowed, SessionLimits,
+};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/edge-agent.toml");
 
@@ -43,6 +45,7 @@ fn the_defaults_it_tells_are_the_defaults() {
     let config = load(&with_defaults_written_out());
     same(&config.hub.limits, &LinkLimits::default());
     same(&config.session, &SessionLimits::default());
+    same(&config.governor, &OpeningsAllowed::default());
     same(&config.disk, &DiskLimits::default());
     same(&config.log, &LogConfig::default());
     same(&config.bus[0].timing, &BusTiming::default());

@@ -5,7 +5,7 @@
 
 use crate::ids::{CompartmentNo, Generation, IntentId, ParcelId, SessionId};
 use crate::parcel::Parcel;
-use crate::units::Dimensions;
+use crate::units::{Dimensions, UnixMillis};
 
 /// Most compartments in one bank: ten boards of forty-eight locks.
 pub const COMPARTMENTS_MAX: usize = 480;
@@ -55,12 +55,16 @@ impl Layout {
 pub enum Allocation {
     /// May be offered, if the other three fields allow it.
     Free,
+    /// Kept for a parcel that is on its way.
+    Reserved { parcel: ParcelId },
     /// Being filled.
     Depositing { session: SessionId, parcel: ParcelId },
     /// Holds a parcel.
     Occupied { parcel: ParcelId },
     /// Being emptied.
     Collecting { session: SessionId, parcel: ParcelId },
+    /// Being emptied by a courier or staff.
+    Recalling { session: SessionId, parcel: ParcelId },
     /// Its content is not known; staff must look. `parcel` is the one that may be inside.
     Quarantined { reason: QuarantineReason, parcel: Option<ParcelId> },
 }
@@ -78,6 +82,16 @@ pub enum QuarantineReason {
     Interrupted,
     /// The lock did not open, twice.
     LockFailed,
+    /// A courier found something inside that nobody knows of.
+    FoundOccupied,
+    /// A recipient or courier found nothing inside.
+    FoundEmpty,
+    /// A recipient found a parcel of somebody else.
+    WrongParcel,
+    /// Another door moved during the deposit, and the courier named that one.
+    WrongDoor,
+    /// Staff began to look and did not say what was found.
+    InspectionUnfinished,
 }
 
 /// What the sensor says.
@@ -133,6 +147,8 @@ pub enum Health {
     OpenFailed,
     /// Its board does not answer.
     Unreachable,
+    /// Its board was stopped: two doors answered to one pulse. Staff must look at the wiring.
+    Stopped,
 }
 
 /// Everything known of one compartment.
@@ -145,6 +161,12 @@ pub struct Compartment {
     pub health: Health,
     /// The pulse that has no outcome yet, if there is one.
     pub pulse: Option<IntentId>,
+    /// When the last pulse without a seen opening was settled: a door may still spring open late.
+    pub pulsed_at: Option<UnixMillis>,
+    /// What the sensor says does not go with what people and pulses say.
+    pub sensor_doubt: bool,
+    /// It stood open so long that an alarm was raised; until it is seen shut.
+    pub open_too_long: bool,
 }
 
 impl Compartment {
@@ -158,14 +180,19 @@ impl Compartment {
             content: Content::Empty(Evidence::Inspected),
             health: Health::Ok,
             pulse: None,
+            pulsed_at: None,
+            sensor_doubt: false,
+            open_too_long: false,
         }
     }
 
-    /// Whether `parcel` may be put in here now.
+    /// Whether `parcel` may be put in here now: free, or reserved for it.
     #[must_use]
     pub fn may_take(&self, parcel: &Parcel) -> bool {
         let empty = matches!(self.content, Content::Empty(_));
-        self.allocation == Allocation::Free
+        let granted = self.allocation == Allocation::Free
+            || self.allocation == Allocation::Reserved { parcel: parcel.id };
+        granted
             && self.door == Door::Closed
             && self.health == Health::Ok
             && empty
@@ -179,9 +206,11 @@ impl Compartment {
         match self.allocation {
             Allocation::Free => None,
             Allocation::Quarantined { parcel, .. } => parcel,
-            Allocation::Depositing { parcel, .. }
+            Allocation::Reserved { parcel }
+            | Allocation::Depositing { parcel, .. }
             | Allocation::Occupied { parcel }
-            | Allocation::Collecting { parcel, .. } => Some(parcel),
+            | Allocation::Collecting { parcel, .. }
+            | Allocation::Recalling { parcel, .. } => Some(parcel),
         }
     }
 }

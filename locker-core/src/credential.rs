@@ -37,6 +37,7 @@ const CLAIM_CARRIER: i64 = -65_538;
 const CLAIM_SCOPE: CwtClaimName = CwtClaimName::Scope;
 const SCOPE_PICKUP: &str = "p";
 const SCOPE_COURIER: &str = "c";
+const SCOPE_STAFF: &str = "s";
 
 /// What a token entitles its holder to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub enum Action {
     Pickup,
     /// Bring parcels of `carrier`.
     Courier { carrier: CarrierId },
+    /// Look after the bank. The credential id names the person.
+    Staff,
 }
 
 /// The claims of a token.
@@ -100,6 +103,7 @@ pub struct Credential {
     pub id: CredentialId,
     pub parcel: ParcelId,
     pub version: Version,
+    pub holder: Holder,
     pub state: CredentialState,
 }
 
@@ -116,6 +120,17 @@ pub enum CredentialState {
     Consumed,
     /// Withdrawn.
     Revoked,
+    /// Replaced by a newer one for the same parcel.
+    Superseded,
+}
+
+/// Whose code it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The recipient's own.
+    Recipient,
+    /// Of somebody the recipient asked to fetch the parcel, until this time.
+    Delegate { until: UnixMillis },
 }
 
 /// Why a token could not be signed.
@@ -148,6 +163,7 @@ fn claims_set(claims: &Claims) -> ClaimsSet {
     let (scope, carrier) = match &claims.action {
         Action::Pickup => (SCOPE_PICKUP, None),
         Action::Courier { carrier } => (SCOPE_COURIER, Some(carrier)),
+        Action::Staff => (SCOPE_STAFF, None),
     };
     let set = ClaimsSetBuilder::new()
         .expiration_time(Timestamp::WholeSeconds(seconds))
@@ -181,9 +197,9 @@ pub fn verify(
         return Err(Refusal::CodeOtherBank);
     }
     let lapsed = match claims.action {
-        // A recipient was promised this time; a courier's badge is a power.
+        // A recipient was promised this time; a badge is a power.
         Action::Pickup => clock.surely_past(claims.expires),
-        Action::Courier { .. } => clock.maybe_past(claims.expires),
+        Action::Courier { .. } | Action::Staff => clock.maybe_past(claims.expires),
     };
     if lapsed { Err(Refusal::CodeExpired) } else { Ok(VerifiedToken(claims)) }
 }
@@ -237,6 +253,7 @@ fn read_claims(payload: &[u8]) -> Option<Claims> {
     let bank_tag = private(CLAIM_BANK)?.as_integer().and_then(|tag| u32::try_from(tag).ok())?;
     let action = match claim(ClaimName::Assigned(CLAIM_SCOPE))?.as_text()? {
         SCOPE_PICKUP => Action::Pickup,
+        SCOPE_STAFF => Action::Staff,
         SCOPE_COURIER => {
             Action::Courier { carrier: private(CLAIM_CARRIER)?.as_text()?.parse().ok()? }
         }

@@ -3,12 +3,17 @@
 //! The list is closed and matched without a wildcard, so that a new fact must be thought through
 //! in every place that reads facts.
 
+use crate::bank::{Alarm, BoardReset, BookingLapsed, CommandAnswered, KeepLapsed};
 use crate::bank::{BoardChanged, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted};
+use crate::bank::{CodeTyped, KeypadReset};
 use crate::bank::{
     DoorMoved, DoorsRead, PickupSettled, PickupStarted, PulseIntended, PulseSettled,
 };
+use crate::bank::{InspectionSettled, InspectionStarted, RecallSettled, RecallStarted};
+use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted};
 use crate::bank::{SessionEnded, SessionStarted};
-use crate::downlink::{ConfigAccepted, ConfigRefused, GrantAccepted, GrantRefused};
+use crate::downlink::{CompartmentReserved, ConfigAccepted, ConfigRefused};
+use crate::downlink::{GrantAccepted, GrantRefused};
 use crate::journal::{Booted, StreamOpened};
 
 /// One thing that happened at a bank.
@@ -33,4 +38,19 @@ pub enum Fact {
     DoorMoved(DoorMoved),
     DoorsRead(DoorsRead),
     BoardChanged(BoardChanged),
+    RecallStarted(RecallStarted),
+    RecallSettled(RecallSettled),
+    InspectionStarted(InspectionStarted),
+    InspectionSettled(InspectionSettled),
+    BookingLapsed(BookingLapsed),
+    KeepLapsed(KeepLapsed),
+    CompartmentReserved(CompartmentReserved),
+    Alarm(Alarm),
+    LockdownBegan(LockdownBegan),
+    LockdownLiftAsked(LockdownLiftAsked),
+    LockdownLifted(LockdownLifted),
+    BoardReset(BoardReset),
+    CommandAnswered(CommandAnswered),
+    CodeTyped(CodeTyped),
+    KeypadReset(KeypadReset),
 }

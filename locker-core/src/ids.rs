@@ -158,6 +158,17 @@ id16!(
     BootId,
     "boot id"
 );
+id16!(
+    /// Parcels at one bank for the same person, so that one code can open one after the other.
+    GroupId,
+    "group id"
+);
+id16!(
+    /// One order of the hub to a bank, so that a repeated one is known.
+    CommandId,
+    "command id"
+);
+
 /// One hub store since it was created or restored: the Unix milliseconds of that moment, so that a
 /// later epoch is a higher number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -14,6 +14,7 @@ pub mod compartment;
 pub mod credential;
 pub mod downlink;
 pub mod fact;
+pub mod governor;
 pub mod ids;
 pub mod journal;
 pub mod parcel;

@@ -39,6 +39,12 @@ refusals! {
     AlreadyCollected => "ALREADY_COLLECTED", "the parcel has been collected";
     ParcelCancelled => "PARCEL_CANCELLED", "the parcel was cancelled";
     ParcelUnresolved => "PARCEL_UNRESOLVED", "it is not known where the parcel is; staff must look";
+    BookingExpired => "BOOKING_EXPIRED", "the parcel was not brought in time and there is no room now";
+    ParcelExpired => "PARCEL_EXPIRED", "the parcel's time here is over; ask at the counter";
+    ParcelRecalled => "PARCEL_RECALLED", "the parcel has been asked back; ask its sender";
+    ParcelMissing => "PARCEL_MISSING", "the parcel was not found; staff know of it";
+    NotRecalled => "NOT_RECALLED", "nobody asked for this parcel to be taken out";
+    BarcodeMismatch => "BARCODE_MISMATCH", "this is another parcel; put it back";
     NotDeposited => "NOT_DEPOSITED", "the parcel is not in this bank";
     CancellationTooLate => "CANCELLATION_TOO_LATE", "the parcel is being deposited or is in the bank";
     // About a code.
@@ -49,8 +55,20 @@ refusals! {
     CodeExpired => "CODE_EXPIRED", "the code has expired";
     CodeUnknown => "CODE_UNKNOWN", "the code opens nothing here";
     CodeUsed => "CODE_USED", "the code has been used";
+    CodeWrong => "CODE_WRONG", "this code opens nothing here";
+    KeypadWait => "KEYPAD_WAIT", "please wait a moment before the next code";
+    KeypadClosed => "KEYPAD_CLOSED", "too many wrong codes; the QR code still opens";
     CodeRevoked => "CODE_REVOKED", "the code was withdrawn";
+    PickupInProgress => "PICKUP_IN_PROGRESS", "this parcel is being picked up at this moment";
+    RecallInProgress => "RECALL_IN_PROGRESS", "this parcel is being taken out by staff; ask at the counter";
+    TooManyOpenings => "TOO_MANY_OPENINGS", "too many doors were opened; please wait";
     // About a session.
+    StaffOnly => "STAFF_ONLY", "only staff may do this";
+    LockedDown => "LOCKED_DOWN", "the bank is locked; only staff can open it";
+    SecondPerson => "SECOND_PERSON", "a second member of staff must do this";
+    ConfirmNumber => "CONFIRM_NUMBER", "another door moved; say which compartment was used";
+    CompartmentUnknown => "COMPARTMENT_UNKNOWN", "there is no such compartment";
+    NoMoreParcels => "NO_MORE_PARCELS", "there is nothing more for this code here";
     SessionBusy => "SESSION_BUSY", "somebody else is at the screen";
     NoSession => "NO_SESSION", "nobody is signed in";
     NotNow => "NOT_NOW", "this cannot be done at this point";

@@ -4,6 +4,8 @@ use crate::ids::{CarrierId, CompartmentNo, CredentialId, IntentId, ParcelId, Ses
 use crate::policy::SessionPolicy;
 use crate::units::UnixMillis;
 
+/// How often one opening may be opened again at the person's wish.
+pub const REOPENED_MAX: u8 = 3;
 /// Compartments that one deposit may try before it is given up.
 pub const COMPARTMENTS_TRIED_MAX: usize = 8;
 
@@ -14,6 +16,8 @@ pub enum Actor {
     Courier { carrier: CarrierId, badge: CredentialId },
     /// Whoever holds this pickup code.
     Recipient { credential: CredentialId },
+    /// One of the operator's people who showed a personal badge.
+    Staff { badge: CredentialId },
 }
 
 /// The one session that a bank's screen can have.
@@ -29,24 +33,56 @@ pub struct Session {
 /// What the session is busy with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// A courier between two parcels.
+    /// Between two parcels.
     Idle,
     Deposit(Handover),
     Pickup(Handover),
+    /// A courier or staff takes a parcel out that must not stay.
+    Recall(Handover),
+    /// Staff looks into a compartment.
+    Inspection(Opening),
 }
 
 /// One compartment being opened for one parcel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handover {
     pub parcel: ParcelId,
+    pub opening: Opening,
+    /// Compartments that this deposit has tried and left, oldest first.
+    pub tried: Vec<CompartmentNo>,
+}
+
+/// One compartment being opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
     pub compartment: CompartmentNo,
     /// The latest pulse.
     pub intent: IntentId,
-    /// Pulses given for this opening.
+    /// Pulses given since the door was last seen shut.
     pub pulses: u8,
+    /// How often the person had it opened again.
+    pub reopened: u8,
     pub phase: Phase,
-    /// Compartments that this deposit has tried and left, oldest first.
-    pub tried: Vec<CompartmentNo>,
+    /// When the door was last seen to open.
+    pub opened_at: Option<UnixMillis>,
+    /// Another door moved meanwhile: the person must say which one they used.
+    pub other_door: bool,
+}
+
+impl Opening {
+    /// An opening that has had no pulse yet.
+    #[must_use]
+    pub const fn of(compartment: CompartmentNo) -> Self {
+        Self {
+            compartment,
+            intent: IntentId(0),
+            pulses: 0,
+            reopened: 0,
+            phase: Phase::Opening,
+            opened_at: None,
+            other_door: false,
+        }
+    }
 }
 
 /// How far the door is.
@@ -76,9 +112,9 @@ impl Session {
     /// When the session must be settled without the person, under `policy`.
     #[must_use]
     pub fn deadline(&self, policy: &SessionPolicy) -> Option<UnixMillis> {
-        let wait_ms = match &self.task {
-            Task::Idle => policy.idle_ms,
-            Task::Deposit(handover) | Task::Pickup(handover) => match handover.phase {
+        let wait_ms = match self.opening() {
+            None => policy.idle_ms,
+            Some(opening) => match opening.phase {
                 // The bus settles every pulse it was given; there is nothing to wait for here.
                 Phase::Opening => return None,
                 Phase::Stuck => policy.retry_ms,
@@ -91,10 +127,35 @@ impl Session {
 
     /// The opening under way, if any.
     #[must_use]
-    pub const fn handover(&self) -> Option<&Handover> {
+    pub const fn opening(&self) -> Option<&Opening> {
         match &self.task {
             Task::Idle => None,
-            Task::Deposit(handover) | Task::Pickup(handover) => Some(handover),
+            Task::Deposit(handover) | Task::Pickup(handover) | Task::Recall(handover) => {
+                Some(&handover.opening)
+            }
+            Task::Inspection(opening) => Some(opening),
+        }
+    }
+
+    /// As [`Self::opening`], to be changed by the fold.
+    pub(crate) const fn opening_mut(&mut self) -> Option<&mut Opening> {
+        match &mut self.task {
+            Task::Idle => None,
+            Task::Deposit(handover) | Task::Pickup(handover) | Task::Recall(handover) => {
+                Some(&mut handover.opening)
+            }
+            Task::Inspection(opening) => Some(opening),
+        }
+    }
+
+    /// The parcel that the opening under way is for, if any.
+    #[must_use]
+    pub const fn parcel(&self) -> Option<ParcelId> {
+        match &self.task {
+            Task::Deposit(handover) | Task::Pickup(handover) | Task::Recall(handover) => {
+                Some(handover.parcel)
+            }
+            Task::Idle | Task::Inspection(_) => None,
         }
     }
 }

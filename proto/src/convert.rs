@@ -3,6 +3,8 @@
 use std::str::FromStr;
 
 use locker_core::clock::TimeQuality;
+use locker_core::code::second_factor::SuffixTag;
+use locker_core::code::slot::{SEALED_MAX_BYTES, Sealed, SealedError, SlotId};
 use locker_core::ids::{CompartmentNo, ParseIdError, TraceParent};
 use locker_core::journal::ChainHash;
 use prost::Message;
@@ -77,6 +79,15 @@ pub(crate) fn required<T: Wire>(
     T::from_wire(present(field, form)?)
 }
 
+/// A message whose absence means the default, so that it need not be written.
+pub(crate) fn or_default<T: Wire + Default>(form: Option<T::Form>) -> Result<T, Malformed> {
+    form.map_or_else(|| Ok(T::default()), T::from_wire)
+}
+
+pub(crate) fn unless_default<T: Wire + Default + PartialEq>(value: &T) -> Option<T::Form> {
+    (*value != T::default()).then(|| value.to_wire())
+}
+
 pub(crate) fn present<T>(field: &'static str, value: Option<T>) -> Result<T, Malformed> {
     value.ok_or(Malformed::field(field, FieldProblem::Missing))
 }
@@ -136,7 +147,44 @@ macro_rules! from_16 {
         })+
     };
 }
-from_16!(BootId, CredentialId, ParcelId, SessionId, StreamId);
+from_16!(BootId, CommandId, CredentialId, GroupId, ParcelId, SessionId, StreamId);
+
+impl From16 for SlotId {
+    fn from_16(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+/// Digits that only the hub can read.
+pub(crate) fn sealed(field: &'static str, bytes: Vec<u8>) -> Result<Sealed, Malformed> {
+    Sealed::try_from(bytes).map_err(|SealedError { bytes }| {
+        let too_long = FieldProblem::TooLong { bytes, max_bytes: SEALED_MAX_BYTES };
+        Malformed::field(field, if bytes == 0 { FieldProblem::Missing } else { too_long })
+    })
+}
+
+/// The keyed hash of phone digits, or none.
+pub(crate) fn maybe_suffix(
+    field: &'static str,
+    bytes: &[u8],
+) -> Result<Option<SuffixTag>, Malformed> {
+    if bytes.is_empty() { Ok(None) } else { exact(field, bytes).map(SuffixTag).map(Some) }
+}
+
+pub(crate) fn suffix_to_wire(suffix: Option<SuffixTag>) -> Vec<u8> {
+    suffix.map(|SuffixTag(tag)| tag.to_vec()).unwrap_or_default()
+}
+
+/// A list of limited length.
+pub(crate) fn at_most<T>(
+    field: &'static str,
+    values: Vec<T>,
+    max: usize,
+) -> Result<Vec<T>, Malformed> {
+    let entries = values.len();
+    let problem = FieldProblem::TooMany { entries, max };
+    if entries > max { Err(Malformed::field(field, problem)) } else { Ok(values) }
+}
 
 pub(crate) fn hash(field: &'static str, bytes: &[u8]) -> Result<ChainHash, Malformed> {
     exact(field, bytes).map(ChainHash)
@@ -167,11 +215,15 @@ pub(crate) fn byte(field: &'static str, value: u32) -> Result<u8, Malformed> {
     u8::try_from(value).map_err(|_| out_of_range(field, value, u8::MAX.into()))
 }
 
-pub(crate) fn compartment(field: &'static str, value: u32) -> Result<CompartmentNo, Malformed> {
-    u16::try_from(value).map(CompartmentNo).map_err(|_| out_of_range(field, value, u16::MAX.into()))
+pub(crate) fn short(field: &'static str, value: u32) -> Result<u16, Malformed> {
+    u16::try_from(value).map_err(|_| out_of_range(field, value, u16::MAX.into()))
 }
 
-fn out_of_range(field: &'static str, value: u32, max: u64) -> Malformed {
+pub(crate) fn compartment(field: &'static str, value: u32) -> Result<CompartmentNo, Malformed> {
+    short(field, value).map(CompartmentNo)
+}
+
+pub(crate) fn out_of_range(field: &'static str, value: u32, max: u64) -> Malformed {
     Malformed::field(field, FieldProblem::Range { value: value.into(), min: 0, max })
 }
 

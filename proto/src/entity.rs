@@ -1,19 +1,23 @@
 //! A bank's state as bytes: one entity at a time for stores, all of it in a snapshot.
 
+mod code;
 mod compartment;
+mod meta;
 mod parcel;
 mod session;
 
+use locker_core::code::budget::Budget;
 use locker_core::compartment::Compartment;
 use locker_core::credential::Credential;
-use locker_core::ids::{Generation, IntentId, StreamId};
-use locker_core::journal::{Change, Meta};
+use locker_core::governor::Governor;
+use locker_core::ids::StreamId;
+use locker_core::journal::{Change, HeldSlot, Meta};
 use locker_core::parcel::Parcel;
 use locker_core::session::Session;
 use prost::Message;
 use thiserror::Error;
 
-use crate::convert::{self, Wire, present, required};
+use crate::convert::{self, Wire, present};
 use crate::malformed::Malformed;
 use crate::wire::journal::v1 as wire;
 use crate::wire::journal::v1::entity::Entity as Form;
@@ -75,7 +79,10 @@ fn entity_to_wire(change: &Change) -> Result<wire::Entity, EncodeSnapshotError> 
         Change::Parcel(parcel) => Form::Parcel(parcel.to_wire()),
         Change::Credential(credential) => Form::Credential(credential.to_wire()),
         Change::Session(session) => Form::Session(session.to_wire()),
-        Change::CompartmentRemoved(_) | Change::ParcelForgotten(_) => {
+        Change::Governor(governor) => Form::Governor(governor.to_wire()),
+        Change::Slot(held) => Form::Slot(held.to_wire()),
+        Change::Budget(budget) => Form::Budget(budget.to_wire()),
+        Change::CompartmentRemoved(_) | Change::ParcelForgotten(_) | Change::SlotForgotten(_) => {
             return Err(EncodeSnapshotError::Removal);
         }
     };
@@ -89,6 +96,9 @@ fn entity_from_wire(form: wire::Entity) -> Result<Change, Malformed> {
         Form::Parcel(form) => Change::Parcel(Wire::from_wire(form)?),
         Form::Credential(form) => Change::Credential(Wire::from_wire(form)?),
         Form::Session(form) => Change::Session(Wire::from_wire(form)?),
+        Form::Governor(form) => Change::Governor(Wire::from_wire(form)?),
+        Form::Slot(form) => Change::Slot(Wire::from_wire(form)?),
+        Form::Budget(form) => Change::Budget(Wire::from_wire(form)?),
     })
 }
 
@@ -116,27 +126,6 @@ stored!(encode_compartment, decode_compartment, Compartment, "A compartment");
 stored!(encode_parcel, decode_parcel, Parcel, "A parcel");
 stored!(encode_credential, decode_credential, Credential, "A pickup authorisation");
 stored!(encode_session, decode_session, Option<Session>, "Whoever is at the screen, or nobody");
-
-impl Wire for Meta {
-    type Form = wire::Meta;
-
-    fn to_wire(&self) -> Self::Form {
-        wire::Meta {
-            last_intent: self.last_intent.0,
-            boot_count: self.boot_count,
-            grants: Some(self.grants.to_wire()),
-            layout_generation: self.layout.0,
-            keys: Some(self.keys.to_wire()),
-        }
-    }
-
-    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
-        Ok(Self {
-            last_intent: IntentId(form.last_intent),
-            boot_count: form.boot_count,
-            grants: required("Meta.grants", form.grants)?,
-            layout: Generation(form.layout_generation),
-            keys: required("Meta.keys", form.keys)?,
-        })
-    }
-}
+stored!(encode_governor, decode_governor, Governor, "What the rate governor remembers");
+stored!(encode_slot, decode_slot, HeldSlot, "A six-digit code");
+stored!(encode_budget, decode_budget, Budget, "What is left of the guess budget");

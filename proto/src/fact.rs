@@ -1,10 +1,14 @@
 //! Facts in their wire forms: the closed list of the core against the `oneof` of a record. A new fact does not compile
 //! until it is in both lists here.
 
+mod alarm;
+mod code;
 mod door;
 mod parcel;
+mod staff;
 
-use locker_core::downlink::{ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused};
+use locker_core::downlink::{CompartmentReserved, ConfigAccepted};
+use locker_core::downlink::{ConfigKind, ConfigRefusal, ConfigRefused};
 use locker_core::downlink::{GrantAccepted, GrantRefusal, GrantRefused};
 use locker_core::fact::Fact;
 use locker_core::ids::Generation;
@@ -25,6 +29,8 @@ pub(crate) fn fact_to_wire(fact: &Fact) -> Form {
             Form::LayoutAccepted(layout.to_wire())
         }
         Fact::ConfigAccepted(ConfigAccepted::KeySet(keys)) => Form::KeySetAccepted(keys.to_wire()),
+        Fact::ConfigAccepted(ConfigAccepted::Mode(mode)) => Form::ModeAccepted(mode.to_wire()),
+        Fact::ConfigAccepted(ConfigAccepted::Quota(quota)) => Form::QuotaAccepted(quota.to_wire()),
         Fact::ConfigRefused(fact) => Form::ConfigRefused(fact.to_wire()),
         Fact::SessionStarted(fact) => Form::SessionStarted(fact.to_wire()),
         Fact::SessionEnded(fact) => Form::SessionEnded(fact.to_wire()),
@@ -39,6 +45,21 @@ pub(crate) fn fact_to_wire(fact: &Fact) -> Form {
         Fact::DoorMoved(fact) => Form::DoorMoved(fact.to_wire()),
         Fact::DoorsRead(fact) => Form::DoorsRead(fact.to_wire()),
         Fact::BoardChanged(fact) => Form::BoardChanged(fact.to_wire()),
+        Fact::CompartmentReserved(fact) => Form::CompartmentReserved(fact.to_wire()),
+        Fact::RecallStarted(fact) => Form::RecallStarted(fact.to_wire()),
+        Fact::RecallSettled(fact) => Form::RecallSettled(fact.to_wire()),
+        Fact::InspectionStarted(fact) => Form::InspectionStarted(fact.to_wire()),
+        Fact::InspectionSettled(fact) => Form::InspectionSettled(fact.to_wire()),
+        Fact::BookingLapsed(fact) => Form::BookingLapsed(fact.to_wire()),
+        Fact::KeepLapsed(fact) => Form::KeepLapsed(fact.to_wire()),
+        Fact::Alarm(fact) => Form::Alarm(fact.to_wire()),
+        Fact::LockdownBegan(fact) => Form::LockdownBegan(fact.to_wire()),
+        Fact::LockdownLiftAsked(fact) => Form::LockdownLiftAsked(fact.to_wire()),
+        Fact::LockdownLifted(fact) => Form::LockdownLifted(fact.to_wire()),
+        Fact::BoardReset(fact) => Form::BoardReset(fact.to_wire()),
+        Fact::CommandAnswered(fact) => Form::CommandAnswered(fact.to_wire()),
+        Fact::CodeTyped(fact) => Form::CodeTyped(fact.to_wire()),
+        Fact::KeypadReset(fact) => Form::KeypadReset(fact.to_wire()),
     }
 }
 
@@ -68,6 +89,27 @@ pub(crate) fn fact_from_wire(form: Form) -> Result<Fact, Malformed> {
         Form::DoorMoved(form) => Fact::DoorMoved(Wire::from_wire(form)?),
         Form::DoorsRead(form) => Fact::DoorsRead(Wire::from_wire(form)?),
         Form::BoardChanged(form) => Fact::BoardChanged(Wire::from_wire(form)?),
+        Form::ModeAccepted(form) => {
+            Fact::ConfigAccepted(ConfigAccepted::Mode(Wire::from_wire(form)?))
+        }
+        Form::QuotaAccepted(form) => {
+            Fact::ConfigAccepted(ConfigAccepted::Quota(Wire::from_wire(form)?))
+        }
+        Form::CompartmentReserved(form) => Fact::CompartmentReserved(Wire::from_wire(form)?),
+        Form::RecallStarted(form) => Fact::RecallStarted(Wire::from_wire(form)?),
+        Form::RecallSettled(form) => Fact::RecallSettled(Wire::from_wire(form)?),
+        Form::InspectionStarted(form) => Fact::InspectionStarted(Wire::from_wire(form)?),
+        Form::InspectionSettled(form) => Fact::InspectionSettled(Wire::from_wire(form)?),
+        Form::BookingLapsed(form) => Fact::BookingLapsed(Wire::from_wire(form)?),
+        Form::KeepLapsed(form) => Fact::KeepLapsed(Wire::from_wire(form)?),
+        Form::Alarm(form) => Fact::Alarm(Wire::from_wire(form)?),
+        Form::LockdownBegan(form) => Fact::LockdownBegan(Wire::from_wire(form)?),
+        Form::LockdownLiftAsked(form) => Fact::LockdownLiftAsked(Wire::from_wire(form)?),
+        Form::LockdownLifted(form) => Fact::LockdownLifted(Wire::from_wire(form)?),
+        Form::BoardReset(form) => Fact::BoardReset(Wire::from_wire(form)?),
+        Form::CommandAnswered(form) => Fact::CommandAnswered(Wire::from_wire(form)?),
+        Form::CodeTyped(form) => Fact::CodeTyped(Wire::from_wire(form)?),
+        Form::KeypadReset(form) => Fact::KeypadReset(Wire::from_wire(form)?),
     })
 }
 
@@ -134,7 +176,7 @@ impl Wire for GrantRefused {
     fn to_wire(&self) -> Self::Form {
         wire::GrantRefused {
             position: Some(self.position.to_wire()),
-            parcel_id: self.parcel.0.to_vec(),
+            parcel_id: self.parcel.map(|id| id.0.to_vec()).unwrap_or_default(),
             reason: self.reason.number(),
         }
     }
@@ -142,7 +184,7 @@ impl Wire for GrantRefused {
     fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
         Ok(Self {
             position: required("GrantRefused.position", form.position)?,
-            parcel: convert::id("GrantRefused.parcel_id", &form.parcel_id)?,
+            parcel: convert::maybe_id("GrantRefused.parcel_id", &form.parcel_id)?,
             reason: choice("GrantRefused.reason", form.reason)?,
         })
     }
@@ -168,6 +210,35 @@ impl Wire for ConfigRefused {
     }
 }
 
-same_names!(GrantRefusal, wire::GrantRefusal, Stale, TooLate, UnknownParcel, BarcodeTaken);
-same_names!(ConfigKind, wire::ConfigKind, Layout, KeySet);
+impl Wire for CompartmentReserved {
+    type Form = wire::CompartmentReserved;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::CompartmentReserved {
+            parcel_id: self.parcel.0.to_vec(),
+            compartment: self.compartment.0.into(),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            parcel: convert::id("CompartmentReserved.parcel_id", &form.parcel_id)?,
+            compartment: convert::compartment("CompartmentReserved.compartment", form.compartment)?,
+        })
+    }
+}
+
+same_names!(
+    GrantRefusal,
+    wire::GrantRefusal,
+    Stale,
+    TooLate,
+    UnknownParcel,
+    BarcodeTaken,
+    NoRoom,
+    CredentialTaken,
+    NotInside,
+    TooMany
+);
+same_names!(ConfigKind, wire::ConfigKind, Layout, KeySet, Mode, Quota);
 same_names!(ConfigRefusal, wire::ConfigRefusal, Unsound, CompartmentInUse);

@@ -3,13 +3,14 @@
 
 use std::fmt::Debug;
 
+use locker_core::code::digits::fuzz_digits;
 use locker_core::ids::BankId;
 
-use crate::message::{Ack, Batch, Birth, Config, Grants, Presence, Telemetry};
+use crate::message::{Ack, Batch, Birth, Command, Config, Grants, Presence, Telemetry};
 use crate::record::{decode_record, encode_record};
 use crate::signed::{CommandKey, open};
 use crate::topics::{DownTopic, UpTopic};
-use crate::{entity, grant};
+use crate::{document, entity, grant};
 
 /// Longest input we look at, in bytes: far enough below the limits that what is understood also fits when it is written in
 /// its canonical form, which can be a little longer.
@@ -24,14 +25,19 @@ pub fn fuzz_record(bytes: &[u8]) {
     again(bytes, entity::decode_credential, entity::encode_credential);
     again(bytes, entity::decode_session, entity::encode_session);
     again(bytes, grant::decode_grant, grant::encode_grant);
-    again(bytes, grant::decode_layout, grant::encode_layout);
-    again(bytes, grant::decode_key_set, grant::encode_key_set);
+    again(bytes, entity::decode_governor, entity::encode_governor);
+    again(bytes, entity::decode_slot, entity::encode_slot);
+    again(bytes, entity::decode_budget, entity::encode_budget);
+    again(bytes, document::decode_layout, document::encode_layout);
+    again(bytes, document::decode_key_set, document::encode_key_set);
+    again(bytes, document::decode_mode, document::encode_mode);
+    again(bytes, document::decode_quota, document::encode_quota);
     again(bytes, entity::decode_snapshot, |snapshot| {
         entity::encode_snapshot(snapshot).expect("a decoded snapshot removes nothing")
     });
 }
 
-/// Reads bytes as every message that travels, and as a topic.
+/// Reads bytes as every message that travels, as a topic, and as digits that somebody typed.
 pub fn fuzz_message(bytes: &[u8]) {
     again(bytes, Birth::decode, Birth::encode);
     again(bytes, Batch::decode, |batch| batch.clone().encode());
@@ -40,6 +46,7 @@ pub fn fuzz_message(bytes: &[u8]) {
     again(bytes, Ack::decode, Ack::encode);
     again(bytes, Grants::decode, Grants::encode);
     again(bytes, Config::decode, Config::encode);
+    again(bytes, Command::decode, Command::encode);
     if let Ok(text) = str::from_utf8(bytes) {
         let up = UpTopic::parse(text).map(|(bank, kind)| kind.of(&bank));
         let down = DownTopic::parse(text).map(|(bank, kind)| kind.of(&bank));
@@ -48,6 +55,7 @@ pub fn fuzz_message(bytes: &[u8]) {
         }
     }
     fuzz_signed(bytes);
+    fuzz_digits(bytes);
 }
 
 /// No bytes open without the key; the public key is a point whose secret nobody here has.

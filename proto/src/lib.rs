@@ -5,6 +5,7 @@
 //! wrong length. Start at [`record`] for the journal, at [`message`] for what a bank and the hub tell each other.
 
 mod convert;
+mod document;
 pub mod entity;
 mod fact;
 pub mod fuzz;
@@ -15,8 +16,9 @@ pub mod record;
 pub mod signed;
 pub mod topics;
 
-pub use grant::{decode_grant, decode_key_set, decode_layout};
-pub use grant::{encode_grant, encode_key_set, encode_layout};
+pub use document::{decode_key_set, decode_layout, decode_mode, decode_quota};
+pub use document::{encode_key_set, encode_layout, encode_mode, encode_quota};
+pub use grant::{decode_grant, encode_grant};
 pub use malformed::{FieldProblem, Malformed};
 
 /// The generated forms. Only the hub's gRPC surface and tools that look into bytes should need them.

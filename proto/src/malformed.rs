@@ -30,6 +30,8 @@ pub enum FieldProblem {
     TooLong { bytes: usize, max_bytes: usize },
     #[error("it has {entries} entries, more than {max}")]
     TooMany { entries: usize, max: usize },
+    #[error("an entry comes twice")]
+    Repeated,
     #[error("{value} is not in {min}..={max}")]
     Range { value: u64, min: u64, max: u64 },
     #[error("this version knows no value {value}")]

@@ -2,10 +2,12 @@
 //!
 //! Whether a message is true is not decided here: who sent it says the connection, what follows from it the core.
 
+mod command;
 mod down;
 mod telemetry;
 mod up;
 
+pub use command::{Command, CommandKind};
 pub use down::{Ack, Config, Document, Grants};
 pub use telemetry::{Presence, Telemetry};
 pub use up::{Batch, Birth};

@@ -184,6 +184,8 @@ impl Bank {
              command_keys = [{{ kid = 1, public_key = \"{command}\" }}]\n\
              limits = {{ backoff_min_ms = 50, backoff_max_ms = 200 }}\n\n\
              [panel]\nlisten = \"127.0.0.1:0\"\naccess_file = \"{folder}/panel.json\"\n\n\
+             # People in tests are quicker than people.\n\
+             [governor]\ncourier_per_minute = 64\nrecipient_per_minute = 64\nrecipient_per_hour = 64\n\n\
              [[bus]]\nport = {bus}\n\
              boards = [{{ addr = 0, locks = {locks}, polarity = \"one_is_locked\" }}]\n\
              timing = {{ closed_stable_ms = {stable_ms}, offline_after_ms = {offline_ms} }}\n",

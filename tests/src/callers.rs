@@ -116,6 +116,7 @@ impl Carrier {
         let recipient = carrier::Recipient {
             email: order.email.clone(),
             display_name: "Robin Example".to_owned(),
+            phone: String::new(),
         };
         let parcel = carrier::Parcel {
             barcode: order.barcode.clone(),
@@ -144,6 +145,7 @@ impl Carrier {
             bank: format!("banks/{bank}"),
             firmness: 0,
             request_id: request_id(),
+            ..carrier::BookCompartmentRequest::default()
         };
         Ok(self.client().book_compartment(timed(request)).await?.into_inner())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use edge_agent::bank::{PanelPhase, PanelResult, PanelSession, PanelState, PanelTask};
+use edge_agent::bank::{PanelPhase, PanelResult, PanelState};
 
 use crate::bank::Bank;
 use crate::panel::Refused;
@@ -146,12 +146,7 @@ impl Bank {
 /// The compartment of the opening under way and how far it is.
 #[must_use]
 pub fn opening(state: &PanelState) -> Option<(u16, PanelPhase)> {
-    let PanelSession { task, .. } = state.session.as_ref()?;
-    match task {
-        PanelTask::Idle => None,
-        PanelTask::Deposit { compartment, phase, .. }
-        | PanelTask::Pickup { compartment, phase } => Some((*compartment, *phase)),
-    }
+    state.session.as_ref()?.task.opening()
 }
 
 fn accepted(what: &str, answer: Result<PanelState, Refused>) -> Result<PanelState> {

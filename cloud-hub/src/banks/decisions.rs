@@ -2,6 +2,7 @@
 
 use locker_core::compartment::{CompartmentSpec, Layout};
 use locker_core::credential::{CredentialKey, KeySet};
+use locker_core::downlink::{Mode, Quota};
 use locker_core::ids::{BankId, CredentialId, Generation};
 use locker_core::units::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,11 @@ impl Decision for Create {
             layout: self.layout.clone(),
             layout_held: Generation(0),
             keys_held: KeySet { generation: Generation(0), keys: Vec::new() },
+            mode: Mode::default(),
+            mode_held: Mode::default(),
+            quota: Quota::default(),
+            quota_held: Quota::default(),
+            lockdown: None,
             stream: None,
             committed_seq: 0,
             stopped_reason: None,
@@ -141,7 +147,13 @@ fn layout_issued(tx: &mut Tx, bank: &BankRow, now: UnixMillis) {
     decided(tx, EventKind::BankLayoutIssued, bank, detail, now);
 }
 
-fn decided(tx: &mut Tx, kind: EventKind, bank: &BankRow, detail: String, now: UnixMillis) {
+pub(super) fn decided(
+    tx: &mut Tx,
+    kind: EventKind,
+    bank: &BankRow,
+    detail: String,
+    now: UnixMillis,
+) {
     tx.event(NewEvent {
         event_id: uuid::Uuid::new_v4().simple().to_string(),
         kind,

@@ -61,7 +61,7 @@ async fn a_badge_is_signed_with_a_key_the_bank_holds_and_a_repeat_gives_the_same
     let keys = test_keys();
     let order = |fresh| BadgeOrder {
         bank: bank_id(),
-        carrier: carrier(),
+        holder: BadgeHolder::Courier(carrier()),
         ttl_ms: 60_000,
         fresh: CredentialId([fresh; 16]),
     };
@@ -76,4 +76,54 @@ async fn a_badge_is_signed_with_a_key_the_bank_holds_and_a_repeat_gives_the_same
     let token = verify(&badge.text, &bank_id(), &held.keys, clock).unwrap();
     assert_eq!(token.claims().action, Action::Courier { carrier: carrier() });
     assert_eq!(token.claims().credential, CredentialId([2; 16]), "the refusal is not remembered");
+}
+
+#[tokio::test]
+async fn a_staff_badge_is_for_staff_and_another_call_than_a_couriers() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    commit(&store, &Journal::commissioned(&[300])).await;
+    let keys = test_keys();
+    let order = |holder| BadgeOrder {
+        bank: bank_id(),
+        holder,
+        ttl_ms: 60_000,
+        fresh: CredentialId([7; 16]),
+    };
+    let staff = order(BadgeHolder::Staff);
+    let badge = issue_badge(&store, &keys, staff, request("badge"), NOW).await.unwrap();
+    let held = store.bank(&bank_id()).await.unwrap().unwrap().keys_held;
+    let clock = ClockInterval { earliest: NOW, latest: Some(NOW) };
+    let token = verify(&badge.text, &bank_id(), &held.keys, clock).unwrap();
+    assert_eq!(token.claims().action, Action::Staff);
+    let courier = order(BadgeHolder::Courier(carrier()));
+    let reused = issue_badge(&store, &keys, courier, request("badge"), NOW).await;
+    assert!(matches!(reused, Err(IssueBadgeError::RequestIdReused)));
+}
+
+#[tokio::test]
+async fn modes_and_quotas_are_numbered_and_a_repeat_makes_no_new_one() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    let id = bank_id();
+    for (maintenance, call, generation) in [(true, "a", 1), (true, "a", 1), (false, "b", 2)] {
+        let row = set_mode(&store, &id, maintenance, request(call), NOW).await.unwrap();
+        assert_eq!(
+            (row.mode.maintenance, row.mode.generation),
+            (maintenance, Generation(generation))
+        );
+    }
+    let reused = set_mode(&store, &id, false, request("a"), NOW).await;
+    assert!(matches!(reused, Err(ConfigureBankError::RequestIdReused)));
+    let size = specs(&[300])[0].inside;
+    let row = set_quota(&store, &id, vec![(size, 1)], request("q"), NOW).await.unwrap();
+    assert_eq!((row.quota.of(size), row.quota_held.of(size)), (1, 0));
+    for wrong in [vec![(size, 1), (size, 2)], vec![(specs(&[301])[0].inside, 1)]] {
+        let refused = set_quota(&store, &id, wrong, request("w"), NOW).await;
+        assert!(matches!(refused, Err(ConfigureBankError::UnsoundQuota)));
+    }
+    let missing = set_mode(&store, &"none".parse().unwrap(), true, request("n"), NOW).await;
+    assert!(matches!(missing, Err(ConfigureBankError::NotFound)));
 }

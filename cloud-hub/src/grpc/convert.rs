@@ -3,7 +3,6 @@
 use aws_lc_rs::digest;
 use locker_core::compartment::{
     Allocation, Compartment, CompartmentSpec, Content, Door, Evidence, Health, Layout,
-    QuarantineReason,
 };
 use locker_core::ids::{BankId, CompartmentNo, ParcelId};
 use locker_core::units::{Dimensions, UnixMillis};
@@ -14,7 +13,9 @@ use prost_types::Timestamp;
 use uuid::Uuid;
 
 use super::names;
-use crate::store::{BankRow, EventParcel, EventRow, HubParcelState, ParcelRow};
+use crate::store::{
+    BankRow, EventParcel, EventRow, HubParcelState, ParcelRow, lockdown_reason, quarantine_reason,
+};
 
 /// A parcel as its carrier sees it. The recipient is never returned.
 pub(super) fn parcel(row: ParcelRow) -> carrier::Parcel {
@@ -65,6 +66,7 @@ pub(super) fn parcel_event(row: EventRow) -> Option<carrier::ParcelEvent> {
         parcel: row.parcel.map(event_parcel)?.into(),
         occur_time: Some(timestamp(row.occurred_at)),
         record_time: Some(timestamp(row.recorded_at)),
+        kind: row.kind.as_str().to_owned(),
     })
 }
 
@@ -112,17 +114,32 @@ pub(super) fn bank(row: BankRow, connected: bool) -> fleet::Bank {
             .map(|reason| reason.as_str().to_owned())
             .unwrap_or_default(),
         compartments: Vec::new(),
+        maintenance: row.mode.maintenance,
+        maintenance_held: row.mode_held.maintenance,
+        quota_held: row.quota_held.generation == row.quota.generation,
+        quota: row.quota.ceded.iter().map(ceded).collect(),
+        lockdown_reason: row
+            .lockdown
+            .map(|lockdown| lockdown_reason(lockdown.reason).to_owned())
+            .unwrap_or_default(),
     }
+}
+
+fn ceded(&(size, count): &(Dimensions, u16)) -> fleet::CededSize {
+    let Dimensions { length_mm, width_mm, height_mm } = size;
+    fleet::CededSize { length_mm, width_mm, height_mm, count: count.into() }
 }
 
 /// A compartment as it is; `parcel` is the name of the one inside or concerned.
 pub(super) fn compartment(row: &Compartment, parcel: String) -> fleet::Compartment {
     let (allocation, reason) = match row.allocation {
         Allocation::Free => ("FREE", ""),
+        Allocation::Reserved { .. } => ("RESERVED", ""),
+        Allocation::Recalling { .. } => ("RECALLING", ""),
         Allocation::Depositing { .. } => ("DEPOSITING", ""),
         Allocation::Occupied { .. } => ("OCCUPIED", ""),
         Allocation::Collecting { .. } => ("COLLECTING", ""),
-        Allocation::Quarantined { reason, .. } => ("QUARANTINED", quarantine(reason)),
+        Allocation::Quarantined { reason, .. } => ("QUARANTINED", quarantine_reason(reason)),
     };
     fleet::Compartment {
         number: row.spec.no.0.into(),
@@ -203,16 +220,13 @@ const fn state(state: HubParcelState) -> State {
         HubParcelState::Cancelled => State::Cancelled,
         HubParcelState::Unresolved => State::Unresolved,
         HubParcelState::RecallRequested => State::RecallRequested,
-    }
-}
-
-const fn quarantine(reason: QuarantineReason) -> &'static str {
-    match reason {
-        QuarantineReason::DepositUnresolved => "DEPOSIT_UNRESOLVED",
-        QuarantineReason::OpenedByNobody => "OPENED_BY_NOBODY",
-        QuarantineReason::DoorLeftOpen => "DOOR_LEFT_OPEN",
-        QuarantineReason::Interrupted => "INTERRUPTED",
-        QuarantineReason::LockFailed => "LOCK_FAILED",
+        HubParcelState::BookingPending => State::BookingPending,
+        HubParcelState::BookingExpired => State::BookingExpired,
+        HubParcelState::Expired => State::Expired,
+        HubParcelState::Recalling => State::Recalling,
+        HubParcelState::Recalled => State::Recalled,
+        HubParcelState::Disputed => State::Disputed,
+        HubParcelState::Missing => State::Missing,
     }
 }
 
@@ -238,5 +252,6 @@ const fn health(health: Health) -> &'static str {
         Health::Ok => "OK",
         Health::OpenFailed => "OPEN_FAILED",
         Health::Unreachable => "UNREACHABLE",
+        Health::Stopped => "STOPPED",
     }
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{GrpcListener, ServeGrpcError, Surface, TokenKey};
 use crate::config::GrpcLimits;
 use crate::credential_keys::HubKeys;
-use crate::ingest::Presence;
+use crate::ingest::{Orders, Presence};
 use crate::pki::{Issued, SigningSeed};
 use crate::store::{Store, StoreLimits};
 use crate::telemetry::Traces;
@@ -55,6 +55,7 @@ impl Calls {
             store: store.clone(),
             keys: Arc::new(keys),
             presence: Presence::default(),
+            orders: Orders::nowhere(),
             traces: Traces::local(),
             tokens: tokens.clone(),
             limits,
@@ -126,6 +127,7 @@ pub(crate) fn new_parcel(carrier: &str, parcel: &str) -> carrier::CreateParcelRe
             recipient: Some(carrier::Recipient {
                 email: "rita@example.org".into(),
                 display_name: "Rita".into(),
+                phone: "+4915112345678".into(),
             }),
             ..carrier::Parcel::default()
         }),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::Stream;
 use futures::stream::try_unfold;
 use locker_core::compartment::{COMPARTMENTS_MAX, Compartment, CompartmentSpec, LockPosition};
-use locker_core::ids::{CompartmentNo, CredentialId};
+use locker_core::downlink::QUOTA_SIZES_MAX;
+use locker_core::ids::{CommandId, CompartmentNo, CredentialId};
 use locker_core::units::Dimensions;
 use locker_proto::wire::fleet::v1 as wire;
 use locker_proto::wire::fleet::v1::fleet_service_server::FleetService;
@@ -21,11 +22,11 @@ use super::names::{self, ParcelName};
 use super::token::TokenKey;
 use super::watch::{Sight, Watches};
 use super::{Surface, convert, status};
-use crate::banks::{self, BadgeOrder, NewBank};
+use crate::banks::{self, BadgeHolder, BadgeOrder, NewBank};
 use crate::credential_keys::HubKeys;
-use crate::ingest::Presence;
+use crate::ingest::{Orders, Presence};
 use crate::notify::qr;
-use crate::store::{BankRow, DISPLAY_NAME_MAX_CHARS, Store};
+use crate::store::{BankRow, DISPLAY_NAME_MAX_CHARS, RequestKey, Store};
 use crate::wall_clock::now;
 
 /// Longest address of a bank, in characters.
@@ -53,6 +54,7 @@ pub(super) struct Operators {
     store: Store,
     keys: Arc<HubKeys>,
     presence: Presence,
+    orders: Orders,
     watches: Watches,
     key: TokenKey,
 }
@@ -63,6 +65,7 @@ impl Operators {
             store: surface.store.clone(),
             keys: Arc::clone(&surface.keys),
             presence: surface.presence.clone(),
+            orders: surface.orders.clone(),
             watches: watches.clone(),
             key: surface.tokens.clone(),
         }
@@ -78,6 +81,23 @@ impl Operators {
             bank.compartments.push(convert::compartment(compartment, parcel));
         }
         Ok(bank)
+    }
+
+    async fn badge(
+        &self,
+        order: BadgeOrder,
+        key: RequestKey,
+        bank: &str,
+    ) -> Result<Response<wire::Badge>, Status> {
+        let badge = banks::issue_badge(&self.store, &self.keys, order, key, now()).await;
+        let badge = badge.map_err(|error| status::of_issue_badge(error, bank))?;
+        let qr_png =
+            qr::png_of(&badge.text).map_err(|error| status::internal("badge not drawn", &error))?;
+        Ok(Response::new(wire::Badge {
+            text: badge.text,
+            qr_png,
+            expire_time: Some(convert::timestamp(badge.expires_at)),
+        }))
     }
 
     async fn parcel_in(&self, compartment: &Compartment) -> Result<String, Status> {
@@ -193,19 +213,82 @@ impl FleetService for Operators {
         let fresh = CredentialId(*Uuid::new_v4().as_bytes());
         let whole = || {
             let ttl_ms = u64::from(ttl?) * 1_000;
-            Some((BadgeOrder { bank: bank?, carrier: carrier?, ttl_ms, fresh }, key?))
+            let holder = BadgeHolder::Courier(carrier?);
+            Some((BadgeOrder { bank: bank?, holder, ttl_ms, fresh }, key?))
         };
         let (order, key) = fields.done(whole())?;
-        info!(operator = %peer.identity, bank = %order.bank, carrier = %order.carrier, "badge ordered");
-        let badge = banks::issue_badge(&self.store, &self.keys, order, key, now()).await;
-        let badge = badge.map_err(|error| status::of_issue_badge(error, &request.name))?;
-        let qr_png =
-            qr::png_of(&badge.text).map_err(|error| status::internal("badge not drawn", &error))?;
-        Ok(Response::new(wire::Badge {
-            text: badge.text,
-            qr_png,
-            expire_time: Some(convert::timestamp(badge.expires_at)),
-        }))
+        info!(operator = %peer.identity, bank = %order.bank, "badge ordered");
+        self.badge(order, key, &request.name).await
+    }
+
+    async fn issue_staff_badge(
+        &self,
+        request: Request<wire::IssueStaffBadgeRequest>,
+    ) -> Result<Response<wire::Badge>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let bank = fields.take("name", names::bank(&request.name));
+        let ttl = fields.within("ttl_s", request.ttl_s, BADGE_TTL_S[0], BADGE_TTL_S[1]);
+        let key = fields.request(&peer, &request.request_id);
+        let fresh = CredentialId(*Uuid::new_v4().as_bytes());
+        let whole = || {
+            let (ttl_ms, holder) = (u64::from(ttl?) * 1_000, BadgeHolder::Staff);
+            Some((BadgeOrder { bank: bank?, holder, ttl_ms, fresh }, key?))
+        };
+        let (order, key) = fields.done(whole())?;
+        // Who stands behind the badge's id, which the bank's records name.
+        info!(operator = %peer.identity, bank = %order.bank, "staff badge ordered");
+        self.badge(order, key, &request.name).await
+    }
+
+    async fn set_bank_mode(
+        &self,
+        request: Request<wire::SetBankModeRequest>,
+    ) -> Result<Response<wire::Bank>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let id = fields.take("name", names::bank(&request.name));
+        let key = fields.request(&peer, &request.request_id);
+        let (id, key) = fields.done(id.zip(key))?;
+        info!(operator = %peer.identity, bank = %id, maintenance = request.maintenance, "bank mode set");
+        let row = banks::set_mode(&self.store, &id, request.maintenance, key, now()).await;
+        let row = row.map_err(|error| status::of_configure_bank(error, &request.name))?;
+        self.whole_bank(row).await.map(Response::new)
+    }
+
+    async fn set_quota(
+        &self,
+        request: Request<wire::SetQuotaRequest>,
+    ) -> Result<Response<wire::Bank>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let id = fields.take("name", names::bank(&request.name));
+        let key = fields.request(&peer, &request.request_id);
+        let ceded = quota(&mut fields, &request.ceded);
+        let (id, ceded, key) = fields.done((|| Some((id?, ceded?, key?)))())?;
+        let row = banks::set_quota(&self.store, &id, ceded, key, now()).await;
+        let row = row.map_err(|error| status::of_configure_bank(error, &request.name))?;
+        self.whole_bank(row).await.map(Response::new)
+    }
+
+    async fn lock_down_bank(
+        &self,
+        request: Request<wire::LockDownBankRequest>,
+    ) -> Result<Response<wire::Bank>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let id = fields.take("name", names::bank(&request.name));
+        let key = fields.request(&peer, &request.request_id);
+        let (id, key) = fields.done(id.zip(key))?;
+        info!(operator = %peer.identity, bank = %id, "lockdown ordered");
+        let fresh = CommandId(*Uuid::new_v4().as_bytes());
+        let row = banks::lock_down(&self.store, &self.orders, &id, fresh, key, now()).await;
+        let row = row.map_err(|error| status::of_lock_down(error, &request.name))?;
+        self.whole_bank(row).await.map(Response::new)
     }
 
     async fn find_parcel(
@@ -275,4 +358,20 @@ fn spec(fields: &mut Fields, wire: &wire::CompartmentSpec) -> Option<Compartment
         inside: Dimensions { length_mm: length?, width_mm: width?, height_mm: height? },
         lock: LockPosition { board: u8::try_from(board?).ok()?, lock: u8::try_from(lock?).ok()? },
     })
+}
+
+fn quota(fields: &mut Fields, ceded: &[wire::CededSize]) -> Option<Vec<(Dimensions, u16)>> {
+    let expected = || format!("expected at most {QUOTA_SIZES_MAX} sizes");
+    let count = (ceded.len() <= QUOTA_SIZES_MAX).then_some(());
+    fields.take("ceded", count.ok_or_else(expected))?;
+    let most = u32::try_from(COMPARTMENTS_MAX).unwrap_or(u32::MAX);
+    let size = |wire: &wire::CededSize| {
+        let length = fields.within("ceded.length_mm", wire.length_mm, 1, EDGE_MAX_MM);
+        let width = fields.within("ceded.width_mm", wire.width_mm, 1, EDGE_MAX_MM);
+        let height = fields.within("ceded.height_mm", wire.height_mm, 1, EDGE_MAX_MM);
+        let count = fields.within("ceded.count", wire.count, 0, most);
+        let inside = Dimensions { length_mm: length?, width_mm: width?, height_mm: height? };
+        Some((inside, u16::try_from(count?).ok()?))
+    };
+    ceded.iter().map(size).collect()
 }

@@ -41,6 +41,10 @@ const COMMON_SERVICES: [&str; 3] = [
 #[derive(Clone, Debug)]
 pub(super) struct CallSpan(pub(super) SpanContext);
 
+/// By when the call must be answered, in the extensions of each request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallDeadline(pub(super) Instant);
+
 /// Puts the gate before all services.
 #[derive(Clone, Debug)]
 pub(super) struct GateLayer {
@@ -95,6 +99,7 @@ where
         // The clock starts here and not when the future is first polled, so that we are never
         // behind tonic's own timer, which would answer CANCELLED.
         let until = Instant::now() + allowed;
+        request.extensions_mut().insert(CallDeadline(until));
         let mut span = self.rules.span(&request);
         if let Some(span) = &span {
             request.extensions_mut().insert(CallSpan(span.span_context().clone()));

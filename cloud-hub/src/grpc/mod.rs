@@ -39,7 +39,7 @@ use self::security::Guards;
 use self::watch::Watches;
 use crate::config::GrpcLimits;
 use crate::credential_keys::HubKeys;
-use crate::ingest::Presence;
+use crate::ingest::{Orders, Presence};
 use crate::store::Store;
 use crate::telemetry::Traces;
 use crate::tls::{BindError, Limits, Listener, Revocations, ServerTls};
@@ -53,6 +53,8 @@ pub struct Surface {
     pub keys: Arc<HubKeys>,
     /// Which banks are connected.
     pub presence: Presence,
+    /// How connected banks are given orders.
+    pub orders: Orders,
     /// Where spans go.
     pub traces: Traces,
     /// The key that makes resume and page tokens.
@@ -146,8 +148,7 @@ impl GrpcListener {
 
 const PARCEL_SERVICE: &str = locker_proto::wire::carrier::v1::parcel_service_server::SERVICE_NAME;
 const FLEET_SERVICE: &str = locker_proto::wire::fleet::v1::fleet_service_server::SERVICE_NAME;
-const SECURITY_SERVICE: &str =
-    locker_proto::wire::fleet::v1::security_service_server::SERVICE_NAME;
+const SECURITY_SERVICE: &str = locker_proto::wire::fleet::v1::security_service_server::SERVICE_NAME;
 
 async fn serve_with_grace(
     serving: impl Future<Output = Result<(), tonic::transport::Error>>,

@@ -10,9 +10,11 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::error;
 
 use crate::alarms::{ClearAlarmError, ReplaceCertificateError};
-use crate::banks::{CreateBankError, IssueBadgeError, SetLayoutError};
+use crate::banks::{
+    ConfigureBankError, CreateBankError, IssueBadgeError, LockDownError, SetLayoutError,
+};
 use crate::credential_keys::SignTokenError;
-use crate::parcels::{BookError, CancelError, CreateParcelError};
+use crate::parcels::{BookError, CancelError, ChangeParcelError, CreateParcelError};
 use crate::store::{ReadError, WriteError};
 
 /// The domain in which the reasons of our ErrorInfos are unique.
@@ -176,6 +178,7 @@ pub(super) fn of_book(error: BookError, name: &str, bank: &str) -> Status {
             &format!("the parcel is {}", state.as_str()),
             &[("parcel", name), ("state", state.as_str())],
         ),
+        BookError::BankNotConnected => bank_not_connected(bank),
         BookError::RequestIdReused => request_id_reused(),
         BookError::Write(error) => of_write(error),
     }
@@ -187,6 +190,74 @@ pub(super) fn of_cancel(error: CancelError, name: &str) -> Status {
         CancelError::NotFound => parcel_not_found(name),
         CancelError::RequestIdReused => request_id_reused(),
         CancelError::Write(error) => of_write(error),
+    }
+}
+
+pub(super) fn of_change_parcel(error: ChangeParcelError, name: &str) -> Status {
+    match error {
+        ChangeParcelError::Refused(refusal) => of_refusal(refusal, &[("parcel", name)]),
+        ChangeParcelError::NotFound => parcel_not_found(name),
+        ChangeParcelError::TooManyCodes => with_reason(
+            Code::ResourceExhausted,
+            "TOO_MANY_CODES",
+            "the parcel has had as many codes as a bank can hold",
+            &[("parcel", name)],
+        ),
+        ChangeParcelError::DelegateUnknown => with_reason(
+            Code::NotFound,
+            "DELEGATE_UNKNOWN",
+            "the parcel has no such delegate, or no more",
+            &[("parcel", name)],
+        ),
+        ChangeParcelError::RequestIdReused => request_id_reused(),
+        ChangeParcelError::Write(error) => of_write(error),
+    }
+}
+
+/// A code that was made cannot be signed: the bank holds none of our keys.
+pub(super) fn of_sign_token(error: SignTokenError, bank: &str) -> Status {
+    match error {
+        SignTokenError::NoCommonKey => with_reason(
+            Code::FailedPrecondition,
+            "BANK_HOLDS_NO_KEY",
+            "the bank has not taken over a credential key yet; it must connect first",
+            &[("bank", bank)],
+        ),
+        SignTokenError::Sign(error) => internal("code not signed", &error),
+    }
+}
+
+/// What is asked for needs the bank now, and is never kept for later.
+pub(super) fn bank_not_connected(bank: &str) -> Status {
+    let message = "the bank is not connected; try again when it is";
+    with_reason(Code::Unavailable, "BANK_NOT_CONNECTED", message, &[("bank", bank)])
+}
+
+pub(super) fn of_configure_bank(error: ConfigureBankError, name: &str) -> Status {
+    match error {
+        ConfigureBankError::NotFound => bank_not_found(name),
+        ConfigureBankError::UnsoundQuota => {
+            let expected = "expected each size of the layout at most once, and at most 32 sizes";
+            invalid(vec![("ceded", expected.to_owned())])
+        }
+        ConfigureBankError::RequestIdReused => request_id_reused(),
+        ConfigureBankError::Write(error) => of_write(error),
+    }
+}
+
+pub(super) fn of_lock_down(error: LockDownError, name: &str) -> Status {
+    match error {
+        LockDownError::NotFound => bank_not_found(name),
+        LockDownError::NotConnected => bank_not_connected(name),
+        LockDownError::Refused(answer) => with_reason(
+            Code::FailedPrecondition,
+            "COMMAND_NOT_FOLLOWED",
+            "the bank heard the order and did not follow it; order it again",
+            &[("bank", name), ("answer", &answer)],
+        ),
+        LockDownError::RequestIdReused => request_id_reused(),
+        LockDownError::Read(error) => of_read(error),
+        LockDownError::Write(error) => of_write(error),
     }
 }
 
@@ -215,13 +286,7 @@ pub(super) fn of_issue_badge(error: IssueBadgeError, name: &str) -> Status {
     match error {
         IssueBadgeError::NotFound => bank_not_found(name),
         IssueBadgeError::RequestIdReused => request_id_reused(),
-        IssueBadgeError::Sign(SignTokenError::NoCommonKey) => with_reason(
-            Code::FailedPrecondition,
-            "BANK_HOLDS_NO_KEY",
-            "the bank has not taken over a credential key yet; it must connect first",
-            &[("bank", name)],
-        ),
-        IssueBadgeError::Sign(SignTokenError::Sign(error)) => internal("badge not signed", &error),
+        IssueBadgeError::Sign(error) => of_sign_token(error, name),
         IssueBadgeError::Write(error) => of_write(error),
     }
 }
@@ -310,8 +375,11 @@ fn of_refusal(refusal: Refusal, facts: &[(&str, &str)]) -> Status {
 fn code_of(refusal: Refusal) -> Code {
     match refusal {
         Refusal::BankUnknown | Refusal::BarcodeUnknown | Refusal::CodeUnknown => Code::NotFound,
-        Refusal::NoFreeCompartment => Code::ResourceExhausted,
-        Refusal::OtherCarriersParcel => Code::PermissionDenied,
+        Refusal::NoFreeCompartment
+        | Refusal::TooManyOpenings
+        | Refusal::KeypadWait
+        | Refusal::KeypadClosed => Code::ResourceExhausted,
+        Refusal::OtherCarriersParcel | Refusal::StaffOnly => Code::PermissionDenied,
         Refusal::BankNotAccepting
         | Refusal::ParcelTooLarge
         | Refusal::AlreadyDeposited
@@ -326,6 +394,7 @@ fn code_of(refusal: Refusal) -> Code {
         | Refusal::CodeOtherBank
         | Refusal::CodeExpired
         | Refusal::CodeUsed
+        | Refusal::CodeWrong
         | Refusal::CodeRevoked
         | Refusal::SessionBusy
         | Refusal::NoSession
@@ -333,7 +402,20 @@ fn code_of(refusal: Refusal) -> Code {
         | Refusal::DoorOpen
         | Refusal::NoPulseLeft
         | Refusal::LockUnreachable
-        | Refusal::StorageUnsafe => Code::FailedPrecondition,
+        | Refusal::StorageUnsafe
+        | Refusal::BookingExpired
+        | Refusal::ParcelExpired
+        | Refusal::ParcelRecalled
+        | Refusal::ParcelMissing
+        | Refusal::NotRecalled
+        | Refusal::BarcodeMismatch
+        | Refusal::PickupInProgress
+        | Refusal::RecallInProgress
+        | Refusal::LockedDown
+        | Refusal::SecondPerson
+        | Refusal::ConfirmNumber
+        | Refusal::CompartmentUnknown
+        | Refusal::NoMoreParcels => Code::FailedPrecondition,
     }
 }
 

@@ -3,6 +3,11 @@
 mod roles;
 mod watches;
 
+use std::time::Duration;
+
+use locker_core::downlink::CompartmentReserved;
+use locker_core::fact::Fact;
+use locker_core::ids::{CompartmentNo, ParcelId};
 use prost_types::Timestamp;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -12,6 +17,9 @@ use tonic_types::StatusExt as _;
 
 use super::fixture::{Calls, new_bank, new_parcel, reason, request_id};
 use crate::config::GrpcLimits;
+use crate::ingest::tests::fixture::{Journal, commit_more, order, request};
+use crate::parcels::{BookingOrder, book_compartment};
+use crate::wall_clock::now;
 use locker_proto::wire::carrier::v1 as carrier;
 use locker_proto::wire::carrier::v1::parcel::State;
 use locker_proto::wire::fleet::v1 as fleet;
@@ -70,6 +78,7 @@ async fn every_wrong_field_is_named_at_once_without_its_content() {
             recipient: Some(carrier::Recipient {
                 email: "rita-at-example".into(),
                 display_name: "R\n".into(),
+                phone: "0151".into(),
             }),
             ..carrier::Parcel::default()
         }),
@@ -90,6 +99,7 @@ async fn every_wrong_field_is_named_at_once_without_its_content() {
             "parcel.weight_g",
             "parcel.recipient.email",
             "parcel.recipient.display_name",
+            "parcel.recipient.phone",
         ]
     );
     assert!(!format!("{status:?}").contains("rita"), "personal data in an error");
@@ -229,4 +239,70 @@ async fn an_address_that_no_letter_can_have_is_refused_when_the_parcel_is_announ
             "{email}"
         );
     }
+}
+
+fn hard(name: &str) -> carrier::BookCompartmentRequest {
+    carrier::BookCompartmentRequest {
+        name: name.to_owned(),
+        bank: "banks/bank-1".into(),
+        firmness: carrier::book_compartment_request::Firmness::Hard.into(),
+        request_id: request_id(),
+        ..carrier::BookCompartmentRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_hard_booking_is_answered_when_the_bank_has_reserved_or_as_it_stands_when_time_is_over() {
+    let calls = Calls::start(GrpcLimits::default()).await;
+    calls.operator().await.create_bank(new_bank("bank-1")).await.unwrap();
+    let mut journal = Journal::commissioned(&[400]);
+    commit_more(&calls.store, &journal, 0).await;
+    let mut acme = calls.carrier("acme").await;
+    acme.create_parcel(new_parcel("acme", "p-1")).await.unwrap();
+    let name = "carriers/acme/parcels/p-1";
+    let away = acme.book_compartment(hard(name)).await.unwrap_err();
+    assert_eq!((away.code(), &reason(&away)[..]), (Code::Unavailable, "BANK_NOT_CONNECTED"));
+    // As if the bank had been connected when the call came first.
+    let call = hard(name);
+    let order = BookingOrder { hard: true, connected: true, ..order(1) };
+    let key = request(&call.request_id);
+    let by = "acme".parse().unwrap();
+    book_compartment(&calls.store, &by, "p-1", order, key, now()).await.unwrap();
+    let mut hurried = Request::new(call.clone());
+    hurried.set_timeout(Duration::from_secs(1));
+    let pending = acme.book_compartment(hurried).await.unwrap().into_inner();
+    assert_eq!(pending.state(), State::BookingPending);
+    let booking = tokio::spawn(async move { acme.book_compartment(call).await });
+    let known = journal.head();
+    let parcel = ParcelId(*uuid::Uuid::parse_str(&pending.uid).unwrap().as_bytes());
+    let compartment = CompartmentNo(1);
+    journal.append(Fact::CompartmentReserved(CompartmentReserved { parcel, compartment }));
+    commit_more(&calls.store, &journal, known).await;
+    let booked = booking.await.unwrap().unwrap().into_inner();
+    assert_eq!(booked.state(), State::Booked);
+    calls.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn terms_out_of_bounds_are_named() {
+    let calls = Calls::start(GrpcLimits::default()).await;
+    let mut acme = calls.carrier("acme").await;
+    let past = Timestamp { seconds: 1, nanos: 0 };
+    let call = carrier::BookCompartmentRequest {
+        book_until: Some(past),
+        keep: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+        ..hard("carriers/acme/parcels/p-1")
+    };
+    let status = acme.book_compartment(call).await.unwrap_err();
+    assert_eq!(
+        status.message(),
+        "book_until: expected a time within 30 days from now; keep: expected 1 hour to 60 days"
+    );
+    let call = carrier::RecallParcelRequest {
+        name: "carriers/acme/parcels/p-1".into(),
+        request_id: request_id(),
+        reason: 0,
+    };
+    let status = acme.recall_parcel(call).await.unwrap_err();
+    assert_eq!(status.message(), "reason: expected REASON_SENDER or REASON_SAFETY");
 }

@@ -1,6 +1,7 @@
 //! The command line of `hubctl`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 use locker_core::ids::{BankId, CarrierId};
@@ -68,7 +69,7 @@ pub enum Command {
         #[command(subcommand)]
         command: AlarmCommand,
     },
-    /// Make banks known, look at them, change their layout, sign couriers' badges.
+    /// Make banks known, look at them, change how they work, sign badges.
     Bank {
         /// What to do.
         #[command(subcommand)]
@@ -178,6 +179,97 @@ pub enum BankCommand {
         #[command(flatten)]
         request: RequestArgs,
     },
+    /// Sign a badge with which a person can look after a bank.
+    ///
+    /// Its holder can look into compartments, take parcels out, put boards back into service, and
+    /// lift a lockdown together with a second person who has another badge.
+    StaffBadge {
+        /// The bank.
+        bank: BankId,
+        /// How long it works, in minutes: 1 to 1440.
+        #[arg(long, default_value_t = 480, value_name = "MINUTES",
+              value_parser = clap::value_parser!(u32).range(1..=1_440))]
+        ttl: u32,
+        /// Also write its QR code to this file (PNG).
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// Put a bank into maintenance, or back into service.
+    ///
+    /// In maintenance it takes no deposits; what is inside can be collected and recalled. A bank
+    /// that is not connected hears of it as soon as it is.
+    Maintenance {
+        /// The bank.
+        bank: BankId,
+        /// `on` for maintenance, `off` for back into service.
+        #[arg(value_name = "on|off")]
+        switch: Switch,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// Say how many free compartments of each size a bank keeps back for hard bookings.
+    ///
+    /// The hub can book these while the bank is not connected. This replaces what was said before;
+    /// without --cede the bank keeps nothing back.
+    Quota {
+        /// The bank.
+        bank: BankId,
+        /// A size of the bank's layout, in millimetres, and how many are kept back:
+        /// 400x300x200=2. Can be given once for each size.
+        #[arg(long, value_name = "LxWxH=COUNT")]
+        cede: Vec<Ceded>,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// Lock a bank down now: only staff can open doors, until two of them lift it at the bank.
+    ///
+    /// The bank must be connected: an order is never kept for later. The command ends when the bank
+    /// has answered.
+    LockDown {
+        /// The bank.
+        bank: BankId,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// Into maintenance.
+    On,
+    /// Back into service.
+    Off,
+}
+
+/// Compartments of one size that are kept back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ceded {
+    /// Room inside, in millimetres.
+    pub edges_mm: [u32; 3],
+    /// How many.
+    pub count: u32,
+}
+
+impl FromStr for Ceded {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let (size, count) = text.split_once('=')?;
+            let mut edges = size.split('x').map(|edge| edge.parse().ok());
+            let edges_mm = [edges.next()??, edges.next()??, edges.next()??];
+            let nothing_more = edges.next().is_none();
+            Some(Self { edges_mm, count: count.parse().ok()? }).filter(|_| nothing_more)
+        };
+        read().ok_or("expected a size in millimetres and a number, such as 400x300x200=2")
+    }
 }
 
 /// A bank's compartments, as built.
@@ -256,6 +348,8 @@ mod tests {
         let said = |line: &str| Args::try_parse_from(line.split(' ')).unwrap_err().to_string();
         assert!(said("hubctl bank get Bank_1").contains("lower-case letters"));
         assert!(said("hubctl bank badge b --carrier c --ttl 1441").contains("1..=1440"));
+        assert!(said("hubctl bank quota b --cede 400x300=2").contains("such as 400x300x200=2"));
+        assert!(said("hubctl bank maintenance b maybe").contains("[possible values: on, off]"));
         assert!(said("hubctl watch --from-beginning --token x").contains("cannot be used with"));
     }
 }

@@ -1,9 +1,12 @@
 //! `hubctl bank ..`.
 
+use std::path::PathBuf;
+
+use locker_core::ids::BankId;
 use locker_proto::wire::fleet::v1 as wire;
 use serde_json::{Value, json};
 
-use super::args::BankCommand;
+use super::args::{BankCommand, Ceded, Switch};
 use super::connection::Connection;
 use super::table::{pairs, table};
 use super::{Failure, Output, alarm, layout_file};
@@ -57,13 +60,61 @@ pub(super) async fn run(
             };
             let mut client = connection.client().await?;
             let badge = client.issue_badge(connection.call(call)).await?.into_inner();
-            if let Some(path) = png {
-                std::fs::write(&path, &badge.qr_png)
-                    .map_err(|error| Failure::File { path, reason: error.to_string() })?;
-            }
-            show_badge(&badge, output)
+            show_badge(&badge, png, output)
+        }
+        BankCommand::StaffBadge { bank, ttl, png, request } => {
+            let (name, request_id) = (format!("banks/{bank}"), request.id());
+            let call = wire::IssueStaffBadgeRequest { name, ttl_s: ttl * 60, request_id };
+            let mut client = connection.client().await?;
+            let badge = client.issue_staff_badge(connection.call(call)).await?.into_inner();
+            show_badge(&badge, png, output)
+        }
+        BankCommand::Maintenance { bank, switch, request } => {
+            maintain(connection, &bank, switch, request.id(), output).await
+        }
+        BankCommand::Quota { bank, cede, request } => {
+            keep_back(connection, &bank, cede, request.id(), output).await
+        }
+        BankCommand::LockDown { bank, request } => {
+            let call = wire::LockDownBankRequest {
+                name: format!("banks/{bank}"),
+                request_id: request.id(),
+            };
+            let mut client = connection.client().await?;
+            show(&client.lock_down_bank(connection.call(call)).await?.into_inner(), output)
         }
     }
+}
+
+async fn maintain(
+    connection: &Connection,
+    bank: &BankId,
+    switch: Switch,
+    request_id: String,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let (name, maintenance) = (format!("banks/{bank}"), switch == Switch::On);
+    let call = wire::SetBankModeRequest { name, maintenance, request_id };
+    let mut client = connection.client().await?;
+    show(&client.set_bank_mode(connection.call(call)).await?.into_inner(), output)
+}
+
+async fn keep_back(
+    connection: &Connection,
+    bank: &BankId,
+    cede: Vec<Ceded>,
+    request_id: String,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let (name, ceded) = (format!("banks/{bank}"), cede.into_iter().map(ceded).collect());
+    let call = wire::SetQuotaRequest { name, ceded, request_id };
+    let mut client = connection.client().await?;
+    show(&client.set_quota(connection.call(call)).await?.into_inner(), output)
+}
+
+const fn ceded(size: Ceded) -> wire::CededSize {
+    let [length_mm, width_mm, height_mm] = size.edges_mm;
+    wire::CededSize { length_mm, width_mm, height_mm, count: size.count }
 }
 
 async fn list(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> {
@@ -112,6 +163,9 @@ fn show(bank: &wire::Bank, output: &mut Output<'_>) -> Result<(), Failure> {
         ("layout", layout_state(bank)),
         ("records", bank.committed_seq.to_string()),
         ("stopped", bank.stopped_reason.clone()),
+        ("locked down", bank.lockdown_reason.clone()),
+        ("maintenance", maintenance(bank)),
+        ("kept back", kept_back(bank)),
     ]))?;
     if bank.compartments.is_empty() {
         let built = match compartments_built(bank) {
@@ -143,7 +197,15 @@ fn show(bank: &wire::Bank, output: &mut Output<'_>) -> Result<(), Failure> {
     output.text(&table(["NO", "ALLOCATION", "DOOR", "CONTENT", "LOCK", "PARCEL"], &rows))
 }
 
-fn show_badge(badge: &wire::Badge, output: &mut Output<'_>) -> Result<(), Failure> {
+fn show_badge(
+    badge: &wire::Badge,
+    png: Option<PathBuf>,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    if let Some(path) = png {
+        std::fs::write(&path, &badge.qr_png)
+            .map_err(|error| Failure::File { path, reason: error.to_string() })?;
+    }
     let until = time(badge.expire_time.as_ref());
     if output.json {
         return output.json(&json!({ "text": badge.text, "expire_time": until }));
@@ -182,6 +244,11 @@ fn bank_json(bank: &wire::Bank) -> Value {
         "last_seen_time": time(bank.last_seen_time.as_ref()),
         "committed_seq": bank.committed_seq,
         "stopped_reason": bank.stopped_reason,
+        "lockdown_reason": bank.lockdown_reason,
+        "maintenance": bank.maintenance,
+        "maintenance_held": bank.maintenance_held,
+        "quota": bank.quota.iter().map(ceded_json).collect::<Vec<_>>(),
+        "quota_held": bank.quota_held,
         "layout_held": bank.layout_held,
         "layout": {
             "generation": layout.map(|layout| layout.generation),
@@ -189,6 +256,37 @@ fn bank_json(bank: &wire::Bank) -> Value {
         },
         "compartments": bank.compartments.iter().map(compartment).collect::<Vec<_>>(),
     })
+}
+
+fn ceded_json(size: &wire::CededSize) -> Value {
+    json!({
+        "length_mm": size.length_mm,
+        "width_mm": size.width_mm,
+        "height_mm": size.height_mm,
+        "count": size.count,
+    })
+}
+
+/// Whether the bank is in maintenance, and whether it knows; empty if neither.
+fn maintenance(bank: &wire::Bank) -> String {
+    match (bank.maintenance, bank.maintenance_held) {
+        (true, true) => "on".to_owned(),
+        (true, false) => "on (not taken over yet)".to_owned(),
+        (false, true) => "off (not taken over yet)".to_owned(),
+        (false, false) => String::new(),
+    }
+}
+
+/// What the bank keeps back; empty if nothing.
+fn kept_back(bank: &wire::Bank) -> String {
+    let one = |size: &wire::CededSize| {
+        format!("{}x{}x{}={}", size.length_mm, size.width_mm, size.height_mm, size.count)
+    };
+    let sizes: Vec<_> = bank.quota.iter().map(one).collect();
+    match (sizes.is_empty(), bank.quota_held) {
+        (false, false) => format!("{} (not taken over yet)", sizes.join(", ")),
+        (_, true) | (true, false) => sizes.join(", "),
+    }
 }
 
 fn id(bank: &wire::Bank) -> String {

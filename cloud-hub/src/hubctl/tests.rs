@@ -51,7 +51,7 @@ async fn a_bank_is_created_listed_and_shown() {
     let create = format!("bank create bank-1 --name Station --layout {}", layout.display());
     let shown = hubctl(&context, &create).await.unwrap();
     assert!(
-        shown.contains("bank:       bank-1\n") && shown.contains("2 compartments issued"),
+        shown.contains("bank:         bank-1\n") && shown.contains("2 compartments issued"),
         "{shown}"
     );
 
@@ -71,6 +71,28 @@ async fn a_bank_is_created_listed_and_shown() {
     let changed = format!("bank set-layout bank-1 --json --layout {}", layout.display());
     let json: Value = serde_json::from_str(&hubctl(&context, &changed).await.unwrap()).unwrap();
     assert_eq!(json["layout"]["generation"], 2);
+}
+
+#[tokio::test]
+async fn a_bank_is_put_into_maintenance_keeps_compartments_back_and_is_not_ordered_from_afar() {
+    let calls = Calls::start(GrpcLimits::default()).await;
+    let context = context(&calls);
+    let layout = calls.fixture.directory.path().join("layout.toml");
+    let create = format!("bank create bank-1 --name Station --layout {}", layout.display());
+    hubctl(&context, &create).await.unwrap();
+    let shown = hubctl(&context, "bank maintenance bank-1 on").await.unwrap();
+    assert!(shown.contains("maintenance:  on (not taken over yet)"), "{shown}");
+    let shown = hubctl(&context, "bank quota bank-1 --cede 400x300x200=1").await.unwrap();
+    assert!(shown.contains("kept back:    400x300x200=1 (not taken over yet)"), "{shown}");
+    let strange = hubctl(&context, "bank quota bank-1 --cede 1x1x1=1").await.unwrap_err();
+    assert!(strange.to_string().contains("each size of the layout"), "{strange}");
+    let json = hubctl(&context, "bank get bank-1 --json").await.unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["maintenance"], &json["quota"][0]["count"]), (&true.into(), &1.into()));
+    let nobody = hubctl(&context, "bank lock-down bank-1").await.unwrap_err();
+    assert!(nobody.to_string().starts_with("UNAVAILABLE BANK_NOT_CONNECTED"), "{nobody}");
+    let early = hubctl(&context, "bank staff-badge bank-1").await.unwrap_err();
+    assert!(early.to_string().contains("BANK_HOLDS_NO_KEY"), "{early}");
 }
 
 #[tokio::test]

@@ -117,6 +117,8 @@ impl<S> Live<S> {
 pub(super) struct Born {
     pub(super) nonce: Nonce,
     pub(super) grants_sent: GrantPosition,
+    pub(super) mode_sent: Generation,
+    pub(super) quota_sent: Generation,
     pub(super) layout_sent: Generation,
     pub(super) layout_sent_at: Instant,
     /// Whether the bank refused it because a compartment was in use.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use locker_core::clock::TimeQuality;
 use locker_core::ids::{BankId, CompartmentNo};
-use locker_core::journal::{Change, MemoryView, Record, fold};
+use locker_core::journal::{Change, MemoryView, Record, View as _, fold};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
 use locker_proto::entity;
@@ -132,12 +132,12 @@ impl Folding<'_> {
             // What comes late promises as much as what comes at once: nobody knew of it before.
             TimeQuality::Bounded { .. } => record.at.max(self.write.now),
         };
-        if let Some(what) = facts::meaning(&record.fact) {
+        let changes = fold(&*self.view, &record);
+        for what in facts::meanings(self.view, &record.fact, &changes) {
             self.effect(seq, record.at, promised_from, compartment, what);
         }
-        let changes = fold(&*self.view, &record);
-        for (no, reason) in facts::quarantined(self.view, &changes) {
-            let (kind, detail) = (EventKind::CompartmentQuarantined, reason.to_owned());
+        for (no, kind, reason) in facts::quarantines(self.view, &changes) {
+            let detail = reason.to_owned();
             self.effect(seq, record.at, promised_from, Some(no), Meaning::Bank { kind, detail });
         }
         if facts::refuses_layout(&record.fact) {
@@ -145,6 +145,17 @@ impl Folding<'_> {
         }
         self.news.layout.freed |= facts::frees(self.view, &changes);
         for change in &changes {
+            if let Change::ParcelForgotten(parcel) = change {
+                for gone in self.view.credentials_of(parcel.id) {
+                    let key = (EntityKind::Credential, gone.id.0.to_vec());
+                    self.changed.insert(key, change.clone());
+                }
+                let slots = self.view.slots().into_iter();
+                for gone in slots.filter(|held| held.parcel == Some(parcel.id)) {
+                    let key = (EntityKind::Slot, gone.slot.id.0.to_vec());
+                    self.changed.insert(key, change.clone());
+                }
+            }
             self.changed.insert(key(change), change.clone());
         }
         self.view.apply(changes);
@@ -176,10 +187,6 @@ impl Folding<'_> {
     fn finish(mut self) -> Outcome {
         let entities = &mut self.write.entities;
         for ((kind, key), change) in self.changed {
-            if let Change::ParcelForgotten(parcel) = &change {
-                let (kind, key) = (EntityKind::Credential, parcel.credential.0.to_vec());
-                entities.push(EntityRow { kind, key, bytes: None });
-            }
             entities.push(EntityRow { kind, key, bytes: encode(&change) });
         }
         self.news.facts = u64::try_from(self.write.facts.len()).unwrap_or(u64::MAX);
@@ -200,6 +207,10 @@ fn key(change: &Change) -> (EntityKind, Vec<u8>) {
         }
         Change::Credential(credential) => (EntityKind::Credential, credential.id.0.to_vec()),
         Change::Session(_) => (EntityKind::Session, Vec::new()),
+        Change::Governor(_) => (EntityKind::Governor, Vec::new()),
+        Change::Slot(held) => (EntityKind::Slot, held.slot.id.0.to_vec()),
+        Change::SlotForgotten(id) => (EntityKind::Slot, id.0.to_vec()),
+        Change::Budget(_) => (EntityKind::Budget, Vec::new()),
     }
 }
 
@@ -211,6 +222,11 @@ fn encode(change: &Change) -> Option<Vec<u8>> {
         Change::Parcel(parcel) => Some(entity::encode_parcel(parcel)),
         Change::Credential(credential) => Some(entity::encode_credential(credential)),
         Change::Session(session) => Some(entity::encode_session(session)),
-        Change::CompartmentRemoved(_) | Change::ParcelForgotten(_) => None,
+        Change::Governor(governor) => Some(entity::encode_governor(governor)),
+        Change::Slot(held) => Some(entity::encode_slot(held)),
+        Change::Budget(budget) => Some(entity::encode_budget(budget)),
+        Change::CompartmentRemoved(_) | Change::ParcelForgotten(_) | Change::SlotForgotten(_) => {
+            None
+        }
     }
 }

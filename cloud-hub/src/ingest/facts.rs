@@ -1,127 +1,258 @@
 //! What each kind of fact is called in the store, and what it means outside its bank.
 
-use locker_core::bank::{AbortedContent, PickupEnd};
+mod names;
+
+pub(super) use names::{kind, place};
+
+use locker_core::bank::{AbortedContent, Alarm, DepositMisfit, PickupEnd, RecallEnd};
 use locker_core::compartment::{Allocation, QuarantineReason};
 use locker_core::downlink::{
-    ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, GrantRefusal,
+    ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantAccepted, GrantRefusal,
+    GrantRefused,
 };
 use locker_core::fact::Fact;
-use locker_core::ids::{CompartmentNo, ParcelId, SessionId};
+use locker_core::ids::{CompartmentNo, Generation, ParcelId};
 use locker_core::journal::{Change, MemoryView, View};
+use locker_core::parcel::ParcelState;
 
-use crate::store::{EventKind, Meaning, ParcelStep};
+use crate::store::{EventKind, Meaning, ParcelStep, lockdown_reason, quarantine_reason};
 
 /// Most characters that operators are shown of what a bank says of itself.
 const FREE_TEXT_MAX_CHARS: usize = 64;
 
-/// The number in table `facts` and the name in traces: those of the record's protobuf field.
-pub(super) const fn kind(fact: &Fact) -> (u16, &'static str) {
-    match fact {
-        Fact::StreamOpened(_) => (16, "stream_opened"),
-        Fact::Booted(_) => (17, "booted"),
-        Fact::GrantAccepted(_) => (18, "grant_accepted"),
-        Fact::GrantRefused(_) => (19, "grant_refused"),
-        Fact::ConfigAccepted(ConfigAccepted::Layout(_)) => (20, "layout_accepted"),
-        Fact::ConfigAccepted(ConfigAccepted::KeySet(_)) => (21, "key_set_accepted"),
-        Fact::ConfigRefused(_) => (22, "config_refused"),
-        Fact::SessionStarted(_) => (23, "session_started"),
-        Fact::SessionEnded(_) => (24, "session_ended"),
-        Fact::DepositStarted(_) => (25, "deposit_started"),
-        Fact::DepositMisfit(_) => (26, "deposit_misfit"),
-        Fact::DepositAborted(_) => (27, "deposit_aborted"),
-        Fact::DepositConfirmed(_) => (28, "deposit_confirmed"),
-        Fact::PickupStarted(_) => (29, "pickup_started"),
-        Fact::PickupSettled(_) => (30, "pickup_settled"),
-        Fact::PulseIntended(_) => (31, "pulse_intended"),
-        Fact::PulseSettled(_) => (32, "pulse_settled"),
-        Fact::DoorMoved(_) => (33, "door_moved"),
-        Fact::DoorsRead(_) => (34, "doors_read"),
-        Fact::BoardChanged(_) => (35, "board_changed"),
+/// What a fact means for parcels and for whoever watches the fleet. `view` is the bank before it,
+/// `changes` what it changes there.
+pub(super) fn meanings(view: &MemoryView, fact: &Fact, changes: &[Change]) -> Vec<Meaning> {
+    if let Fact::PickupSettled(settled) = fact
+        && settled.end == PickupEnd::WrongParcel
+    {
+        return wrong_parcel(view, settled.parcel, settled.compartment);
     }
+    if let Fact::InspectionSettled(settled) = fact {
+        return inspected(view, settled.compartment, changes);
+    }
+    of_parcel(fact).or_else(|| of_bank(fact)).into_iter().collect()
 }
 
-/// The compartment and the session that a fact names.
-pub(super) const fn place(fact: &Fact) -> (Option<CompartmentNo>, Option<SessionId>) {
-    match fact {
+fn step(uid: ParcelId, step: ParcelStep, detail: &str) -> Meaning {
+    Meaning::Parcel { uid, step, detail: detail.to_owned(), other: None }
+}
+
+/// What it means for the one parcel that it is about, if it is about one.
+fn of_parcel(fact: &Fact) -> Option<Meaning> {
+    let meaning = match fact {
+        Fact::GrantRefused(refused) => return grant_refused(*refused),
+        Fact::GrantAccepted(GrantAccepted { grant: Grant::Keep { parcel, until, .. }, .. }) => {
+            step(*parcel, ParcelStep::Kept(*until), "")
+        }
+        Fact::CompartmentReserved(reserved) => step(reserved.parcel, ParcelStep::Reserved, ""),
+        Fact::DepositStarted(started) => {
+            step(started.parcel, ParcelStep::DepositStarted(started.compartment), "")
+        }
+        Fact::DepositMisfit(misfit) => misfit_meaning(*misfit),
+        Fact::DepositAborted(aborted) => {
+            let returned = |detail| step(aborted.parcel, ParcelStep::DepositReturned, detail);
+            match aborted.content {
+                AbortedContent::Untouched => returned("UNTOUCHED"),
+                AbortedContent::TakenBack => returned("TAKEN_BACK"),
+                AbortedContent::Foreign => returned("FOUND_OCCUPIED"),
+                AbortedContent::Unknown(reason) => {
+                    let unresolved = ParcelStep::DepositUnresolved(aborted.compartment);
+                    step(aborted.parcel, unresolved, quarantine_reason(reason))
+                }
+            }
+        }
+        Fact::DepositConfirmed(confirmed) => {
+            let detail = if confirmed.presumed { "PRESUMED" } else { "" };
+            step(confirmed.parcel, ParcelStep::DepositConfirmed(confirmed.compartment), detail)
+        }
+        Fact::PickupStarted(started) => {
+            step(started.parcel, ParcelStep::PickupStarted(started.compartment), "")
+        }
+        Fact::PickupSettled(settled) => {
+            let (next, detail) = picked_up(settled.end, settled.compartment);
+            step(settled.parcel, next, detail)
+        }
+        Fact::RecallStarted(started) => {
+            step(started.parcel, ParcelStep::RecallStarted(started.compartment), "")
+        }
+        Fact::RecallSettled(settled) => {
+            let (next, detail) = recalled(settled.end, settled.compartment);
+            step(settled.parcel, next, detail)
+        }
+        Fact::BookingLapsed(lapsed) => step(lapsed.parcel, ParcelStep::BookingLapsed, ""),
+        Fact::KeepLapsed(lapsed) => step(lapsed.parcel, ParcelStep::KeepLapsed, ""),
         Fact::StreamOpened(_)
         | Fact::Booted(_)
         | Fact::GrantAccepted(_)
-        | Fact::GrantRefused(_)
         | Fact::ConfigAccepted(_)
         | Fact::ConfigRefused(_)
-        | Fact::DoorsRead(_)
-        | Fact::BoardChanged(_) => (None, None),
-        Fact::SessionStarted(started) => (None, Some(started.session)),
-        Fact::SessionEnded(ended) => (None, Some(ended.session)),
-        Fact::DepositStarted(started) => (Some(started.compartment), Some(started.session)),
-        Fact::DepositMisfit(misfit) => (Some(misfit.compartment), Some(misfit.session)),
-        Fact::DepositAborted(aborted) => (Some(aborted.compartment), Some(aborted.session)),
-        Fact::DepositConfirmed(confirmed) => (Some(confirmed.compartment), Some(confirmed.session)),
-        Fact::PickupStarted(started) => (Some(started.compartment), Some(started.session)),
-        Fact::PickupSettled(settled) => (Some(settled.compartment), Some(settled.session)),
-        Fact::PulseIntended(intended) => (Some(intended.compartment), Some(intended.session)),
-        Fact::PulseSettled(settled) => (Some(settled.compartment), None),
-        Fact::DoorMoved(moved) => (Some(moved.compartment), None),
-    }
-}
-
-/// What a fact means for parcels and for whoever watches the fleet.
-pub(super) fn meaning(fact: &Fact) -> Option<Meaning> {
-    let parcel = |uid: ParcelId, step| Some(Meaning::Parcel { uid, step });
-    let bank = |kind, detail| Some(Meaning::Bank { kind, detail });
-    match fact {
-        Fact::StreamOpened(_)
-        | Fact::GrantAccepted(_)
-        | Fact::ConfigAccepted(ConfigAccepted::KeySet(_))
         | Fact::SessionStarted(_)
         | Fact::SessionEnded(_)
         | Fact::PulseIntended(_)
         | Fact::PulseSettled(_)
         | Fact::DoorMoved(_)
-        | Fact::DoorsRead(_) => None,
+        | Fact::DoorsRead(_)
+        | Fact::BoardChanged(_)
+        | Fact::InspectionStarted(_)
+        | Fact::InspectionSettled(_)
+        | Fact::Alarm(_)
+        | Fact::LockdownBegan(_)
+        | Fact::LockdownLiftAsked(_)
+        | Fact::LockdownLifted(_)
+        | Fact::BoardReset(_)
+        | Fact::CommandAnswered(_)
+        | Fact::CodeTyped(_)
+        | Fact::KeypadReset(_) => return None,
+    };
+    Some(meaning)
+}
+
+fn grant_refused(refused: GrantRefused) -> Option<Meaning> {
+    match refused.reason {
+        GrantRefusal::BarcodeTaken
+        | GrantRefusal::NoRoom
+        | GrantRefusal::CredentialTaken
+        | GrantRefusal::TooMany => {
+            let reason = grant_refusal(refused.reason);
+            Some(step(refused.parcel?, ParcelStep::BookingRefused, reason))
+        }
+        // The bank knows as much or more, and its facts say what.
+        GrantRefusal::Stale
+        | GrantRefusal::TooLate
+        | GrantRefusal::UnknownParcel
+        | GrantRefusal::NotInside => None,
+    }
+}
+
+fn misfit_meaning(misfit: DepositMisfit) -> Meaning {
+    if misfit.gave_up {
+        step(misfit.parcel, ParcelStep::DidNotFit, "NO_LARGER_COMPARTMENT_FREE")
+    } else {
+        step(misfit.parcel, ParcelStep::DepositReturned, "DID_NOT_FIT")
+    }
+}
+
+const fn picked_up(end: PickupEnd, no: CompartmentNo) -> (ParcelStep, &'static str) {
+    match end {
+        PickupEnd::Collected { presumed: false } => (ParcelStep::Collected, ""),
+        PickupEnd::Collected { presumed: true } => (ParcelStep::Collected, "PRESUMED"),
+        PickupEnd::CollectedDoorOpen => (ParcelStep::Collected, "DOOR_LEFT_OPEN"),
+        PickupEnd::NotTaken => (ParcelStep::PickupReturned(no), "NOT_TAKEN"),
+        PickupEnd::NotOpened => (ParcelStep::PickupReturned(no), "NOT_OPENED"),
+        PickupEnd::Interrupted => (ParcelStep::PickupReturned(no), "INTERRUPTED"),
+        PickupEnd::Unconfirmed => (ParcelStep::PickupReturned(no), "UNCONFIRMED"),
+        PickupEnd::Refused => (ParcelStep::Refused(no), ""),
+        PickupEnd::FoundEmpty => (ParcelStep::Disputed(no), "FOUND_EMPTY"),
+        PickupEnd::WrongParcel => (ParcelStep::Disputed(no), WRONG_PARCEL),
+    }
+}
+
+const fn recalled(end: RecallEnd, no: CompartmentNo) -> (ParcelStep, &'static str) {
+    match end {
+        RecallEnd::Removed => (ParcelStep::Recalled, ""),
+        RecallEnd::FoundEmpty => (ParcelStep::Disputed(no), "FOUND_EMPTY"),
+        RecallEnd::NotTaken => (ParcelStep::RecallReturned(no), "NOT_TAKEN"),
+        RecallEnd::NotOpened => (ParcelStep::RecallReturned(no), "NOT_OPENED"),
+        RecallEnd::Interrupted => (ParcelStep::RecallReturned(no), "INTERRUPTED"),
+    }
+}
+
+const WRONG_PARCEL: &str = "WRONG_PARCEL";
+
+/// Two recipients who both found somebody else's parcel probably found each other's: each event
+/// names the other parcel, if there is just one that it can be.
+fn wrong_parcel(view: &MemoryView, uid: ParcelId, no: CompartmentNo) -> Vec<Meaning> {
+    let reported = |held: &locker_core::compartment::Compartment| match held.allocation {
+        Allocation::Quarantined { reason: QuarantineReason::WrongParcel, parcel: Some(other) } => {
+            Some((other, held.spec.no)).filter(|_| other != uid)
+        }
+        Allocation::Quarantined { .. }
+        | Allocation::Free
+        | Allocation::Reserved { .. }
+        | Allocation::Depositing { .. }
+        | Allocation::Occupied { .. }
+        | Allocation::Collecting { .. }
+        | Allocation::Recalling { .. } => None,
+    };
+    let others: Vec<_> = view.compartments().iter().filter_map(reported).collect();
+    let disputed = |uid, no, other| {
+        let (step, detail) = (ParcelStep::Disputed(no), WRONG_PARCEL.to_owned());
+        Meaning::Parcel { uid, step, detail, other }
+    };
+    match others[..] {
+        [(other, other_no)] => {
+            vec![disputed(uid, no, Some(other)), disputed(other, other_no, Some(uid))]
+        }
+        _ => vec![disputed(uid, no, None)],
+    }
+}
+
+/// What staff found changes whatever parcel was, or was thought to be, inside.
+fn inspected(view: &MemoryView, no: CompartmentNo, changes: &[Change]) -> Vec<Meaning> {
+    let expected = view.compartment(no).and_then(|held| held.parcel());
+    let meaning = |change: &Change| {
+        let Change::Parcel(parcel) = change else { return None };
+        let before = view.parcel(parcel.id).map(|known| known.state);
+        let (step, detail) = match parcel.state {
+            ParcelState::Stored { compartment, .. } => {
+                (ParcelStep::Found(compartment), "FOUND_BY_STAFF")
+            }
+            ParcelState::Collected { .. } => (ParcelStep::Collected, "HANDED_OVER_BY_STAFF"),
+            ParcelState::Recalled { .. } => (ParcelStep::Recalled, "TAKEN_OUT_BY_STAFF"),
+            ParcelState::Missing { .. } => (ParcelStep::Missing, "MISSING"),
+            ParcelState::Booked
+            | ParcelState::Depositing { .. }
+            | ParcelState::Collecting { .. }
+            | ParcelState::Recalling { .. }
+            | ParcelState::Cancelled { .. }
+            | ParcelState::Unresolved { .. }
+            | ParcelState::BookingExpired { .. } => return None,
+        };
+        // Another one than was thought to be inside: each event names the other.
+        let found = before.is_some_and(|before| before.compartment() != Some(no));
+        let gone = step == ParcelStep::Missing;
+        let other =
+            if found && !gone { expected.filter(|other| *other != parcel.id) } else { None };
+        let other = if gone { surprise(view, changes, no, parcel.id) } else { other };
+        Some(Meaning::Parcel { uid: parcel.id, step, detail: detail.to_owned(), other })
+    };
+    changes.iter().filter_map(meaning).collect()
+}
+
+/// The parcel that staff found in the place of `missing`.
+fn surprise(
+    view: &MemoryView,
+    changes: &[Change],
+    no: CompartmentNo,
+    missing: ParcelId,
+) -> Option<ParcelId> {
+    changes.iter().find_map(|change| {
+        let Change::Parcel(parcel) = change else { return None };
+        let before = view.parcel(parcel.id)?.state.compartment();
+        (parcel.id != missing && before != Some(no)).then_some(parcel.id)
+    })
+}
+
+/// What it means for whoever watches the fleet.
+fn of_bank(fact: &Fact) -> Option<Meaning> {
+    let bank = |kind, detail| Some(Meaning::Bank { kind, detail });
+    let alarm = |class: String| bank(EventKind::BankAlarm, class);
+    match fact {
         Fact::Booted(booted) => {
             let agent = printable(&booted.agent_version);
             let detail = format!("start {}, agent {agent}", booted.boot_count);
             bank(EventKind::BankStarted, detail)
         }
-        Fact::GrantRefused(refused) => match refused.reason {
-            GrantRefusal::BarcodeTaken => parcel(refused.parcel, ParcelStep::BookingRefused),
-            // The bank knows as much or more, and its facts say what.
-            GrantRefusal::Stale | GrantRefusal::TooLate | GrantRefusal::UnknownParcel => None,
-        },
-        Fact::ConfigAccepted(ConfigAccepted::Layout(layout)) => {
-            let detail = format!("generation {}", layout.generation.0);
-            bank(EventKind::BankLayoutAccepted, detail)
+        Fact::ConfigAccepted(accepted) => {
+            let (kind, generation) = taken_over(accepted)?;
+            bank(kind, format!("generation {}", generation.0))
         }
         Fact::ConfigRefused(refused) => {
             let (kind, reason) = (config_kind(refused.kind), config_refusal(refused.reason));
             let detail = format!("{kind} generation {}: {reason}", refused.generation.0);
             bank(EventKind::BankConfigRefused, detail)
         }
-        Fact::DepositStarted(started) => {
-            parcel(started.parcel, ParcelStep::DepositStarted(started.compartment))
-        }
-        Fact::DepositMisfit(misfit) => parcel(misfit.parcel, ParcelStep::DepositReturned),
-        Fact::DepositAborted(aborted) => match aborted.content {
-            AbortedContent::Untouched => parcel(aborted.parcel, ParcelStep::DepositReturned),
-            AbortedContent::Unknown(_) => {
-                parcel(aborted.parcel, ParcelStep::DepositUnresolved(aborted.compartment))
-            }
-        },
-        Fact::DepositConfirmed(confirmed) => {
-            parcel(confirmed.parcel, ParcelStep::DepositConfirmed(confirmed.compartment))
-        }
-        Fact::PickupStarted(started) => {
-            parcel(started.parcel, ParcelStep::PickupStarted(started.compartment))
-        }
-        Fact::PickupSettled(settled) => match settled.end {
-            PickupEnd::Collected { .. } | PickupEnd::CollectedDoorOpen => {
-                parcel(settled.parcel, ParcelStep::Collected)
-            }
-            PickupEnd::NotTaken | PickupEnd::NotOpened | PickupEnd::Interrupted => {
-                parcel(settled.parcel, ParcelStep::PickupReturned(settled.compartment))
-            }
-        },
         Fact::BoardChanged(changed) => {
             let kind = if changed.online {
                 EventKind::BankBoardOnline
@@ -130,6 +261,69 @@ pub(super) fn meaning(fact: &Fact) -> Option<Meaning> {
             };
             bank(kind, format!("board {}", changed.board))
         }
+        Fact::DoorMoved(moved) => alarm(names::opening_class(moved.class?).to_owned()),
+        Fact::Alarm(raised) => alarm(alarm_class(*raised)),
+        Fact::LockdownBegan(began) => {
+            bank(EventKind::BankLockdownBegan, lockdown_reason(began.reason).to_owned())
+        }
+        Fact::LockdownLifted(lifted) => {
+            let detail = format!("badges {} and {}", lifted.first, lifted.second);
+            bank(EventKind::BankLockdownLifted, detail)
+        }
+        Fact::BoardReset(reset) => {
+            let detail = format!("board {}, badge {}", reset.board, reset.badge);
+            bank(EventKind::BankBoardReset, detail)
+        }
+        Fact::CommandAnswered(answered) => {
+            let (command, answer) = (answered.command, names::command_answer(answered.answer));
+            bank(EventKind::BankCommandAnswered, format!("{command} {answer}"))
+        }
+        Fact::StreamOpened(_)
+        | Fact::GrantAccepted(_)
+        | Fact::GrantRefused(_)
+        | Fact::SessionStarted(_)
+        | Fact::SessionEnded(_)
+        | Fact::DepositStarted(_)
+        | Fact::DepositMisfit(_)
+        | Fact::DepositAborted(_)
+        | Fact::DepositConfirmed(_)
+        | Fact::PickupStarted(_)
+        | Fact::PickupSettled(_)
+        | Fact::PulseIntended(_)
+        | Fact::PulseSettled(_)
+        | Fact::DoorsRead(_)
+        | Fact::RecallStarted(_)
+        | Fact::RecallSettled(_)
+        | Fact::InspectionStarted(_)
+        | Fact::InspectionSettled(_)
+        | Fact::BookingLapsed(_)
+        | Fact::KeepLapsed(_)
+        | Fact::CompartmentReserved(_)
+        | Fact::LockdownLiftAsked(_)
+        | Fact::CodeTyped(_)
+        | Fact::KeypadReset(_) => None,
+    }
+}
+
+const fn taken_over(accepted: &ConfigAccepted) -> Option<(EventKind, Generation)> {
+    match accepted {
+        ConfigAccepted::Layout(layout) => Some((EventKind::BankLayoutAccepted, layout.generation)),
+        ConfigAccepted::Mode(mode) => Some((EventKind::BankModeAccepted, mode.generation)),
+        ConfigAccepted::Quota(quota) => Some((EventKind::BankQuotaAccepted, quota.generation)),
+        ConfigAccepted::KeySet(_) => None,
+    }
+}
+
+fn alarm_class(alarm: Alarm) -> String {
+    match alarm {
+        Alarm::DoorOpenTooLong(_) => "DOOR_OPEN_TOO_LONG".to_owned(),
+        Alarm::SensorDoubt(_) => "SENSOR_DOUBT".to_owned(),
+        Alarm::BoardPower { board } => format!("BOARD_POWER, board {board}"),
+        Alarm::AddressClash { board } => format!("ADDRESS_CLASH, board {board}"),
+        Alarm::TooManyOpenings(kind) => {
+            format!("TOO_MANY_OPENINGS, {}", names::opener_kind(kind))
+        }
+        Alarm::KeypadClosed => "KEYPAD_CLOSED".to_owned(),
     }
 }
 
@@ -161,34 +355,50 @@ pub(super) fn frees(view: &MemoryView, changes: &[Change]) -> bool {
     })
 }
 
-/// Compartments that `changes` put in quarantine, with the reason.
-pub(super) fn quarantined(
+/// Compartments that `changes` put in quarantine or release from it, each with what is to be said.
+pub(super) fn quarantines(
     view: &MemoryView,
     changes: &[Change],
-) -> Vec<(CompartmentNo, &'static str)> {
-    let reason = |allocation| match allocation {
-        Allocation::Quarantined { reason, .. } => Some(reason),
-        Allocation::Free
-        | Allocation::Depositing { .. }
-        | Allocation::Occupied { .. }
-        | Allocation::Collecting { .. } => None,
-    };
-    let entered = |change: &Change| {
+) -> Vec<(CompartmentNo, EventKind, &'static str)> {
+    let turned = |change: &Change| {
         let Change::Compartment(held) = change else { return None };
-        let before = view.compartment(held.spec.no).and_then(|held| reason(held.allocation));
-        let now = reason(held.allocation).filter(|_| before.is_none())?;
-        Some((held.spec.no, quarantine_reason(now)))
+        let no = held.spec.no;
+        let before = view.compartment(no).and_then(|held| quarantine(held.allocation));
+        match (before, quarantine(held.allocation)) {
+            (None, Some(now)) => {
+                Some((no, EventKind::CompartmentQuarantined, quarantine_reason(now)))
+            }
+            (Some(before), None) => {
+                Some((no, EventKind::CompartmentReleased, quarantine_reason(before)))
+            }
+            (None, None) | (Some(_), Some(_)) => None,
+        }
     };
-    changes.iter().filter_map(entered).collect()
+    changes.iter().filter_map(turned).collect()
 }
 
-const fn quarantine_reason(reason: QuarantineReason) -> &'static str {
+const fn quarantine(allocation: Allocation) -> Option<QuarantineReason> {
+    match allocation {
+        Allocation::Quarantined { reason, .. } => Some(reason),
+        Allocation::Free
+        | Allocation::Reserved { .. }
+        | Allocation::Depositing { .. }
+        | Allocation::Occupied { .. }
+        | Allocation::Collecting { .. }
+        | Allocation::Recalling { .. } => None,
+    }
+}
+
+const fn grant_refusal(reason: GrantRefusal) -> &'static str {
     match reason {
-        QuarantineReason::DepositUnresolved => "DEPOSIT_UNRESOLVED",
-        QuarantineReason::OpenedByNobody => "OPENED_BY_NOBODY",
-        QuarantineReason::DoorLeftOpen => "DOOR_LEFT_OPEN",
-        QuarantineReason::Interrupted => "INTERRUPTED",
-        QuarantineReason::LockFailed => "LOCK_FAILED",
+        GrantRefusal::Stale => "STALE",
+        GrantRefusal::TooLate => "TOO_LATE",
+        GrantRefusal::UnknownParcel => "UNKNOWN_PARCEL",
+        GrantRefusal::BarcodeTaken => "BARCODE_TAKEN",
+        GrantRefusal::NoRoom => "NO_ROOM",
+        GrantRefusal::CredentialTaken => "CREDENTIAL_TAKEN",
+        GrantRefusal::NotInside => "NOT_INSIDE",
+        GrantRefusal::TooMany => "TOO_MANY",
     }
 }
 
@@ -196,6 +406,8 @@ const fn config_kind(kind: ConfigKind) -> &'static str {
     match kind {
         ConfigKind::Layout => "layout",
         ConfigKind::KeySet => "key set",
+        ConfigKind::Mode => "mode",
+        ConfigKind::Quota => "quota",
     }
 }
 
@@ -205,3 +417,6 @@ const fn config_refusal(reason: ConfigRefusal) -> &'static str {
         ConfigRefusal::CompartmentInUse => "COMPARTMENT_IN_USE",
     }
 }
+
+#[cfg(test)]
+mod tests;

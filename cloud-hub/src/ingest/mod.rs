@@ -10,6 +10,7 @@ mod batch;
 mod counters;
 mod facts;
 mod link;
+mod order;
 mod presence;
 mod stamp;
 mod takeover;
@@ -18,6 +19,7 @@ mod uplink;
 
 pub use counters::{Count, Counters};
 pub use link::{Caller, Link, LinkEvent};
+pub use order::{Order, Orders};
 pub use presence::Presence;
 pub use stamp::TraceStamp;
 
@@ -90,6 +92,7 @@ pub struct Ingest<L: Link = Sessions> {
     counters: Arc<Counters>,
     stamps: mpsc::Sender<TraceStamp>,
     lane: Lane,
+    orders: (Orders, mpsc::Receiver<order::Given>),
 }
 
 /// Something that ingest had waited for. Each is bounded by the session limits: four batches and a
@@ -132,7 +135,7 @@ enum Done<L: Link> {
     Downlink {
         bank: BankId,
         session: L::Session,
-        read: Result<Option<Downlink>, ReadError>,
+        read: Result<Option<Box<Downlink>>, ReadError>,
     },
 }
 
@@ -192,6 +195,7 @@ impl<L: Link> Ingest<L> {
             counters: Arc::default(),
             stamps,
             lane: Lane::deaf(),
+            orders: Orders::channel(),
         })
     }
 
@@ -241,6 +245,7 @@ impl<L: Link> Ingest<L> {
                 () = &mut stop => break,
                 Some(done) = self.work.next() => self.on_done(done).await,
                 banks = wakes.next() => self.read_downlinks(&banks),
+                Some(order) = self.orders.1.recv() => self.on_order(order),
                 _ = tick.tick() => self.on_tick(),
                 event = events.recv() => match event {
                     Some(event) => self.on_event(event.into()).await,

@@ -29,10 +29,14 @@ impl<L: Link> Ingest<L> {
             GrantPosition { epoch, gseq: 0 }
         };
         let Some(entry) = self.banks.get_mut(bank) else { return };
+        // What is folded may lag behind the bank, which then hears once more what it holds.
+        let held = entry.known().map(|known| known.view.meta()).unwrap_or_default();
         let Some(live) = entry.session.as_mut() else { return };
         live.born = Some(Born {
             nonce: birth.nonce,
             grants_sent,
+            mode_sent: held.mode.generation,
+            quota_sent: held.quota.generation,
             layout_sent: birth.layout,
             layout_sent_at: Instant::now(),
             layout_refused: false,
@@ -81,6 +85,7 @@ impl<L: Link> Ingest<L> {
         let (store, bank) = (self.store.clone(), bank.clone());
         self.work.push(Box::pin(async move {
             let read = store.downlink(&bank, after, GRANTS_PER_BATCH_MAX).await;
+            let read = read.map(|read| read.map(Box::new));
             Done::Downlink { bank, session, read }
         }));
     }
@@ -89,7 +94,7 @@ impl<L: Link> Ingest<L> {
         &mut self,
         bank: &BankId,
         session: L::Session,
-        read: Result<Option<Downlink>, ReadError>,
+        read: Result<Option<Box<Downlink>>, ReadError>,
     ) {
         let Some(live) = self.banks.get_mut(bank).and_then(|entry| entry.live(session)) else {
             return;
@@ -122,7 +127,8 @@ impl<L: Link> Ingest<L> {
         }
         let more = downlink.grants.len() == GRANTS_PER_BATCH_MAX;
         self.send_layout(bank, &downlink);
-        self.send_grants(bank, downlink);
+        self.send_terms(bank, &downlink);
+        self.send_grants(bank, *downlink);
         if stale || more {
             self.read_downlink(bank);
         }
@@ -141,6 +147,24 @@ impl<L: Link> Ingest<L> {
         }
     }
 
+    /// How the bank works and what it keeps back, where that is newer than what it holds.
+    fn send_terms(&mut self, bank: &BankId, downlink: &Downlink) {
+        let epoch = self.store.epoch();
+        let Some(born) = self.born(bank) else { return };
+        let (mode, quota) = (downlink.mode, downlink.quota.clone());
+        let new_mode = std::mem::replace(&mut born.mode_sent, mode.generation) < mode.generation;
+        let new_quota =
+            std::mem::replace(&mut born.quota_sent, quota.generation) < quota.generation;
+        if new_mode {
+            let config = Config { epoch, document: Document::Mode(mode) };
+            self.send(bank, DownTopic::Config, &config.encode());
+        }
+        if new_quota {
+            let config = Config { epoch, document: Document::Quota(quota) };
+            self.send(bank, DownTopic::Config, &config.encode());
+        }
+    }
+
     fn send_grants(&mut self, bank: &BankId, downlink: Downlink) {
         let Downlink { grants, first, .. } = downlink;
         if grants.is_empty() {
@@ -154,7 +178,7 @@ impl<L: Link> Ingest<L> {
         self.send(bank, DownTopic::Grants, &grants.encode());
     }
 
-    fn born(&mut self, bank: &BankId) -> Option<&mut Born> {
+    pub(super) fn born(&mut self, bank: &BankId) -> Option<&mut Born> {
         self.banks.get_mut(bank)?.session.as_mut()?.born.as_mut()
     }
 
@@ -225,7 +249,7 @@ impl<L: Link> Ingest<L> {
         self.send(bank, DownTopic::Ack, &ack.encode());
     }
 
-    fn send(&mut self, bank: &BankId, topic: DownTopic, payload: &[u8]) {
+    pub(super) fn send(&mut self, bank: &BankId, topic: DownTopic, payload: &[u8]) {
         let Some(live) = self.banks.get(bank).and_then(|entry| entry.session.as_ref()) else {
             return;
         };

@@ -3,22 +3,24 @@
 mod clones;
 pub(crate) mod fixture;
 
-use locker_core::bank::{AbortedContent, DepositAborted, DepositMisfit, PickupEnd};
+use locker_core::bank::{AbortedContent, CommandAnswer, CommandAnswered, DepositAborted};
+use locker_core::bank::{DepositMisfit, LockdownBegan, LockdownReason, PickupEnd};
 use locker_core::compartment::QuarantineReason;
 use locker_core::downlink::{
-    ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantPosition, GrantRefusal, GrantRefused,
+    ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantPosition, GrantRefusal,
+    GrantRefused,
 };
 use locker_core::fact::Fact;
-use locker_core::ids::{BankId, CompartmentNo, Generation, ParcelId, SessionId};
+use locker_core::ids::{BankId, CommandId, CompartmentNo, Generation, ParcelId, SessionId};
 use locker_core::journal::{CHAIN_START, MemoryView};
 use locker_core::refusal::Refusal;
 use locker_core::uplink::inlet::Cursor;
-use locker_proto::message::{Config, Document, Grants};
+use locker_proto::message::{Command, CommandKind, Config, Document, Grants};
 use tempfile::tempdir;
 
 use super::Count;
 use super::batch::{Accepted, fold_batch};
-use crate::banks::set_layout;
+use crate::banks::{LockDownError, lock_down, set_layout, set_mode, set_quota};
 use crate::mqtt::{DownTopic, UpTopic};
 use crate::parcels::{CancelError, cancel_parcel};
 use crate::store::{EventKind, HubParcelState, StopReason, Store, StoreLimits};
@@ -235,10 +237,7 @@ async fn births_that_do_not_continue_what_is_known_stop_the_bank() {
     behind.head_seq = 2;
     let mut fork = journal.birth();
     fork.head_hash = locker_core::journal::ChainHash([1; 32]);
-    let table = [
-        (behind, StopReason::Behind),
-        (fork, StopReason::Fork),
-    ];
+    let table = [(behind, StopReason::Behind), (fork, StopReason::Fork)];
     for (birth, reason) in table {
         let directory = tempdir().unwrap();
         let store = open_store(directory.path()).await;
@@ -401,7 +400,7 @@ async fn d14_a_deposit_of_a_cancelled_parcel_becomes_a_recall_and_nobody_is_told
     journal.deposit(1, 1);
     let position = GrantPosition { epoch: store.epoch(), gseq: 2 };
     let reason = GrantRefusal::TooLate;
-    let parcel = ParcelId([1; 16]);
+    let parcel = Some(ParcelId([1; 16]));
     journal.append(Fact::GrantRefused(GrantRefused { position, parcel, reason }));
     world.facts(journal.batch(6, journal.head()), 1).await;
     world.acknowledged(1).await;
@@ -456,7 +455,12 @@ async fn a_cancelled_parcel_that_the_bank_expects_again_is_cancelled_again() {
     assert_eq!(grants.grants.len(), 2);
     journal.start_deposit(1, 1);
     let (session, parcel, compartment) = (SessionId([3; 16]), ParcelId([1; 16]), CompartmentNo(1));
-    journal.append(Fact::DepositMisfit(DepositMisfit { session, parcel, compartment }));
+    journal.append(Fact::DepositMisfit(DepositMisfit {
+        session,
+        parcel,
+        compartment,
+        gave_up: false,
+    }));
     world.facts(journal.batch(6, journal.head()), 1).await;
     let grants = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
     let again = grants.grants.first().unwrap();
@@ -624,6 +628,7 @@ async fn a_layout_that_was_refused_is_offered_again_once_a_compartment_is_free()
         {
             Document::Layout(layout) => layout.generation.0,
             Document::KeySet(_) => panic!("the bank holds the keys"),
+            Document::Mode(_) | Document::Quota(_) => panic!("nobody set one"),
         };
     assert_eq!(generation(&mut world).await, 2);
     journal.deposit(1, 2);
@@ -652,4 +657,76 @@ async fn a_layout_that_was_refused_is_offered_again_once_a_compartment_is_free()
 fn what_a_bank_says_of_itself_is_shown_short_and_without_escapes() {
     assert_eq!(super::facts::printable("1.2\u{1b}[2J\u{202e}x"), "1.2?[2J?x");
     assert_eq!(super::facts::printable(&"x".repeat(1_000)).len(), 64);
+}
+
+#[tokio::test]
+async fn modes_and_quotas_are_sent_once_to_a_bank_that_holds_older_ones() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    set_mode(&store, &bank_id(), true, request("mode"), NOW).await.unwrap();
+    let mut world = World::start(&store).await;
+    let mut birth = journal.birth();
+    (birth.layout, birth.key_set) = (Generation(1), Generation(1));
+    world.birth_with(birth.clone()).await;
+    let config = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
+    let Document::Mode(mode) = config.document else { panic!("{config:?}") };
+    assert!(mode.maintenance);
+    let ceded = vec![(specs(EDGES)[0].inside, 1)];
+    set_quota(&store, &bank_id(), ceded, request("quota"), NOW).await.unwrap();
+    let config = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
+    let Document::Quota(quota) = config.document else { panic!("{config:?}") };
+    journal.append(Fact::ConfigAccepted(ConfigAccepted::Mode(mode)));
+    journal.append(Fact::ConfigAccepted(ConfigAccepted::Quota(quota)));
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    world.acknowledged(1).await;
+    world.disconnect().await;
+    birth.head_seq = journal.head();
+    birth.head_hash = *journal.hashes.last().unwrap();
+    birth.connection_count = journal.birth().connection_count;
+    world.birth_with(birth).await;
+    // Grants come after documents: there were none.
+    loop {
+        match world.next().await {
+            Did::Sent { topic: DownTopic::Grants, .. } => break,
+            Did::Sent { topic: DownTopic::Config, .. } => panic!("sent again"),
+            Did::Sent { .. } | Did::Acknowledged(_) | Did::Ended { .. } => {}
+        }
+    }
+    let bank = store.bank(&bank_id()).await.unwrap().unwrap();
+    assert!(bank.mode_held.maintenance && bank.quota_held.generation == Generation(1));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn c12_an_order_is_for_this_connection_and_is_answered_by_a_record() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = booked(&store).await;
+    let mut world = World::start(&store).await;
+    let call = |no: u8| {
+        let (store, orders) = (store.clone(), world.orders.clone());
+        async move {
+            let fresh = CommandId([no; 16]);
+            lock_down(&store, &orders, &bank_id(), fresh, request("order"), NOW).await
+        }
+    };
+    let (away, ordered, again) = (call(1), call(2), call(3));
+    assert!(matches!(away.await, Err(LockDownError::NotConnected)));
+    world.birth(&journal).await;
+    let ordered = tokio::spawn(ordered);
+    let command = Command::decode(&world.heard(DownTopic::Command).await).unwrap();
+    assert_eq!(command.kind, Some(CommandKind::LockDown));
+    assert_eq!((command.nonce, command.bank), (journal.birth().nonce, bank_id()));
+    assert_eq!(command.not_after, NOW.plus_ms(60_000));
+    assert_eq!(command.id, CommandId([1; 16]), "the repeat is the first one's order");
+    let reason = LockdownReason::Ordered;
+    journal.append(Fact::LockdownBegan(LockdownBegan { reason }));
+    let (command, answer) = (command.id, CommandAnswer::Done);
+    journal.append(Fact::CommandAnswered(CommandAnswered { command, answer }));
+    world.facts(journal.batch(6, journal.head()), 1).await;
+    assert!(ordered.await.unwrap().unwrap().lockdown.is_some());
+    // What was answered is not ordered again.
+    assert!(again.await.is_ok());
+    world.stop().await;
 }

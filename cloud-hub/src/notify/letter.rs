@@ -10,6 +10,7 @@ use locker_core::units::UnixMillis;
 
 use super::qr::{self, DrawQrError};
 use super::when;
+use crate::store::NoticeKind;
 
 /// The content id of the QR code inside the letter.
 const QR_CONTENT_ID: &str = "pickup-code";
@@ -20,6 +21,8 @@ const QR_FILE_NAME: &str = "pickup-code.png";
 pub struct PickupLetter<'a> {
     /// Names the letter for ever; the same for each attempt to deliver it.
     pub notice_id: &'a str,
+    /// Why it is written.
+    pub occasion: NoticeKind,
     /// Who it is from.
     pub from: &'a Mailbox,
     /// The recipient's e-mail address.
@@ -60,7 +63,7 @@ impl PickupLetter<'_> {
             .message_id(Some(self.message_id()))
             .from(self.from.clone())
             .to(Mailbox::new(name, address))
-            .subject(format!("Your parcel is waiting at {}", one_line(self.bank_name)))
+            .subject(format!("{} {}", self.subject(), one_line(self.bank_name)))
             .multipart(
                 MultiPart::alternative().singlepart(SinglePart::plain(self.text())).multipart(html),
             )
@@ -70,6 +73,29 @@ impl PickupLetter<'_> {
     /// The same for each attempt, so that a mail system can drop a letter it has seen.
     fn message_id(&self) -> String {
         format!("<{}@{}>", self.notice_id, self.from.email.domain())
+    }
+
+    const fn subject(&self) -> &'static str {
+        match self.occasion {
+            NoticeKind::ParcelStored => "Your parcel is waiting at",
+            NoticeKind::CodeReissued => "Your new pickup code for",
+            NoticeKind::ParcelExtended => "New time for your parcel at",
+        }
+    }
+
+    /// What is said before the place.
+    const fn opening(&self) -> &'static str {
+        match self.occasion {
+            NoticeKind::ParcelStored => "your parcel is waiting for you at",
+            NoticeKind::CodeReissued => {
+                "here is your new pickup code; the one before opens nothing any more. Your parcel \
+                 is waiting for you at"
+            }
+            NoticeKind::ParcelExtended => {
+                "there is a new time until when your parcel waits for you, and a new QR code that \
+                 goes with it. It is at"
+            }
+        }
     }
 
     fn text(&self) -> String {
@@ -85,7 +111,7 @@ impl PickupLetter<'_> {
         // digit of a base45 group is at most 'W'.
         format!(
             "{greeting}\n\n\
-             your parcel is waiting for you at\n\n\
+             {opening}\n\n\
              {place}\n\n\
              until {until} ({exact}).\n\n\
              Hold the QR code of this message in front of the scanner. The screen then tells you \
@@ -93,6 +119,7 @@ impl PickupLetter<'_> {
              If your programme shows no pictures, this is what the QR code says:\n\n\
              {token}\n\n\
              Who has the code can take the parcel: forward it only to people you trust.\n",
+            opening = self.opening(),
             token = self.token,
         )
     }
@@ -114,7 +141,7 @@ impl PickupLetter<'_> {
              <title>Your parcel is waiting</title></head>\n\
              <body style=\"font-family:sans-serif\">\n\
              <p>{greeting}</p>\n\
-             <p>your parcel is waiting for you at</p>\n\
+             <p>{opening}</p>\n\
              <p>{place}</p>\n\
              <p>until <time datetime=\"{exact}\">{until}</time>.</p>\n\
              <p>Hold this QR code in front of the scanner. The screen then tells you which door \
@@ -124,6 +151,7 @@ impl PickupLetter<'_> {
              <pre style=\"white-space:pre-wrap;overflow-wrap:anywhere\">{token}</pre>\n\
              <p>Who has the code can take the parcel: forward it only to people you trust.</p>\n\
              </body>\n</html>\n",
+            opening = escaped(self.opening()),
             token = escaped(self.token),
         )
     }

@@ -105,6 +105,7 @@ impl Post {
         let notice_id = notice_id(notice);
         let letter = PickupLetter {
             notice_id: &notice_id,
+            occasion: notice.kind,
             from: &self.from,
             email: parcel.email.as_str(),
             display_name: parcel.display_name.as_str(),
@@ -142,7 +143,6 @@ enum Due {
 }
 
 fn due(notice: &NoticeRow, now: UnixMillis) -> Due {
-    let NoticeKind::ParcelStored = notice.kind;
     let expired = notice.parcel.expires_at.is_some_and(|at| at <= now);
     match notice.parcel.state {
         HubParcelState::Stored | HubParcelState::Collecting if expired => Due::TooLate,
@@ -155,14 +155,25 @@ fn due(notice: &NoticeRow, now: UnixMillis) -> Due {
         | HubParcelState::Depositing
         | HubParcelState::Cancelled
         | HubParcelState::Unresolved
-        | HubParcelState::RecallRequested => Due::Never("parcel does not wait"),
+        | HubParcelState::RecallRequested
+        | HubParcelState::BookingPending
+        | HubParcelState::BookingExpired
+        | HubParcelState::Expired
+        | HubParcelState::Recalling
+        | HubParcelState::Recalled
+        | HubParcelState::Disputed
+        | HubParcelState::Missing => Due::Never("parcel does not wait"),
     }
 }
 
-/// Names a notice for ever, also across stores: the parcel's id and the kind.
+/// Names a notice for ever, also across stores: the parcel's id, its version, and the kind.
 fn notice_id(notice: &NoticeRow) -> String {
-    let NoticeKind::ParcelStored = notice.kind;
-    format!("{}-stored", notice.parcel.uid)
+    let kind = match notice.kind {
+        NoticeKind::ParcelStored => "stored",
+        NoticeKind::CodeReissued => "reissued",
+        NoticeKind::ParcelExtended => "extended",
+    };
+    format!("{}-{}-{kind}", notice.parcel.uid, notice.version.0)
 }
 
 fn relay(config: &SmtpConfig) -> Result<SmtpRelay, SetUpPostError> {

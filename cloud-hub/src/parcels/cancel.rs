@@ -8,7 +8,7 @@ use locker_core::ids::{CarrierId, Version};
 use locker_core::refusal::Refusal;
 use locker_core::units::UnixMillis;
 
-use super::{CancelError, decided, refusal};
+use super::{CancelError, booking_refusal, decided};
 use crate::store::{
     Call, Decision, EventKind, HubParcelState, ParcelAnswer, ParcelRow, Seen, Tx, WriteError,
 };
@@ -32,7 +32,10 @@ impl Decision for Cancel {
         let Some(parcel) = tx.parcel(&self.carrier, &self.name).await? else {
             return Ok(Err(CancelError::NotFound));
         };
-        match refusal(parcel.state) {
+        if parcel.state == HubParcelState::Recalled {
+            return Ok(Err(CancelError::Refused(Refusal::ParcelRecalled)));
+        }
+        match booking_refusal(parcel.state) {
             None => {}
             Some(Refusal::AlreadyDeposited) => {
                 return Ok(Err(CancelError::Refused(Refusal::CancellationTooLate)));
@@ -50,7 +53,7 @@ impl Decision for Cancel {
             let grant = Grant::Cancel { parcel: parcel.uid, version: parcel.version };
             tx.grant(bank, &grant, self.now).await?;
         }
-        decided(tx, EventKind::ParcelCancelled, &parcel, self.now);
+        decided(tx, EventKind::ParcelCancelled, &parcel, "", self.now);
         self.call.answered(tx, &ParcelAnswer::of(&parcel), self.now).await?;
         Ok(Ok(parcel))
     }

@@ -1,6 +1,7 @@
 //! Announcing a parcel.
 
 use locker_core::ids::Version;
+use locker_core::parcel::Terms;
 use locker_core::units::UnixMillis;
 
 use super::{CreateParcelError, NewParcel, decided};
@@ -19,7 +20,7 @@ impl Create {
     pub(super) fn new(new: NewParcel, request: RequestKey, now: UnixMillis) -> Self {
         let edges = [new.size.length_mm, new.size.width_mm, new.size.height_mm, new.weight.0];
         let edges: Vec<u8> = edges.into_iter().flat_map(u32::to_be_bytes).collect();
-        let content = [
+        let mut content = vec![
             new.carrier.as_str().as_bytes(),
             new.name.as_bytes(),
             new.barcode.as_str().as_bytes(),
@@ -27,6 +28,7 @@ impl Create {
             new.email.as_str().as_bytes(),
             new.display_name.as_str().as_bytes(),
         ];
+        content.extend(new.phone.as_ref().map(|phone| phone.as_str().as_bytes()));
         Self { call: Call::new(request, "CreateParcel", &content), new, now }
     }
 }
@@ -40,8 +42,8 @@ impl Decision for Create {
             Seen::Other => return Ok(Err(CreateParcelError::RequestIdReused)),
             Seen::Never => {}
         }
-        let NewParcel { uid, carrier, name, barcode, size, weight, email, display_name, trace } =
-            self.new.clone();
+        let NewParcel { uid, carrier, name, barcode, size, weight, .. } = self.new.clone();
+        let NewParcel { email, display_name, phone, trace, .. } = self.new.clone();
         if tx.parcel(&carrier, &name).await?.is_some() {
             return Ok(Err(CreateParcelError::Exists));
         }
@@ -54,7 +56,10 @@ impl Decision for Create {
             weight,
             email,
             display_name,
+            terms: Terms::default(),
+            phone,
             state: HubParcelState::Announced,
+            recall: None,
             bank: None,
             compartment: None,
             version: Version(1),
@@ -65,7 +70,7 @@ impl Decision for Create {
             expires_at: None,
         };
         tx.save_parcel(&parcel).await?;
-        decided(tx, EventKind::ParcelAnnounced, &parcel, self.now);
+        decided(tx, EventKind::ParcelAnnounced, &parcel, "", self.now);
         self.call.answered(tx, &ParcelAnswer::of(&parcel), self.now).await?;
         Ok(Ok(parcel))
     }

@@ -1,15 +1,20 @@
 //! Tests of the decisions about parcels.
 
-use locker_core::downlink::{Grant, GrantPosition};
-use locker_core::ids::Version;
+use locker_core::downlink::{
+    CREDENTIALS_PER_PARCEL_MAX, CompartmentReserved, ConfigAccepted, Grant, GrantPosition, Quota,
+};
+use locker_core::fact::Fact;
+use locker_core::ids::{CompartmentNo, Generation, Version};
+use locker_core::parcel::RecallReason;
 use tempfile::tempdir;
 
 use super::room::has_room;
 use super::*;
 use crate::ingest::tests::fixture::{
-    Journal, NOW, add_bank, add_parcel, bank_id, book, carrier, commit, cube, new_parcel,
-    open_store, request,
+    Journal, NOW, add_bank, add_parcel, bank_id, book, carrier, commit, commit_more, cube,
+    new_parcel, open_store, order, request,
 };
+use crate::store::NoticeKind;
 
 async fn with_bank(store: &Store, edges_mm: &[u32]) {
     add_bank(store, edges_mm).await;
@@ -18,8 +23,7 @@ async fn with_bank(store: &Store, edges_mm: &[u32]) {
 
 async fn try_book(store: &Store, no: u8) -> Result<ParcelRow, BookError> {
     let (name, request) = (format!("p{no}"), request(&format!("try {no}")));
-    book_compartment(store, &carrier(), &name, &bank_id(), request, CredentialId([no; 16]), NOW)
-        .await
+    book_compartment(store, &carrier(), &name, order(no), request, NOW).await
 }
 
 fn refused(result: Result<ParcelRow, BookError>) -> Refusal {
@@ -172,4 +176,196 @@ fn room_is_a_matching_and_not_a_count() {
     assert!(has_room(&[], &[]));
     // The first two took the large rooms by need only as long as nobody else needs them.
     assert!(has_room(&[large, large, small], &[small, large, large]));
+}
+
+/// Parcel 1 inside compartment 1, a notice of it sent.
+async fn with_stored(store: &Store) -> ParcelRow {
+    with_bank(store, &[300, 300]).await;
+    add_parcel(store, 1, 200).await;
+    let booked = book(store, 1).await;
+    let mut journal = Journal::commissioned(&[300, 300]);
+    let known = journal.head();
+    journal.deposit(1, 1);
+    commit_more(store, &journal, known).await;
+    store.parcel_by_uid(booked.uid).await.unwrap().unwrap()
+}
+
+async fn change(store: &Store, change: ParcelChange) -> Result<ParcelRow, ChangeParcelError> {
+    let call = request(&format!("{change:?}"));
+    change_parcel(store, &carrier(), "p1", change, call, NOW).await
+}
+
+async fn last_grant(store: &Store) -> Grant {
+    let log = store.downlink(&bank_id(), position(store, 0), 64).await.unwrap().unwrap();
+    log.grants.last().unwrap().clone()
+}
+
+async fn hard(store: &Store, no: u8, connected: bool) -> Result<ParcelRow, BookError> {
+    let order = BookingOrder { hard: true, connected, ..order(no) };
+    let call = request(&format!("hard {no}"));
+    book_compartment(store, &carrier(), &format!("p{no}"), order, call, NOW).await
+}
+
+#[tokio::test]
+async fn a_hard_booking_is_pending_until_the_bank_has_reserved() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    with_bank(&store, &[300]).await;
+    add_parcel(&store, 1, 200).await;
+    add_parcel(&store, 2, 200).await;
+    let pending = hard(&store, 1, true).await.unwrap();
+    assert_eq!(pending.state, HubParcelState::BookingPending);
+    // It counts already.
+    assert_eq!(refused(try_book(&store, 2).await), Refusal::NoFreeCompartment);
+    let mut journal = Journal::commissioned(&[300]);
+    let known = journal.head();
+    journal.accept(store.epoch(), 1, last_grant(&store).await);
+    let (parcel, compartment) = (pending.uid, CompartmentNo(1));
+    journal.append(Fact::CompartmentReserved(CompartmentReserved { parcel, compartment }));
+    commit_more(&store, &journal, known).await;
+    let row = store.parcel_by_uid(pending.uid).await.unwrap().unwrap();
+    assert_eq!(row.state, HubParcelState::Booked);
+    assert_eq!(refused(try_book(&store, 2).await), Refusal::NoFreeCompartment);
+    // The repeat is answered as the first was.
+    assert_eq!(hard(&store, 1, true).await.unwrap(), pending);
+}
+
+#[tokio::test]
+async fn r08_a_bank_that_is_not_connected_is_booked_hard_only_within_what_it_keeps_back() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    with_bank(&store, &[300, 300, 300]).await;
+    for no in 1..=4 {
+        add_parcel(&store, no, 200).await;
+    }
+    assert!(matches!(hard(&store, 1, false).await, Err(BookError::BankNotConnected)));
+    let mut journal = Journal::commissioned(&[300, 300, 300]);
+    let known = journal.head();
+    let quota = Quota { generation: Generation(1), ceded: vec![(cube(300), 2)] };
+    journal.append(Fact::ConfigAccepted(ConfigAccepted::Quota(quota)));
+    commit_more(&store, &journal, known).await;
+    assert_eq!(hard(&store, 1, false).await.unwrap().state, HubParcelState::Booked);
+    // One is not kept back; the next one would be taken from a promise.
+    try_book(&store, 2).await.unwrap();
+    assert_eq!(refused(try_book(&store, 3).await), Refusal::NoFreeCompartment);
+    hard(&store, 3, false).await.unwrap();
+    assert_eq!(refused(hard(&store, 4, false).await), Refusal::NoFreeCompartment);
+}
+
+#[tokio::test]
+async fn d16_parcels_of_one_recipient_at_one_bank_are_a_group() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    with_bank(&store, &[300, 300, 300]).await;
+    add_parcel(&store, 1, 200).await;
+    add_parcel(&store, 2, 200).await;
+    let other = NewParcel {
+        email: "else@example.org".parse().unwrap(),
+        phone: Some("+4915112340042".parse().unwrap()),
+        ..new_parcel(3, 200)
+    };
+    create_parcel(&store, other, request("create 3"), NOW).await.unwrap();
+    let [first, second, third] =
+        [book(&store, 1).await, book(&store, 2).await, book(&store, 3).await];
+    assert!(first.terms.group.is_some());
+    assert_eq!(first.terms.group, second.terms.group);
+    assert_ne!(first.terms.group, third.terms.group);
+    assert!(!format!("{third:?}").contains("1511"));
+}
+
+#[tokio::test]
+async fn a_parcel_may_stay_longer_and_its_recipient_gets_another_letter() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let stored = with_stored(&store).await;
+    let until = stored.expires_at.unwrap().plus_ms(5_000);
+    let kept = change(&store, ParcelChange::Extend { until }).await.unwrap();
+    assert_eq!((kept.expires_at, kept.version.0), (Some(until), stored.version.0 + 1));
+    let (parcel, version) = (kept.uid, kept.version);
+    assert_eq!(last_grant(&store).await, Grant::Keep { parcel, version, until });
+    assert_eq!(change(&store, ParcelChange::Extend { until }).await.unwrap(), kept);
+    let kinds: Vec<_> =
+        store.due_notices(NOW, 9).await.unwrap().iter().map(|notice| notice.kind).collect();
+    assert_eq!(kinds, [NoticeKind::ParcelStored, NoticeKind::ParcelExtended]);
+}
+
+#[tokio::test]
+async fn c03_a_new_code_replaces_all_others_and_is_sent() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let stored = with_stored(&store).await;
+    let until = NOW.plus_ms(60_000);
+    let delegate = CredentialId([8; 16]);
+    let call = request("delegate");
+    let made = delegate_pickup(&store, &carrier(), "p1", until, delegate, call, NOW).await.unwrap();
+    assert_eq!((made.credential, made.until), (delegate, until));
+    let fresh = CredentialId([9; 16]);
+    let row = change(&store, ParcelChange::Reissue { fresh }).await.unwrap();
+    assert_eq!(row.credential, Some(fresh));
+    let (parcel, version, credential) = (row.uid, Version(stored.version.0 + 2), fresh);
+    assert_eq!(last_grant(&store).await, Grant::Reissue { parcel, version, credential });
+    let gone = change(&store, ParcelChange::Revoke { delegate }).await;
+    assert!(matches!(gone, Err(ChangeParcelError::DelegateUnknown)));
+    let notices = store.due_notices(NOW, 9).await.unwrap();
+    assert_eq!(notices.last().unwrap().kind, NoticeKind::CodeReissued);
+}
+
+#[tokio::test]
+async fn k15_a_delegate_gets_a_code_no_longer_than_the_parcel_and_it_can_be_taken_back() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let stored = with_stored(&store).await;
+    let ask = async |no: u8| {
+        let (until, fresh) = (UnixMillis(u64::MAX / 2), CredentialId([no; 16]));
+        let call = request(&format!("delegate {no}"));
+        delegate_pickup(&store, &carrier(), "p1", until, fresh, call, NOW).await
+    };
+    let made = ask(100).await.unwrap();
+    assert_eq!(Some(made.until), stored.expires_at);
+    let again = ask(100).await.unwrap();
+    assert_eq!(again, made);
+    for no in 102..100 + u8::try_from(CREDENTIALS_PER_PARCEL_MAX).unwrap() {
+        ask(no).await.unwrap();
+    }
+    assert!(matches!(ask(200).await, Err(ChangeParcelError::TooManyCodes)));
+    let delegate = made.credential;
+    let row = change(&store, ParcelChange::Revoke { delegate }).await.unwrap();
+    let (parcel, version, credential) = (row.uid, row.version, delegate);
+    assert_eq!(last_grant(&store).await, Grant::Revoke { parcel, version, credential });
+}
+
+#[tokio::test]
+async fn a_recall_turns_the_recipient_away_and_ends_with_the_parcel_outside() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    with_stored(&store).await;
+    let reason = RecallReason::Safety;
+    let row = change(&store, ParcelChange::Recall { reason }).await.unwrap();
+    assert_eq!((row.state, row.recall), (HubParcelState::RecallRequested, Some(reason)));
+    let (parcel, version) = (row.uid, row.version);
+    assert_eq!(last_grant(&store).await, Grant::Recall { parcel, version, reason });
+    let late = change(&store, ParcelChange::Reissue { fresh: CredentialId([9; 16]) }).await;
+    assert!(matches!(late, Err(ChangeParcelError::Refused(Refusal::ParcelRecalled))));
+    assert_eq!(refused(try_book(&store, 1).await), Refusal::ParcelCancelled);
+}
+
+#[tokio::test]
+async fn what_is_not_inside_cannot_be_extended_recalled_or_delegated() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let until = NOW.plus_ms(1);
+    let missing = change(&store, ParcelChange::Extend { until }).await;
+    assert!(matches!(missing, Err(ChangeParcelError::NotFound)));
+    with_bank(&store, &[300]).await;
+    add_parcel(&store, 1, 200).await;
+    book(&store, 1).await;
+    for what in [
+        ParcelChange::Extend { until },
+        ParcelChange::Recall { reason: RecallReason::Sender },
+        ParcelChange::Reissue { fresh: CredentialId([9; 16]) },
+        ParcelChange::Revoke { delegate: CredentialId([9; 16]) },
+    ] {
+        let refused = change(&store, what).await;
+        assert!(matches!(refused, Err(ChangeParcelError::Refused(Refusal::NotDeposited))));
+    }
 }

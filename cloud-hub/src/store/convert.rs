@@ -3,12 +3,14 @@
 use std::str::FromStr;
 
 use locker_core::ids::{BankId, CompartmentNo, ParseIdError, Version};
+use locker_core::parcel::{RecallReason, Terms};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use sea_orm::Value;
 
 use super::ReadError;
 use super::entity;
 use super::rows::{EventKind, EventParcel, EventRow, HubParcelState, ParcelRow};
+use super::spelling::{parse_recall_reason, recall_reason};
 
 /// A number as a column holds it. Positions and counts never come near the limit; a time beyond
 /// it, which only a lying clock can bring, is the end of time.
@@ -85,6 +87,24 @@ fn weight(row: &entity::parcels::Model) -> Result<Grams, ReadError> {
     u32::try_from(row.weight_g).map(Grams).map_err(|_| damaged("parcels", "weight_g"))
 }
 
+fn recall(name: Option<&str>) -> Result<Option<RecallReason>, ReadError> {
+    let read = |name| parse_recall_reason(name).ok_or(damaged("parcels", "recall"));
+    name.map(read).transpose()
+}
+
+fn terms(row: &entity::parcels::Model) -> Result<Terms, ReadError> {
+    let group = row.group_id.as_deref().map(|bytes| id("parcels", "group_id", bytes));
+    Ok(Terms {
+        hard: row.hard,
+        book_until: row.book_until.map(uint).map(UnixMillis),
+        keep_ms: row.keep_ms.map(uint),
+        keep_until: row.keep_until.map(uint).map(UnixMillis),
+        group: group.transpose()?,
+        // Keyed with a bank's pepper, so it is made where the booking is sent.
+        suffix: None,
+    })
+}
+
 pub(super) fn parcel(row: &entity::parcels::Model) -> Result<ParcelRow, ReadError> {
     const TABLE: &str = "parcels";
     let credential = row.credential.as_deref();
@@ -97,7 +117,10 @@ pub(super) fn parcel(row: &entity::parcels::Model) -> Result<ParcelRow, ReadErro
         weight: weight(row)?,
         email: text(TABLE, "email", &row.email)?,
         display_name: text(TABLE, "display_name", &row.display_name)?,
+        phone: maybe_text(TABLE, "phone", row.phone.as_deref())?,
         state: state(TABLE, &row.state)?,
+        recall: recall(row.recall.as_deref())?,
+        terms: terms(row)?,
         bank: maybe_text(TABLE, "bank", row.bank.as_deref())?,
         compartment: compartment(TABLE, row.compartment)?,
         version: version(TABLE, row.version)?,
@@ -130,9 +153,16 @@ pub(super) const PARCEL_COLUMNS: &[&str] = &[
     "created_at",
     "updated_at",
     "expires_at",
+    "phone",
+    "recall",
+    "hard",
+    "book_until",
+    "keep_ms",
+    "keep_until",
+    "group_id",
 ];
 
-pub(super) fn parcel_values(row: &ParcelRow) -> [Value; 19] {
+pub(super) fn parcel_values(row: &ParcelRow) -> [Value; 26] {
     [
         bytes(&row.uid.0),
         row.carrier.as_str().into(),
@@ -153,6 +183,13 @@ pub(super) fn parcel_values(row: &ParcelRow) -> [Value; 19] {
         int(row.created_at.0).into(),
         int(row.updated_at.0).into(),
         row.expires_at.map(|at| int(at.0)).into(),
+        row.phone.as_ref().map(|phone| phone.as_str().to_owned()).into(),
+        row.recall.map(|reason| recall_reason(reason).to_owned()).into(),
+        row.terms.hard.into(),
+        row.terms.book_until.map(|at| int(at.0)).into(),
+        row.terms.keep_ms.map(int).into(),
+        row.terms.keep_until.map(|at| int(at.0)).into(),
+        row.terms.group.map(|group| group.0.to_vec()).into(),
     ]
 }
 

@@ -1,13 +1,16 @@
 //! What decisions read and write in their transaction.
 
 use locker_core::compartment::{Compartment, Layout};
-use locker_core::ids::{BankId, CarrierId};
+use locker_core::downlink::{Mode, Quota};
+use locker_core::ids::{BankId, CarrierId, CredentialId, Generation, GroupId, ParcelId};
 use locker_core::units::UnixMillis;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::convert::{bytes, int, parcel_values};
-use super::ingest_write::PARCELS;
-use super::queries::{self, LAYOUT};
-use super::rows::{BankRow, ParcelRow};
+use super::entity::pickup_credentials;
+use super::ingest_write::{NOTICES, PARCELS, notice_values};
+use super::queries::{self, LAYOUT, MODE, QUOTA};
+use super::rows::{BankRow, NoticeKind, ParcelRow};
 use super::tx::{Insert, Tx};
 use super::{ReadError, WriteError};
 
@@ -33,6 +36,13 @@ const CONFIGS: Insert = Insert {
     conflict: "",
 };
 
+const PICKUP_CREDENTIALS: Insert = Insert {
+    name: "pickup_credentials",
+    table: "pickup_credentials",
+    columns: &["id", "parcel", "until", "revoked", "made_at"],
+    conflict: "",
+};
+
 impl Tx {
     pub(crate) async fn parcel(
         &self,
@@ -52,6 +62,119 @@ impl Tx {
 
     pub(crate) async fn compartments(&self, bank: &BankId) -> Result<Vec<Compartment>, ReadError> {
         queries::compartments(self.connection(), bank).await
+    }
+
+    /// How long a parcel may stay whose booking does not say, in milliseconds.
+    pub(crate) const fn retention_ms(&self) -> u64 {
+        self.context.retention_ms
+    }
+
+    /// The group of parcels at a bank for the recipient of `parcel`, if there are any.
+    pub(crate) async fn group_at(
+        &self,
+        bank: &BankId,
+        parcel: &ParcelRow,
+    ) -> Result<Option<GroupId>, ReadError> {
+        queries::group_at(self.connection(), bank, parcel).await
+    }
+
+    /// How many pickup codes a parcel has had, its first included.
+    pub(crate) async fn codes_of(&self, parcel: ParcelId) -> Result<usize, ReadError> {
+        let made = pickup_credentials::Entity::find()
+            .filter(pickup_credentials::Column::Parcel.eq(parcel.0.to_vec()))
+            .all(self.connection())
+            .await?;
+        Ok(made.len() + 1)
+    }
+
+    /// Notes a code that was made after the first; `until` if it is a delegate's.
+    pub(crate) async fn save_code(
+        &mut self,
+        parcel: ParcelId,
+        id: CredentialId,
+        until: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Result<(), WriteError> {
+        let row = vec![
+            bytes(&id.0),
+            bytes(&parcel.0),
+            until.map(|at| int(at.0)).into(),
+            false.into(),
+            int(now.0).into(),
+        ];
+        Ok(self.insert(&PICKUP_CREDENTIALS, row).await?)
+    }
+
+    /// A newer code replaces all that a parcel had.
+    pub(crate) async fn supersede_codes(&mut self, parcel: ParcelId) -> Result<(), WriteError> {
+        let sql = "UPDATE pickup_credentials SET revoked = TRUE WHERE parcel = $1";
+        self.execute("pickup_credentials", sql, [bytes(&parcel.0)]).await?;
+        Ok(())
+    }
+
+    /// Takes a delegate's code back; `false` if the parcel has no such code, or no more.
+    pub(crate) async fn revoke_delegate(
+        &mut self,
+        parcel: ParcelId,
+        id: CredentialId,
+    ) -> Result<bool, WriteError> {
+        let sql = "UPDATE pickup_credentials SET revoked = TRUE WHERE id = $1 AND parcel = $2 \
+                   AND until IS NOT NULL AND NOT revoked";
+        let values = [bytes(&id.0), bytes(&parcel.0)];
+        let revoked = self.execute("pickup_credentials", sql, values).await?;
+        Ok(revoked.rows_affected() > 0)
+    }
+
+    /// Tells a parcel's recipient something.
+    pub(crate) async fn notice(
+        &mut self,
+        parcel: &ParcelRow,
+        kind: NoticeKind,
+        now: UnixMillis,
+    ) -> Result<(), WriteError> {
+        Ok(self.insert(&NOTICES, notice_values(parcel, kind, now).to_vec()).await?)
+    }
+
+    /// Makes `mode` the newest of the bank and wakes whoever sends it.
+    pub(crate) async fn issue_mode(
+        &mut self,
+        bank: &BankId,
+        mode: Mode,
+        now: UnixMillis,
+    ) -> Result<(), WriteError> {
+        let document = locker_proto::encode_mode(&mode);
+        self.issue_config(bank, MODE, mode.generation, &document, now).await
+    }
+
+    /// Makes `quota` the newest of the bank and wakes whoever sends it.
+    pub(crate) async fn issue_quota(
+        &mut self,
+        bank: &BankId,
+        quota: &Quota,
+        now: UnixMillis,
+    ) -> Result<(), WriteError> {
+        let document = locker_proto::encode_quota(quota);
+        self.issue_config(bank, QUOTA, quota.generation, &document, now).await
+    }
+
+    async fn issue_config(
+        &mut self,
+        bank: &BankId,
+        kind: &str,
+        generation: Generation,
+        document: &[u8],
+        now: UnixMillis,
+    ) -> Result<(), WriteError> {
+        let row = vec![
+            bank.as_str().into(),
+            kind.into(),
+            int(generation.0).into(),
+            bytes(document),
+            int(now.0).into(),
+        ];
+        self.insert(&CONFIGS, row).await?;
+        self.wake(bank);
+        Ok(())
     }
 
     /// Writes a parcel: all of a new one, what can change of a known one.
@@ -81,18 +204,11 @@ impl Tx {
         layout: &Layout,
         now: UnixMillis,
     ) -> Result<(), WriteError> {
-        let generation = int(layout.generation.0);
-        let row = vec![
-            bank.as_str().into(),
-            LAYOUT.into(),
-            generation.into(),
-            bytes(&locker_proto::encode_layout(layout)),
-            int(now.0).into(),
-        ];
-        self.insert(&CONFIGS, row).await?;
+        let document = locker_proto::encode_layout(layout);
+        self.issue_config(bank, LAYOUT, layout.generation, &document, now).await?;
         let sql = "UPDATE banks SET layout_generation = $1 WHERE id = $2";
+        let generation = int(layout.generation.0);
         self.execute("banks", sql, [generation.into(), bank.as_str().into()]).await?;
-        self.wake(bank);
         Ok(())
     }
 }

@@ -101,6 +101,22 @@ table!(parcels, "parcels", {
     created_at: i64,
     updated_at: i64,
     expires_at: Option<i64>,
+    phone: Option<String>,
+    recall: Option<String>,
+    hard: bool,
+    book_until: Option<i64>,
+    keep_ms: Option<i64>,
+    keep_until: Option<i64>,
+    group_id: Option<Vec<u8>>,
+});
+
+table!(pickup_credentials, "pickup_credentials", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Vec<u8>,
+    parcel: Vec<u8>,
+    until: Option<i64>,
+    revoked: bool,
+    made_at: i64,
 });
 
 table!(grants, "grants", {
@@ -138,6 +154,7 @@ table!(notices, "notices", {
     id: i64,
     parcel: Vec<u8>,
     kind: String,
+    version: i64,
     due_at: Option<i64>,
     attempts: i32,
     outcome: Option<String>,

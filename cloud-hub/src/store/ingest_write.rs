@@ -12,7 +12,7 @@ use super::alarm_rows::Party;
 use super::convert::{self, PARCEL_COLUMNS, bytes, int, uint};
 use super::entity;
 use super::error::WriteBatchError;
-use super::projection::{self, ParcelStep};
+use super::projection::{self, Consequences, ParcelStep, Tell, Times};
 use super::rows::{EventKind, NoticeKind, ParcelRow};
 use super::tx::{Insert, NewEvent, Tx, place};
 use super::{ReadError, WriteError, standing};
@@ -48,14 +48,17 @@ pub(super) const PARCELS: Insert = Insert {
     conflict: "ON CONFLICT (uid) DO UPDATE SET state = excluded.state, bank = excluded.bank, \
                compartment = excluded.compartment, version = excluded.version, \
                credential = excluded.credential, updated_at = excluded.updated_at, \
-               expires_at = excluded.expires_at",
+               expires_at = excluded.expires_at, recall = excluded.recall, \
+               hard = excluded.hard, book_until = excluded.book_until, \
+               keep_ms = excluded.keep_ms, keep_until = excluded.keep_until, \
+               group_id = excluded.group_id",
 };
 
-const NOTICES: Insert = Insert {
+pub(super) const NOTICES: Insert = Insert {
     name: "notices",
     table: "notices",
-    columns: &["parcel", "kind", "due_at", "attempts"],
-    conflict: "ON CONFLICT (parcel, kind) DO NOTHING",
+    columns: &["parcel", "kind", "version", "due_at", "attempts"],
+    conflict: "ON CONFLICT (parcel, kind, version) DO NOTHING",
 };
 
 /// Banks or parcels looked up by one statement.
@@ -103,6 +106,9 @@ pub(crate) enum EntityKind {
     Parcel = 3,
     Credential = 4,
     Session = 5,
+    Governor = 6,
+    Slot = 7,
+    Budget = 8,
 }
 
 /// What a fact means outside the bank.
@@ -121,8 +127,17 @@ pub(crate) struct FactEffect {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Meaning {
-    Parcel { uid: ParcelId, step: ParcelStep },
-    Bank { kind: EventKind, detail: String },
+    Parcel {
+        uid: ParcelId,
+        step: ParcelStep,
+        detail: String,
+        /// Another parcel that has to do with it, which the event names.
+        other: Option<ParcelId>,
+    },
+    Bank {
+        kind: EventKind,
+        detail: String,
+    },
 }
 
 /// Writes batches, oldest first. Each answers for itself whether it follows what is stored; those
@@ -245,14 +260,15 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
     let mut notices: Vec<Value> = Vec::new();
     for batch in batches {
         for effect in &batch.effects {
-            let (uid, step) = match &effect.what {
-                Meaning::Parcel { uid, step } => (*uid, *step),
+            let (uid, step, detail, other) = match &effect.what {
+                Meaning::Parcel { uid, step, detail, other } => (*uid, *step, detail, *other),
                 Meaning::Bank { kind, detail } => {
                     let event = new_event(batch, effect, *kind, None, detail.clone());
                     tx.event(event);
                     continue;
                 }
             };
+            let detail = named(detail, other.and_then(|other| parcels.get(&other)));
             // A bank speaks only for parcels that are its own.
             let Some(parcel) =
                 parcels.get_mut(&uid).filter(|p| p.bank.as_ref() == Some(&batch.bank))
@@ -260,22 +276,24 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
                 tracing::warn!(bank = %batch.bank, parcel = %uid, "fact about a parcel not booked here");
                 continue;
             };
-            let expires_at = effect.promised_from.plus_ms(tx.context.retention_ms);
-            let after = projection::apply(parcel, step, expires_at, batch.now);
-            if let Some(kind) = after.event {
-                changed.insert(uid, ());
-                let event = new_event(batch, effect, kind, Some(parcel), String::new());
-                tx.event(event);
+            let times = Times {
+                at: effect.at,
+                promised_from: effect.promised_from,
+                retention_ms: tx.context.retention_ms,
+                now: batch.now,
+            };
+            let Consequences { event, notice, tell } = projection::apply(parcel, step, times);
+            let grant = tell.map(|tell| grant_of(parcel, tell));
+            if let Some(kind) = event {
+                tx.event(new_event(batch, effect, kind, Some(parcel), detail));
             }
-            if after.notice {
-                let kind = NoticeKind::ParcelStored.as_str();
-                let row = [bytes(&uid.0), kind.into(), int(batch.now.0).into(), 0_i32.into()];
-                notices.extend(row);
+            if let Some(kind) = notice {
+                notices.extend(notice_values(parcel, kind, batch.now));
             }
-            if after.cancel_again {
-                parcel.version = Version(parcel.version.0.saturating_add(1));
+            if event.is_some() || grant.is_some() {
                 changed.insert(uid, ());
-                let grant = Grant::Cancel { parcel: uid, version: parcel.version };
+            }
+            if let Some(grant) = grant {
                 tx.grant(&batch.bank, &grant, batch.now).await?;
             }
         }
@@ -285,6 +303,39 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
     tx.insert(&PARCELS, rows).await?;
     tx.insert(&NOTICES, notices).await?;
     Ok(())
+}
+
+/// What the bank is told, as a new decision of the hub's about the parcel.
+fn grant_of(row: &mut ParcelRow, tell: Tell) -> Grant {
+    row.version = Version(row.version.0.saturating_add(1));
+    let (parcel, version) = (row.uid, row.version);
+    match tell {
+        Tell::Cancel => Grant::Cancel { parcel, version },
+        Tell::Recall(reason) => Grant::Recall { parcel, version, reason },
+        Tell::Keep(until) => {
+            row.terms.keep_until = Some(until);
+            Grant::Keep { parcel, version, until }
+        }
+    }
+}
+
+/// The row of a notice that is due at once.
+pub(super) fn notice_values(parcel: &ParcelRow, kind: NoticeKind, now: UnixMillis) -> [Value; 5] {
+    [
+        bytes(&parcel.uid.0),
+        kind.as_str().into(),
+        i64::from(parcel.version.0).into(),
+        int(now.0).into(),
+        0_i32.into(),
+    ]
+}
+
+/// The detail with the other parcel's name.
+fn named(detail: &str, other: Option<&ParcelRow>) -> String {
+    match other {
+        Some(other) => format!("{detail}, see carriers/{}/parcels/{}", other.carrier, other.name),
+        None => detail.to_owned(),
+    }
 }
 
 fn new_event<'a>(
@@ -313,10 +364,10 @@ async fn load_parcels(
 ) -> Result<HashMap<ParcelId, ParcelRow>, WriteError> {
     let effects = batches.iter().flat_map(|batch| &batch.effects);
     let uid = |effect: &FactEffect| match effect.what {
-        Meaning::Parcel { uid, .. } => Some(uid),
-        Meaning::Bank { .. } => None,
+        Meaning::Parcel { uid, other, .. } => [Some(uid), other],
+        Meaning::Bank { .. } => [None, None],
     };
-    let mut uids: Vec<ParcelId> = effects.filter_map(uid).collect();
+    let mut uids: Vec<ParcelId> = effects.flat_map(uid).flatten().collect();
     uids.sort_unstable();
     uids.dedup();
     let mut parcels = HashMap::with_capacity(uids.len());

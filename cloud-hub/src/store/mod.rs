@@ -14,10 +14,12 @@ mod ingest_write;
 mod migration;
 mod notices;
 mod open;
+mod personal;
 mod projection;
 mod queries;
 mod requests;
 mod rows;
+mod spelling;
 mod standing;
 mod tx;
 mod upkeep;
@@ -30,10 +32,12 @@ pub use alarm_rows::{
 pub use alarms::AlarmFilter;
 pub use error::{OpenStoreError, ReadError, WriteError};
 pub use open::{SQLITE_PRAGMAS, StoreLimits};
+pub use personal::{
+    DISPLAY_NAME_MAX_CHARS, DisplayName, EMAIL_MAX_BYTES, Email, PersonalDataError, Phone,
+};
 pub use rows::{
-    BankRow, DISPLAY_NAME_MAX_CHARS, DisplayName, EMAIL_MAX_BYTES, Email, EventKind, EventParcel,
-    EventRow, HubParcelState, NoticeKind, NoticeOutcome, NoticeRow, ParcelRow, PersonalDataError,
-    RequestKey, StopReason,
+    BankRow, EventKind, EventParcel, EventRow, HubParcelState, NoticeKind, NoticeOutcome,
+    NoticeRow, ParcelRow, RequestKey, StopReason,
 };
 
 pub(crate) use alarms::{Apart, KeepApart};
@@ -42,8 +46,9 @@ pub(crate) use ingest_write::{EntityKind, EntityRow, FactEffect, FactRow, Ingest
 pub(crate) use projection::ParcelStep;
 pub(crate) use queries::{Downlink, LoadedBank};
 pub(crate) use requests::{Call, ParcelAnswer, Seen};
-pub(crate) use tx::{NewEvent, Tx};
+pub(crate) use spelling::{lockdown_reason, quarantine_reason, recall_reason};
 pub(crate) use standing::{OpenStream, Standing, StopBank};
+pub(crate) use tx::{NewEvent, Tx};
 pub(crate) use upkeep::{IssueKeySet, Quarantine};
 pub(crate) use wakes::Wakes;
 pub(crate) use writer::Decision;
@@ -54,7 +59,7 @@ use std::sync::PoisonError;
 
 use locker_core::compartment::Compartment;
 use locker_core::downlink::GrantPosition;
-use locker_core::ids::{BankId, CarrierId, HubEpoch, ParcelId};
+use locker_core::ids::{BankId, CarrierId, CommandId, HubEpoch, ParcelId};
 use locker_core::units::UnixMillis;
 use sea_orm::{ColumnTrait, Condition, DatabaseConnection};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -178,6 +183,25 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<BankRow>, ReadError> {
         queries::banks(&self.readers, after, limit).await
+    }
+
+    /// What a bank answered to an order, if it has.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn command_answer(
+        &self,
+        bank: &BankId,
+        command: CommandId,
+    ) -> Result<Option<String>, ReadError> {
+        let prefix = format!("{command} ");
+        let condition = Condition::all()
+            .add(events::Column::Bank.eq(bank.as_str()))
+            .add(events::Column::Kind.eq(EventKind::BankCommandAnswered.as_str()))
+            .add(events::Column::Detail.starts_with(&prefix));
+        let found = queries::events_where(&self.readers, condition, Some(1)).await?;
+        Ok(found.first().and_then(|event| event.detail.strip_prefix(&prefix)).map(str::to_owned))
     }
 
     /// A bank's compartments by number, as folded from what is committed.

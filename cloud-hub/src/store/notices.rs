@@ -1,7 +1,7 @@
 //! Notices that are due: claimed with a lease, so that two senders never send the same one, and
 //! due again when a sender dies with it.
 
-use locker_core::ids::ParcelId;
+use locker_core::ids::{ParcelId, Version};
 use locker_core::units::UnixMillis;
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
@@ -48,6 +48,7 @@ async fn read(tx: &Tx, row: &notices::Model) -> Result<NoticeRow, ReadError> {
     Ok(NoticeRow {
         id: uint(row.id),
         kind: NoticeKind::parse(&row.kind).ok_or(damaged("notices", "kind"))?,
+        version: Version(u32::try_from(row.version).map_err(|_| damaged("notices", "version"))?),
         bank: bank.ok_or(damaged("parcels", "bank"))?,
         parcel,
         attempts: u32::try_from(row.attempts).unwrap_or_default(),

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use locker_core::compartment::{Compartment, Layout};
-use locker_core::downlink::{Grant, GrantPosition};
-use locker_core::ids::{BankId, CarrierId, Generation, ParcelId, StreamId};
+use locker_core::downlink::{Grant, GrantPosition, Mode, Quota};
+use locker_core::ids::{BankId, CarrierId, Generation, GroupId, ParcelId, StreamId};
 use locker_core::journal::{ChainHash, Change, MemoryView, Meta};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
@@ -23,6 +23,10 @@ use super::standing::{self, Standing};
 
 /// The name of layouts in table `configs`.
 pub(super) const LAYOUT: &str = "LAYOUT";
+/// The name of modes there.
+pub(super) const MODE: &str = "MODE";
+/// The name of quotas there.
+pub(super) const QUOTA: &str = "QUOTA";
 
 pub(super) async fn meta_value(
     db: &impl ConnectionTrait,
@@ -85,13 +89,42 @@ pub(super) async fn parcel_by_uid(
     row.as_ref().map(convert::parcel).transpose()
 }
 
+/// States of parcels that a bank is to expect.
+const EXPECTED: [HubParcelState; 2] = [HubParcelState::Booked, HubParcelState::BookingPending];
+/// States of parcels that one code can open together with another.
+const GROUPED: [HubParcelState; 5] = [
+    HubParcelState::Booked,
+    HubParcelState::BookingPending,
+    HubParcelState::Depositing,
+    HubParcelState::Stored,
+    HubParcelState::Collecting,
+];
+
+pub(super) async fn group_at(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+    parcel: &ParcelRow,
+) -> Result<Option<GroupId>, ReadError> {
+    let row = parcels::Entity::find()
+        .filter(parcels::Column::Bank.eq(bank.as_str()))
+        .filter(parcels::Column::State.is_in(GROUPED.map(HubParcelState::as_str)))
+        .filter(parcels::Column::Carrier.eq(parcel.carrier.as_str()))
+        .filter(parcels::Column::Email.eq(parcel.email.as_str()))
+        .filter(parcels::Column::GroupId.is_not_null())
+        .limit(1)
+        .one(db)
+        .await?;
+    let group = row.and_then(|row| row.group_id);
+    group.map(|bytes| id("parcels", "group_id", &bytes)).transpose()
+}
+
 pub(super) async fn booked_at(
     db: &impl ConnectionTrait,
     bank: &BankId,
 ) -> Result<Vec<ParcelRow>, ReadError> {
     let rows = parcels::Entity::find()
         .filter(parcels::Column::Bank.eq(bank.as_str()))
-        .filter(parcels::Column::State.eq(HubParcelState::Booked.as_str()))
+        .filter(parcels::Column::State.is_in(EXPECTED.map(HubParcelState::as_str)))
         .all(db)
         .await?;
     rows.iter().map(convert::parcel).collect()
@@ -134,11 +167,16 @@ async fn bank_row(db: &impl ConnectionTrait, row: banks::Model) -> Result<BankRo
     let stream = cursor.as_ref().map(|row| id("cursors", "stream", &row.stream));
     Ok(BankRow {
         layout: layout(db, &bank, Generation(uint(row.layout_generation))).await?,
+        mode: mode(db, &bank).await?,
+        quota: quota(db, &bank).await?,
         id: bank,
         display_name: row.display_name,
         address: row.address,
         layout_held: meta.layout,
         keys_held: meta.keys,
+        mode_held: meta.mode,
+        quota_held: meta.quota,
+        lockdown: meta.lockdown,
         stream: stream.transpose()?,
         committed_seq: cursor.as_ref().map_or(0, |row| uint(row.committed)),
         stopped_reason: stopped.transpose()?,
@@ -159,6 +197,37 @@ pub(super) async fn layout(
     locker_proto::decode_layout(&row.bytes).map_err(|_| damaged("configs", "bytes"))
 }
 
+/// The newest mode issued to a bank; the default before the first.
+async fn mode(db: &impl ConnectionTrait, bank: &BankId) -> Result<Mode, ReadError> {
+    match newest_config(db, bank, MODE).await? {
+        Some(bytes) => locker_proto::decode_mode(&bytes).map_err(|_| damaged("configs", "bytes")),
+        None => Ok(Mode::default()),
+    }
+}
+
+/// The newest quota issued to a bank; the default before the first.
+async fn quota(db: &impl ConnectionTrait, bank: &BankId) -> Result<Quota, ReadError> {
+    match newest_config(db, bank, QUOTA).await? {
+        Some(bytes) => locker_proto::decode_quota(&bytes).map_err(|_| damaged("configs", "bytes")),
+        None => Ok(Quota::default()),
+    }
+}
+
+async fn newest_config(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+    kind: &str,
+) -> Result<Option<Vec<u8>>, ReadError> {
+    let row = configs::Entity::find()
+        .filter(configs::Column::Bank.eq(bank.as_str()))
+        .filter(configs::Column::Kind.eq(kind))
+        .order_by(configs::Column::Generation, Order::Desc)
+        .limit(1)
+        .one(db)
+        .await?;
+    Ok(row.map(|row| row.bytes))
+}
+
 async fn folded_meta(db: &impl ConnectionTrait, bank: &BankId) -> Result<Meta, ReadError> {
     let rows = entities(db, bank, Some(EntityKind::Meta)).await?;
     let meta = rows.into_iter().find_map(|change| match change {
@@ -168,7 +237,11 @@ async fn folded_meta(db: &impl ConnectionTrait, bank: &BankId) -> Result<Meta, R
         | Change::Parcel(_)
         | Change::ParcelForgotten(_)
         | Change::Credential(_)
-        | Change::Session(_) => None,
+        | Change::Session(_)
+        | Change::Governor(_)
+        | Change::Slot(_)
+        | Change::SlotForgotten(_)
+        | Change::Budget(_) => None,
     });
     Ok(meta.unwrap_or_default())
 }
@@ -185,7 +258,11 @@ pub(super) async fn compartments(
         | Change::Parcel(_)
         | Change::ParcelForgotten(_)
         | Change::Credential(_)
-        | Change::Session(_) => None,
+        | Change::Session(_)
+        | Change::Governor(_)
+        | Change::Slot(_)
+        | Change::SlotForgotten(_)
+        | Change::Budget(_) => None,
     };
     Ok(rows.into_iter().filter_map(compartment).collect())
 }
@@ -208,7 +285,8 @@ async fn entities(
 
 fn read_entity(row: &bank_entities::Model) -> Result<Change, ReadError> {
     use locker_proto::entity::{
-        decode_compartment, decode_credential, decode_meta, decode_parcel, decode_session,
+        decode_budget, decode_compartment, decode_credential, decode_governor, decode_meta,
+        decode_parcel, decode_session, decode_slot,
     };
     let bytes = &row.bytes;
     let change = match row.kind {
@@ -221,6 +299,9 @@ fn read_entity(row: &bank_entities::Model) -> Result<Change, ReadError> {
             decode_credential(bytes).map(Change::Credential)
         }
         kind if kind == EntityKind::Session as i32 => decode_session(bytes).map(Change::Session),
+        kind if kind == EntityKind::Governor as i32 => decode_governor(bytes).map(Change::Governor),
+        kind if kind == EntityKind::Slot as i32 => decode_slot(bytes).map(Change::Slot),
+        kind if kind == EntityKind::Budget as i32 => decode_budget(bytes).map(Change::Budget),
         _ => return Err(damaged("bank_entities", "kind")),
     };
     change.map_err(|_| damaged("bank_entities", "bytes"))
@@ -269,6 +350,8 @@ pub(super) async fn load_bank(
 #[derive(Debug)]
 pub(crate) struct Downlink {
     pub(crate) layout: Layout,
+    pub(crate) mode: Mode,
+    pub(crate) quota: Quota,
     /// Without a gap, from the position asked for.
     pub(crate) grants: Vec<Grant>,
     pub(crate) first: GrantPosition,
@@ -299,6 +382,8 @@ pub(super) async fn downlink(
     };
     Ok(Some(Downlink {
         layout: layout(db, bank, Generation(uint(row.layout_generation))).await?,
+        mode: mode(db, bank).await?,
+        quota: quota(db, bank).await?,
         first: GrantPosition { epoch: after.epoch, gseq: after.gseq.saturating_add(1) },
         last_gseq: uint(row.gseq),
         standing: standing::of_row(&row)?,

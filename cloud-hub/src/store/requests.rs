@@ -2,13 +2,16 @@
 //! it is a mistake of the caller's.
 
 use aws_lc_rs::digest::{Context, SHA256};
-use locker_core::ids::{BankId, CompartmentNo, CredentialId, ParcelId, Version};
+use locker_core::code::second_factor::SuffixTag;
+use locker_core::ids::{BankId, CompartmentNo, CredentialId, GroupId, ParcelId, Version};
+use locker_core::parcel::Terms;
 use locker_core::units::UnixMillis;
 use sea_orm::EntityTrait;
 use serde::{Deserialize, Serialize};
 
 use super::convert::{bytes, damaged, int};
 use super::rows::{HubParcelState, ParcelRow, RequestKey};
+use super::spelling::{parse_recall_reason, recall_reason};
 use super::tx::{Insert, Tx};
 use super::{WriteError, entity, queries};
 
@@ -98,6 +101,43 @@ pub(crate) struct ParcelAnswer {
     credential: Option<[u8; 16]>,
     updated_at: u64,
     expires_at: Option<u64>,
+    #[serde(default)]
+    recall: Option<String>,
+    #[serde(default)]
+    terms: Option<TermsAnswer>,
+}
+
+/// The terms of a booking as an answer showed them; the rest of them never changes.
+#[derive(Serialize, Deserialize)]
+struct TermsAnswer {
+    hard: bool,
+    book_until: Option<u64>,
+    keep_ms: Option<u64>,
+    keep_until: Option<u64>,
+    group: Option<[u8; 16]>,
+}
+
+impl TermsAnswer {
+    fn of(terms: &Terms) -> Self {
+        Self {
+            hard: terms.hard,
+            book_until: terms.book_until.map(|at| at.0),
+            keep_ms: terms.keep_ms,
+            keep_until: terms.keep_until.map(|at| at.0),
+            group: terms.group.map(|group| group.0),
+        }
+    }
+
+    fn terms(&self, suffix: Option<SuffixTag>) -> Terms {
+        Terms {
+            hard: self.hard,
+            book_until: self.book_until.map(UnixMillis),
+            keep_ms: self.keep_ms,
+            keep_until: self.keep_until.map(UnixMillis),
+            group: self.group.map(GroupId),
+            suffix,
+        }
+    }
 }
 
 impl ParcelAnswer {
@@ -111,6 +151,8 @@ impl ParcelAnswer {
             credential: parcel.credential.map(|id| id.0),
             updated_at: parcel.updated_at.0,
             expires_at: parcel.expires_at.map(|at| at.0),
+            recall: parcel.recall.map(|reason| recall_reason(reason).to_owned()),
+            terms: Some(TermsAnswer::of(&parcel.terms)),
         }
     }
 
@@ -119,7 +161,11 @@ impl ParcelAnswer {
         let wrong = || damaged("requests", "answer");
         let now = queries::parcel_by_uid(tx.connection(), ParcelId(self.uid)).await?;
         let bank = self.bank.map(|bank| bank.parse::<BankId>()).transpose().map_err(|_| wrong())?;
+        let now = now.ok_or_else(wrong)?;
+        let recall = self.recall.map(|name| parse_recall_reason(&name).ok_or_else(wrong));
         Ok(ParcelRow {
+            recall: recall.transpose()?,
+            terms: self.terms.map_or(now.terms, |terms| terms.terms(now.terms.suffix)),
             state: HubParcelState::parse(&self.state).ok_or_else(wrong)?,
             bank,
             compartment: self.compartment.map(CompartmentNo),
@@ -127,7 +173,7 @@ impl ParcelAnswer {
             credential: self.credential.map(CredentialId),
             updated_at: UnixMillis(self.updated_at),
             expires_at: self.expires_at.map(UnixMillis),
-            ..now.ok_or_else(wrong)?
+            ..now
         })
     }
 }

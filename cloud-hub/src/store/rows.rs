@@ -1,23 +1,17 @@
 //! What the store gives out: parcels, banks, events and notices as the rest of the hub sees them.
-//!
-//! Personal data has types of its own that never print what they hold.
-
-use std::fmt;
-use std::str::FromStr;
 
 use locker_core::compartment::Layout;
 use locker_core::credential::KeySet;
+use locker_core::downlink::{Mode, Quota};
 use locker_core::ids::{
     BankId, Barcode, CarrierId, CompartmentNo, CredentialId, Generation, ParcelId, StreamId,
     TraceParent, Version,
 };
+use locker_core::journal::Lockdown;
+use locker_core::parcel::{RecallReason, Terms};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
-use thiserror::Error;
 
-/// Longest e-mail address that is taken, in bytes (RFC 5321, section 4.5.3.1.3).
-pub const EMAIL_MAX_BYTES: usize = 254;
-/// Longest name of a recipient or a bank that is taken, in characters.
-pub const DISPLAY_NAME_MAX_CHARS: usize = 63;
+use super::personal::{DisplayName, Email, Phone};
 
 /// A parcel as the hub knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +25,12 @@ pub struct ParcelRow {
     pub weight: Grams,
     pub email: Email,
     pub display_name: DisplayName,
+    pub phone: Option<Phone>,
     pub state: HubParcelState,
+    /// Why it must leave its bank without its recipient, if it must.
+    pub recall: Option<RecallReason>,
+    /// What was granted besides its place, once booked.
+    pub terms: Terms,
     pub bank: Option<BankId>,
     /// Where it is, while it is inside or may be.
     pub compartment: Option<CompartmentNo>,
@@ -42,7 +41,7 @@ pub struct ParcelRow {
     pub trace: Option<TraceParent>,
     pub created_at: UnixMillis,
     pub updated_at: UnixMillis,
-    /// Until when its pickup code works, once stored.
+    /// Until when it may stay and its pickup code works, once stored.
     pub expires_at: Option<UnixMillis>,
 }
 
@@ -65,13 +64,27 @@ pub enum HubParcelState {
     Cancelled,
     /// A deposit ended and nobody knows whether it is inside.
     Unresolved,
-    /// Cancelled, but the courier was first: it is inside and must be fetched back.
+    /// Inside, and must be fetched back.
     RecallRequested,
+    /// Booked hard; the bank has not answered yet.
+    BookingPending,
+    /// It was not brought in time. A late courier may still find room.
+    BookingExpired,
+    /// Inside longer than it may.
+    Expired,
+    /// A courier or staff is taking it out.
+    Recalling,
+    /// Taken out by a courier or staff.
+    Recalled,
+    /// Its compartment was found empty, or with another parcel inside.
+    Disputed,
+    /// Should be inside; staff looked and it is not.
+    Missing,
 }
 
 impl HubParcelState {
     /// Every state.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::Announced,
         Self::Booked,
         Self::Depositing,
@@ -81,6 +94,13 @@ impl HubParcelState {
         Self::Cancelled,
         Self::Unresolved,
         Self::RecallRequested,
+        Self::BookingPending,
+        Self::BookingExpired,
+        Self::Expired,
+        Self::Recalling,
+        Self::Recalled,
+        Self::Disputed,
+        Self::Missing,
     ];
 
     /// The name in the store and, without its prefix, on the interfaces. Never changed.
@@ -96,83 +116,19 @@ impl HubParcelState {
             Self::Cancelled => "CANCELLED",
             Self::Unresolved => "UNRESOLVED",
             Self::RecallRequested => "RECALL_REQUESTED",
+            Self::BookingPending => "BOOKING_PENDING",
+            Self::BookingExpired => "BOOKING_EXPIRED",
+            Self::Expired => "EXPIRED",
+            Self::Recalling => "RECALLING",
+            Self::Recalled => "RECALLED",
+            Self::Disputed => "DISPUTED",
+            Self::Missing => "MISSING",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
-}
-
-/// A recipient's e-mail address: printed by nothing but [`Email::as_str`].
-#[derive(Clone, PartialEq, Eq)]
-pub struct Email(String);
-
-impl Email {
-    /// The address, for whoever sends to it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Email {
-    type Err = PersonalDataError;
-
-    /// Checks what every address has; whether it works only sending can tell.
-    fn from_str(text: &str) -> Result<Self, PersonalDataError> {
-        let (local, domain) = text.rsplit_once('@').ok_or(PersonalDataError::Email)?;
-        let sound = |part: &str| {
-            !part.is_empty() && part.chars().all(|c| !c.is_whitespace() && !c.is_control())
-        };
-        let fits = text.len() <= EMAIL_MAX_BYTES && !local.contains('@');
-        let ok = fits && sound(local) && sound(domain) && !text.contains(['<', '>', ',', ';', '"']);
-        if ok { Ok(Self(text.to_owned())) } else { Err(PersonalDataError::Email) }
-    }
-}
-
-impl fmt::Debug for Email {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Email(..)")
-    }
-}
-
-/// How a notice addresses its recipient; may be empty. Printed by nothing but
-/// [`DisplayName::as_str`].
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct DisplayName(String);
-
-impl DisplayName {
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for DisplayName {
-    type Err = PersonalDataError;
-
-    fn from_str(text: &str) -> Result<Self, PersonalDataError> {
-        let fits = text.chars().count() <= DISPLAY_NAME_MAX_CHARS;
-        let printable = text.chars().all(|c| !c.is_control());
-        if fits && printable { Ok(Self(text.to_owned())) } else { Err(PersonalDataError::Name) }
-    }
-}
-
-impl fmt::Debug for DisplayName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DisplayName(..)")
-    }
-}
-
-/// Why a recipient's data is not taken. Names the field, never what was in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum PersonalDataError {
-    #[error("an e-mail address is local@domain, at most {EMAIL_MAX_BYTES} bytes")]
-    Email,
-    #[error("a name has at most {DISPLAY_NAME_MAX_CHARS} printable characters")]
-    Name,
 }
 
 /// A bank as the hub knows it, without its compartments.
@@ -187,6 +143,16 @@ pub struct BankRow {
     pub layout_held: Generation,
     /// The credential keys that the bank has taken over.
     pub keys_held: KeySet,
+    /// The newest mode issued; generation 0 before the first.
+    pub mode: Mode,
+    /// The mode that the bank has taken over.
+    pub mode_held: Mode,
+    /// The newest quota issued; generation 0 before the first.
+    pub quota: Quota,
+    /// The quota that the bank has taken over.
+    pub quota_held: Quota,
+    /// Whether only staff may open doors.
+    pub lockdown: Option<Lockdown>,
     /// Its journal, once it was heard of.
     pub stream: Option<StreamId>,
     /// The last record that is durable in the hub.
@@ -314,6 +280,8 @@ macro_rules! event_kinds {
 event_kinds! {
     ParcelAnnounced => "PARCEL_ANNOUNCED";
     ParcelBooked => "PARCEL_BOOKED";
+    /// Booked hard; the bank has not answered yet.
+    ParcelBookingPending => "PARCEL_BOOKING_PENDING";
     ParcelDepositing => "PARCEL_DEPOSITING";
     /// A deposit ended with the parcel in the courier's hands: it is booked as before.
     ParcelDepositAborted => "PARCEL_DEPOSIT_ABORTED";
@@ -327,6 +295,26 @@ event_kinds! {
     ParcelRecallRequested => "PARCEL_RECALL_REQUESTED";
     /// The bank did not take a booking over: the parcel is announced again.
     ParcelBookingRefused => "PARCEL_BOOKING_REFUSED";
+    /// It was not brought in time. A late courier may still find room.
+    ParcelBookingExpired => "PARCEL_BOOKING_EXPIRED";
+    /// It fitted into no free compartment; the courier has it.
+    ParcelDidNotFit => "PARCEL_DID_NOT_FIT";
+    /// It may stay until another time.
+    ParcelExtended => "PARCEL_EXTENDED";
+    /// It has stayed as long as it may: a courier can take it out.
+    ParcelExpired => "PARCEL_EXPIRED";
+    /// Its recipient does not want it: a courier can take it out.
+    ParcelRefused => "PARCEL_REFUSED";
+    ParcelRecalling => "PARCEL_RECALLING";
+    /// Nobody took it out: it must be fetched back as before.
+    ParcelRecallAborted => "PARCEL_RECALL_ABORTED";
+    /// A courier or staff took it out.
+    ParcelRecalled => "PARCEL_RECALLED";
+    /// Found empty, found to be another parcel, or missing.
+    ParcelDisputed => "PARCEL_DISPUTED";
+    ParcelCodeReissued => "PARCEL_CODE_REISSUED";
+    ParcelDelegated => "PARCEL_DELEGATED";
+    ParcelDelegateRevoked => "PARCEL_DELEGATE_REVOKED";
     /// Its recipient was not told that it waits, and will not be: somebody must tell them.
     ParcelNoticeFailed => "PARCEL_NOTICE_FAILED";
     BankCreated => "BANK_CREATED";
@@ -349,6 +337,20 @@ event_kinds! {
     /// A record came that this hub cannot read yet.
     BankIncomplete => "BANK_INCOMPLETE";
     CompartmentQuarantined => "COMPARTMENT_QUARANTINED";
+    /// A compartment is kept for a parcel.
+    CompartmentReserved => "COMPARTMENT_RESERVED";
+    /// Staff looked: what is inside is known again.
+    CompartmentReleased => "COMPARTMENT_RELEASED";
+    BankModeIssued => "BANK_MODE_ISSUED";
+    BankModeAccepted => "BANK_MODE_ACCEPTED";
+    BankQuotaIssued => "BANK_QUOTA_ISSUED";
+    BankQuotaAccepted => "BANK_QUOTA_ACCEPTED";
+    /// The bank says that somebody should look; the detail begins with the class.
+    BankAlarm => "BANK_ALARM";
+    BankLockdownBegan => "BANK_LOCKDOWN_BEGAN";
+    BankLockdownLifted => "BANK_LOCKDOWN_LIFTED";
+    BankBoardReset => "BANK_BOARD_RESET";
+    BankCommandAnswered => "BANK_COMMAND_ANSWERED";
 }
 
 impl EventKind {
@@ -362,6 +364,8 @@ impl EventKind {
 pub struct NoticeRow {
     pub id: u64,
     pub kind: NoticeKind,
+    /// The version of the parcel that it is about.
+    pub version: Version,
     /// The parcel as it is now; its recipient is who gets the notice.
     pub parcel: ParcelRow,
     /// Its bank as it is now.
@@ -375,17 +379,27 @@ pub struct NoticeRow {
 pub enum NoticeKind {
     /// The parcel is inside and can be picked up with the code in the notice.
     ParcelStored,
+    /// The code in the notice replaces the one before.
+    CodeReissued,
+    /// The parcel may stay until another time, which the code in the notice names.
+    ParcelExtended,
 }
 
 impl NoticeKind {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 3] =
+        [Self::ParcelStored, Self::CodeReissued, Self::ParcelExtended];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::ParcelStored => "PARCEL_STORED",
+            Self::CodeReissued => "CODE_REISSUED",
+            Self::ParcelExtended => "PARCEL_EXTENDED",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        (text == Self::ParcelStored.as_str()).then_some(Self::ParcelStored)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

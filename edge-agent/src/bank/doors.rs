@@ -4,11 +4,13 @@ use locker_core::bank::{self as rules, Observation, Pulse, PulseOutcome};
 use locker_core::compartment::{DoorReading, LockPosition};
 use locker_core::fact::Fact;
 use locker_core::ids::IntentId;
+use locker_core::journal::View;
+use locker_core::session::Session;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Bank, BankError, PulseTiming, PulseUnderWay};
-use crate::board::{self, BoardLink, BusEvent, UnlockRequest};
+use crate::board::{self, BoardLink, BoardPower, BusEvent, UnlockRequest};
 use crate::store::CommitError;
 
 impl Bank {
@@ -27,6 +29,9 @@ impl Bank {
                 let Some(pulse) = self.pulses.remove(&intent) else { return Ok(()) };
                 let outcome = core_outcome(outcome);
                 info!(intent = intent.0, ?outcome, "pulse settled");
+                if matches!(outcome, PulseOutcome::NotOpened | PulseOutcome::AlreadyOpen) {
+                    self.unmoved = Some((intent, pulse.lock));
+                }
                 Observation::PulseSettled { intent, lock: pulse.lock, outcome }
             }
             BusEvent::Door { board, lock, reading, .. } => match core_reading(reading) {
@@ -58,10 +63,21 @@ impl Bank {
                 info!(board = board.get(), locks = holding.len(), "infrared sensors changed");
                 return Ok(());
             }
-            event @ (BusEvent::BoardPower { .. }
-            | BusEvent::SensorDoubt { .. }
-            | BusEvent::SlowPoll { .. }) => {
-                warn!(?event, "board reports");
+            BusEvent::BoardPower { board, state: BoardPower::Missing } => {
+                warn!(board = board.get(), "locks without power");
+                Observation::BoardPower { board: board.get() }
+            }
+            // Staff put the board back into service; that it has power again is for them to know.
+            BusEvent::BoardPower { board, state: BoardPower::Back } => {
+                info!(board = board.get(), "locks have power again");
+                return Ok(());
+            }
+            BusEvent::SensorDoubt { board, lock } => {
+                warn!(board = board.get(), lock = lock.get(), "sensor in doubt");
+                Observation::SensorDoubt { lock: lock_at(board, lock) }
+            }
+            BusEvent::SlowPoll { board, gap_ms } => {
+                warn!(board = board.get(), gap_ms, "board read too seldom");
                 return Ok(());
             }
             BusEvent::BusError { kind, count } => {
@@ -110,6 +126,21 @@ impl Bank {
         let at = self.moment(fresh_session);
         let step = rules::observe(self.parts.ledger.view(), observation, at);
         self.carry_out(step, None)
+    }
+
+    /// Whoever is at the screen says that the door opened. If its sensor did not change at the
+    /// opening's latest pulse, the bus weighs which of the two is right.
+    pub(super) fn note_confirmed_opening(&self) {
+        let Some((intent, LockPosition { board, lock })) = self.unmoved else { return };
+        let session = self.parts.ledger.view().session();
+        let opening = session.as_ref().and_then(Session::opening);
+        if opening.is_none_or(|opening| opening.intent != intent) {
+            return;
+        }
+        let Some(bus) = self.parts.buses.get(&board) else { return };
+        if let (Ok(board), Ok(lock)) = (board.try_into(), lock.try_into()) {
+            bus.note_confirmed_opening(board, lock);
+        }
     }
 
     fn unlock(&self, intent: IntentId, lock: LockPosition) -> Result<(), &'static str> {

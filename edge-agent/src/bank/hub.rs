@@ -1,17 +1,46 @@
 //! The bank's loop and the hub: its decisions, its time, and what the bank says of itself.
 
-use locker_core::bank::Step;
+use std::collections::VecDeque;
+
+use locker_core::bank::{CommandAnswer, CommandAnswered, LockdownBegan, LockdownReason, Step};
 use locker_core::clock::SignedTimeError;
-use locker_core::downlink::{apply_grant, apply_key_set, apply_layout};
+use locker_core::downlink::{apply_grant, apply_key_set, apply_layout, apply_mode, apply_quota};
 use locker_core::fact::Fact;
+use locker_core::ids::CommandId;
 use locker_core::journal::{Meta, View};
 use locker_core::units::UnixMillis;
-use locker_proto::message::{Config, Document, Grants};
+use locker_proto::message::{Command, CommandKind, Config, Document, Grants};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Bank, BankError, Introduction};
 use crate::store::CommitError;
+
+/// Orders whose ids are remembered, so that each is answered once; the oldest is forgotten first.
+/// Within one connection no more than these are taken, so that none can be followed twice.
+pub(super) const COMMANDS_REMEMBERED_MAX: usize = 256;
+
+/// The orders that were answered in this run.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    answered: VecDeque<CommandId>,
+    since_birth: usize,
+}
+
+impl Commands {
+    /// Orders of earlier connections are void from here on.
+    fn born(&mut self) {
+        self.since_birth = 0;
+    }
+
+    fn remember(&mut self, id: CommandId) {
+        if self.answered.len() >= COMMANDS_REMEMBERED_MAX {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(id);
+        self.since_birth += 1;
+    }
+}
 
 impl Bank {
     pub(super) fn grants(&mut self, grants: &Grants) -> Result<(), BankError> {
@@ -23,8 +52,8 @@ impl Bank {
                 self.miss();
                 return Ok(());
             }
-            let fact = apply_grant(self.parts.ledger.view(), position, grant);
-            if !self.answer(fact)? {
+            let facts = apply_grant(self.parts.ledger.view(), position, grant);
+            if !self.answer(facts)? {
                 return Ok(());
             }
         }
@@ -36,13 +65,53 @@ impl Bank {
         let fact = match &config.document {
             Document::Layout(layout) => apply_layout(view, layout),
             Document::KeySet(keys) => apply_key_set(view, keys),
+            Document::Mode(mode) => apply_mode(view, *mode),
+            Document::Quota(quota) => apply_quota(view, quota),
         };
-        self.answer(fact)?;
+        self.answer(fact.into_iter().collect())?;
         // Boards that were read before this layout wired compartments to them.
         for baseline in self.levels.unread(self.parts.ledger.view()) {
             self.observe(baseline)?;
         }
         Ok(())
+    }
+
+    /// Follows an order, if it is fresh beyond doubt: in time by a clock that is known, and of this
+    /// connection. A repeated one says nothing, one that came late is answered and not followed.
+    pub(super) fn order(&mut self, command: &Command, current: bool) -> Result<(), BankError> {
+        if self.commands.answered.contains(&command.id) {
+            return Ok(());
+        }
+        if self.commands.since_birth >= COMMANDS_REMEMBERED_MAX {
+            warn!(command = %command.id, "too many orders in one connection");
+            self.miss();
+            return Ok(());
+        }
+        let clock = self.clock.interval(self.monotonic_ms(Instant::now()));
+        let (answer, act) = if clock.maybe_past(command.not_after) {
+            (CommandAnswer::Expired, None)
+        } else if !current {
+            (CommandAnswer::OtherConnection, None)
+        } else {
+            match &command.kind {
+                None => (CommandAnswer::NotUnderstood, None),
+                Some(CommandKind::LockDown) => (CommandAnswer::Done, self.ordered_lockdown()),
+            }
+        };
+        info!(command = %command.id, ?answer, "order of the hub");
+        let answered = Fact::CommandAnswered(CommandAnswered { command: command.id, answer });
+        if !self.answer(act.into_iter().chain([answered]).collect())? {
+            return Ok(());
+        }
+        self.commands.remember(command.id);
+        Ok(())
+    }
+
+    /// None if the bank is locked down already.
+    fn ordered_lockdown(&self) -> Option<Fact> {
+        let free = self.parts.ledger.view().meta().lockdown.is_none();
+        let reason = LockdownReason::Ordered;
+        free.then_some(Fact::LockdownBegan(LockdownBegan { reason }))
     }
 
     /// Asks the link for a new birth, after which the hub sends again what has no answer.
@@ -52,8 +121,8 @@ impl Bank {
 
     /// Commits the answer to the hub; false if the disk is full. The reserve is not for the hub's
     /// decisions.
-    fn answer(&mut self, fact: Option<Fact>) -> Result<bool, BankError> {
-        let step = Step { facts: fact.into_iter().collect(), ..Step::default() };
+    fn answer(&mut self, facts: Vec<Fact>) -> Result<bool, BankError> {
+        let step = Step { facts, ..Step::default() };
         match self.carry_out(step, None) {
             Err(error @ CommitError::OutOfSpace { .. }) => {
                 warn!(%error, "hub's decision not taken");
@@ -72,7 +141,10 @@ impl Bank {
     ) -> Result<(), BankError> {
         let (asked_ms, heard_ms) = (self.monotonic_ms(asked_at), self.monotonic_ms(heard_at));
         match self.clock.hear(signed, asked_ms, heard_ms) {
-            Ok(()) => self.keep_floor()?,
+            Ok(()) => {
+                self.keep_floor()?;
+                self.lapse()?;
+            }
             Err(error @ SignedTimeError::NeedsSecond { .. }) => info!(%error, "time not taken yet"),
             Err(error) => warn!(%error, "time not taken"),
         }
@@ -90,7 +162,8 @@ impl Bank {
         }
     }
 
-    pub(super) fn introduction(&self) -> Introduction {
+    pub(super) fn introduction(&mut self) -> Introduction {
+        self.commands.born();
         let ledger = &self.parts.ledger;
         let Meta { boot_count, grants, layout, keys, .. } = ledger.view().meta();
         let (stream, boot) = (ledger.stream(), ledger.boot());
@@ -99,7 +172,7 @@ impl Bank {
 }
 
 /// Whether `fact` answers a decision of the hub, which can wait.
-pub(super) const fn answers_hub(fact: &Fact) -> bool {
+pub(super) const fn answers_decision(fact: &Fact) -> bool {
     matches!(
         fact,
         Fact::GrantAccepted(_)
@@ -107,4 +180,9 @@ pub(super) const fn answers_hub(fact: &Fact) -> bool {
             | Fact::ConfigAccepted(_)
             | Fact::ConfigRefused(_)
     )
+}
+
+/// Whether `fact` answers an order of the hub.
+pub(super) const fn answers_command(fact: &Fact) -> bool {
+    matches!(fact, Fact::CommandAnswered(_))
 }

@@ -29,6 +29,8 @@ impl Levels {
             }
             Observation::Board { board, online: false } => self.forget(*board),
             Observation::Board { online: true, .. }
+            | Observation::SensorDoubt { .. }
+            | Observation::BoardPower { .. }
             | Observation::PulseSettled { .. }
             | Observation::DeadlinePassed => {}
         }

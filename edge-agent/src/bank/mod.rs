@@ -4,41 +4,48 @@
 //! in the core, make the facts durable, pulse the lock, answer. The loop waits for the disk, so it
 //! runs on a thread of its own and never on the async runtime's.
 
+mod ask;
 mod doors;
 mod floor;
 mod hub;
+mod keypad;
 mod levels;
 mod state;
 mod timing;
 
+pub use ask::Ask;
 pub use floor::{Floor, FloorError};
-pub use state::{PanelPhase, PanelResult, PanelSession, PanelState, PanelTask};
+pub use state::{
+    PanelFinding, PanelKeypad, PanelLabel, PanelLockdown, PanelPhase, PanelQuarantine, PanelRecall,
+    PanelRecallReason, PanelResult, PanelRole, PanelSession, PanelState, PanelTask,
+};
 pub use timing::PulseTiming;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use locker_core::bank::{self as rules, Command, Moment, Observation, Step};
+use locker_core::bank::{self as rules, Moment, Observation, Step};
 use locker_core::clock::BankClock;
+use locker_core::code::tag::TagKeys;
 use locker_core::compartment::LockPosition;
-use locker_core::credential::{self, KeySet};
+use locker_core::credential::KeySet;
 use locker_core::downlink::GrantPosition;
+use locker_core::fact::Fact;
 use locker_core::ids::{BankId, BootId, Generation, IntentId, SessionId, StreamId};
 use locker_core::journal::View;
 use locker_core::policy::SessionPolicy;
 use locker_core::refusal::Refusal;
 use locker_core::units::UnixMillis;
-use locker_proto::message::{Config, Grants};
+use locker_proto::message::{Command, Config, Grants};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::board::{Bus, BusEvent};
 use crate::journal::SpaceError;
 use crate::store::{CommitError, Ledger, Stamp};
-use doors::begins_deposit;
-use hub::answers_hub;
+use hub::Commands;
 use levels::Levels;
 
 /// Events that may wait for the loop. Producers wait when it is full; only the bus and the link
@@ -49,6 +56,8 @@ pub const EVENTS_WAITING_MAX: usize = 64;
 const STOP_WAIT_MS: u64 = 3_500;
 /// How often the disk's room is looked at, in milliseconds.
 const SPACE_CHECK_MS: u64 = 10_000;
+/// How often it is looked for what has lapsed while nobody is at the screen, in milliseconds.
+const LAPSE_CHECK_MS: u64 = 30_000;
 
 /// What can happen to a bank.
 #[derive(Debug)]
@@ -61,6 +70,11 @@ pub enum Event {
     Grants(Grants),
     /// The hub sent a configuration document; the signature has been checked.
     Config(Config),
+    /// The hub orders something now; the signature has been checked. `current`: it names the birth
+    /// of the connection that it came by.
+    Command { command: Command, current: bool },
+    /// A person at the screen wants to see what must leave.
+    Recalls { reply: oneshot::Sender<Result<Vec<PanelRecall>, Refusal>> },
     /// The hub said what time it is, in answer to a nonce.
     Heard { signed: UnixMillis, asked_at: Instant, heard_at: Instant },
     /// The hub has everything up to `safe` in a backup.
@@ -71,20 +85,6 @@ pub enum Event {
     Linked(bool),
     /// The agent is to stop.
     Stop,
-}
-
-/// What a person at the screen can ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// A code or a label was scanned or typed.
-    Scan(String),
-    TryAgain,
-    Deposited,
-    DoesNotFit,
-    Taken,
-    NotTaken,
-    Cancel,
-    Finish,
 }
 
 /// What a bank says of itself at the start of a connection.
@@ -124,6 +124,9 @@ pub struct Parts {
     pub system_time: Box<dyn Fn() -> UnixMillis + Send>,
     /// No deposits below this much free space, in bytes.
     pub deposit_reserve_bytes: u64,
+    /// What the tags of this bank's six-digit codes are made with; without them the keypad opens
+    /// nothing.
+    pub tag_keys: Option<TagKeys>,
     /// Where each pulse's timing goes, if anybody wants it; dropped when full.
     pub timings: Option<mpsc::Sender<PulseTiming>>,
 }
@@ -149,9 +152,13 @@ pub struct Bank {
     pulses: HashMap<IntentId, PulseUnderWay>,
     deposits_open: bool,
     space_due: Instant,
+    lapse_due: Instant,
+    commands: Commands,
     levels: Levels,
     /// When the session last moved, by its record and by the clock that does not jump.
     session_moved: Option<(UnixMillis, Instant)>,
+    /// The latest pulse whose sensor did not change.
+    unmoved: Option<(IntentId, LockPosition)>,
 }
 
 /// A pulse that the bus has and that has no outcome yet.
@@ -185,13 +192,18 @@ impl Bank {
             pulses: HashMap::new(),
             deposits_open: true,
             space_due: now,
+            lapse_due: now,
+            commands: Commands::default(),
             levels: Levels::default(),
             session_moved: None,
+            unmoved: None,
             parts,
         };
         bank.check_space()?;
         let step = rules::recover(bank.parts.ledger.view());
         bank.carry_out(step, None)?;
+        bank.lapse()?;
+        bank.look_at_keypad();
         Ok((bank, watches))
     }
 
@@ -240,6 +252,10 @@ impl Bank {
             Event::Bus(event) => self.bus(event)?,
             Event::Grants(grants) => self.grants(&grants)?,
             Event::Config(config) => self.config(&config)?,
+            Event::Command { command, current } => self.order(&command, current)?,
+            Event::Recalls { reply } => {
+                let _ = reply.send(self.recalls()?);
+            }
             Event::Heard { signed, asked_at, heard_at } => {
                 self.heard(signed, asked_at, heard_at)?
             }
@@ -255,51 +271,6 @@ impl Bank {
             Event::Stop => {}
         }
         Ok(())
-    }
-
-    /// Does what a person asks for.
-    fn ask(&mut self, ask: Ask, asked_at: Instant) -> Result<Result<(), Refusal>, BankError> {
-        let mut timing = PulseTiming::asked(asked_at, Instant::now());
-        let decided = self.command(ask).and_then(|command| {
-            let fresh_session = (self.parts.fresh_session)();
-            let at = self.moment(fresh_session);
-            rules::command(self.parts.ledger.view(), command, at)
-        });
-        timing.checked();
-        match decided {
-            Err(refusal) => {
-                self.parts.ledger.check_reads()?;
-                info!(reason = refusal.reason(), "request refused");
-                Ok(Err(refusal))
-            }
-            Ok(step) => match self.carry_out(step, Some(timing)) {
-                Ok(()) => Ok(Ok(())),
-                Err(CommitError::OutOfSpace { .. }) => Ok(Err(Refusal::StorageUnsafe)),
-                Err(error) => Err(error.into()),
-            },
-        }
-    }
-
-    fn command(&self, ask: Ask) -> Result<Command, Refusal> {
-        Ok(match ask {
-            Ask::Scan(text) if credential::looks_like_token(text.trim()) => {
-                let keys = self.parts.ledger.view().meta().keys;
-                let clock = self.clock.interval(self.monotonic_ms(Instant::now()));
-                let verified = credential::verify(text.trim(), &self.parts.bank, &keys.keys, clock);
-                Command::Present(verified?)
-            }
-            Ask::Scan(text) => {
-                let barcode = text.trim().parse().map_err(|_| Refusal::BarcodeUnknown)?;
-                Command::ScanParcel(barcode)
-            }
-            Ask::TryAgain => Command::TryAgain,
-            Ask::Deposited => Command::ConfirmDeposited,
-            Ask::DoesNotFit => Command::DoesNotFit,
-            Ask::Taken => Command::ConfirmTaken,
-            Ask::NotTaken => Command::NotTaken,
-            Ask::Cancel => Command::Cancel,
-            Ask::Finish => Command::Finish,
-        })
     }
 
     /// Commits, then acts, then tells everybody who watches.
@@ -329,10 +300,13 @@ impl Bank {
         self.head.send_replace(self.parts.ledger.head().0);
         let view = self.parts.ledger.view();
         self.state.send_modify(|state| state.follow(view, &step.facts));
+        if step.facts.iter().any(keypad::changes_keypad) {
+            self.look_at_keypad();
+        }
         Ok(())
     }
 
-    /// A full disk stops deposits and the hub's decisions. Everything else may use the reserve.
+    /// A full disk stops what can wait. Everything else may use the reserve.
     fn commit(&mut self, step: &Step, stamp: Stamp) -> Result<(), CommitError> {
         let trace = step.trace.as_ref();
         let error = match self.parts.ledger.commit(&step.facts, trace, stamp) {
@@ -340,7 +314,7 @@ impl Bank {
             done => return done,
         };
         self.open_deposits(false);
-        if step.facts.iter().any(|fact| begins_deposit(fact) || answers_hub(fact)) {
+        if can_wait(&step.facts) {
             return Err(error);
         }
         error!("disk full, using the reserve");
@@ -361,7 +335,10 @@ impl Bank {
             let wait_ms = due.since_ms(self.session_time()).clamp(1, SPACE_CHECK_MS);
             Instant::now() + Duration::from_millis(wait_ms)
         });
-        due.map_or(self.space_due, |due| due.min(self.space_due))
+        let idle = self.parts.ledger.view().session().is_none();
+        let lapse = idle.then_some(self.lapse_due);
+        let keypad = self.state.borrow().keypad_until;
+        [due, lapse, keypad].into_iter().flatten().fold(self.space_due, Instant::min)
     }
 
     /// The time as the session's deadlines count it: on from its last record, whatever the hub or
@@ -376,6 +353,10 @@ impl Bank {
         let at = Moment { now: self.session_time(), ..self.moment(fresh_session) };
         let step = rules::observe(self.parts.ledger.view(), Observation::DeadlinePassed, at);
         self.carry_out(step, None)?;
+        if Instant::now() >= self.lapse_due {
+            self.lapse()?;
+        }
+        self.look_at_keypad();
         if Instant::now() >= self.space_due {
             self.check_space()?;
             if let Err(error) = self.parts.ledger.snapshot_if_due() {
@@ -383,6 +364,29 @@ impl Bank {
             }
         }
         Ok(())
+    }
+
+    /// Records what has lapsed; not while somebody is at the screen, who shall not wait for it.
+    fn lapse(&mut self) -> Result<(), BankError> {
+        if self.parts.ledger.view().session().is_some() {
+            return Ok(());
+        }
+        self.lapse_due = Instant::now() + Duration::from_millis(LAPSE_CHECK_MS);
+        let clock = self.clock.interval(self.monotonic_ms(Instant::now()));
+        let step = rules::lapsed(self.parts.ledger.view(), clock);
+        self.parts.ledger.check_reads()?;
+        if !step.facts.is_empty() {
+            // One step holds only so many.
+            self.lapse_due = Instant::now();
+        }
+        match self.carry_out(step, None) {
+            Err(error @ CommitError::OutOfSpace { .. }) => {
+                warn!(%error, "lapses not recorded");
+                self.lapse_due = Instant::now() + Duration::from_millis(LAPSE_CHECK_MS);
+                Ok(())
+            }
+            done => Ok(done?),
+        }
     }
 
     fn check_space(&mut self) -> Result<(), BankError> {
@@ -432,6 +436,16 @@ impl Bank {
         let since = at.saturating_duration_since(self.started);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Whether nothing is lost if these facts are not recorded now: another compartment is not begun,
+/// the hub sends its decision again, what has lapsed stays so. An order that is followed does not wait.
+fn can_wait(facts: &[Fact]) -> bool {
+    let any = |wanted: fn(&Fact) -> bool| facts.iter().any(wanted);
+    any(doors::begins_deposit)
+        || any(hub::answers_decision)
+        || any(|fact| matches!(fact, Fact::BookingLapsed(_) | Fact::KeepLapsed(_)))
+        || (any(hub::answers_command) && !any(|fact| matches!(fact, Fact::LockdownBegan(_))))
 }
 
 #[cfg(test)]

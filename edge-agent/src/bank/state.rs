@@ -1,13 +1,21 @@
 //! What a screen shows: who is there, which door, and what is asked of them. Made from committed
 //! state only.
 
-use locker_core::bank::{AbortedContent, PickupEnd};
+mod result;
+
+use locker_core::compartment::{Allocation, Compartment, QuarantineReason};
+use locker_core::credential::Holder;
 use locker_core::fact::Fact;
-use locker_core::ids::{BankId, CompartmentNo};
+use locker_core::ids::{BankId, CompartmentNo, CredentialId, ParcelId};
 use locker_core::journal::View;
+use locker_core::parcel::{ParcelState, RecallReason};
 use locker_core::policy::PULSES_PER_OPENING;
-use locker_core::session::{Actor, Handover, Phase, Session, Task};
+use locker_core::session::{Actor, Opening, Phase, Session, Task};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use result::result_of;
+pub use result::{PanelFinding, PanelResult};
 
 /// The screen's state. `revision` grows with every change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,10 +23,42 @@ pub struct PanelState {
     pub bank: String,
     pub revision: u64,
     pub hub_connected: bool,
+    /// The disk has room for deposits.
     pub deposits_open: bool,
+    /// The operator takes no deposits at the moment; pickups go on.
+    pub maintenance: bool,
+    /// Only staff may open doors.
+    pub lockdown: Option<PanelLockdown>,
+    /// Whether six digits open anything at the moment. Scanned codes do in any case.
+    pub keypad: PanelKeypad,
+    /// How long the keypad waits still, in milliseconds; 0 if it does not.
+    pub wait_ms: u64,
+    /// When the keypad stops waiting; for `wait_ms`.
+    #[serde(skip)]
+    pub(crate) keypad_until: Option<Instant>,
     pub session: Option<PanelSession>,
     /// How the last handover ended.
     pub last_result: Option<PanelResult>,
+}
+
+/// What the keypad is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PanelKeypad {
+    Open,
+    /// A wrong code was typed a moment ago.
+    Wait,
+    /// Too many wrong codes today; staff can open it again.
+    Closed,
+    /// This bank takes no digits.
+    Absent,
+}
+
+/// A lockdown under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PanelLockdown {
+    /// One member of staff has asked for its end; a second one must, too.
+    pub lift_asked: bool,
 }
 
 /// Who is at the screen.
@@ -27,6 +67,12 @@ pub struct PanelSession {
     pub id: String,
     pub role: PanelRole,
     pub task: PanelTask,
+    /// Parcels that the same code opens after the one under way.
+    pub more: usize,
+    /// Another door moved: "deposited" must name the compartment.
+    pub confirm_number: bool,
+    /// The door has been open for so long that an alarm was raised.
+    pub door_open_too_long: bool,
 }
 
 /// What they may do.
@@ -35,6 +81,7 @@ pub struct PanelSession {
 pub enum PanelRole {
     Courier,
     Recipient,
+    Staff,
 }
 
 /// What they are busy with.
@@ -42,8 +89,51 @@ pub enum PanelRole {
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum PanelTask {
     Idle,
-    Deposit { compartment: u16, phase: PanelPhase, barcode: String },
-    Pickup { compartment: u16, phase: PanelPhase },
+    Deposit {
+        compartment: u16,
+        phase: PanelPhase,
+        barcode: String,
+    },
+    Pickup {
+        compartment: u16,
+        phase: PanelPhase,
+    },
+    /// A parcel that must not stay is taken out.
+    Recall {
+        compartment: u16,
+        phase: PanelPhase,
+        barcode: String,
+    },
+    /// Staff looks into a compartment.
+    Inspection {
+        compartment: u16,
+        phase: PanelPhase,
+        /// The parcel that is thought to be inside.
+        expected: Option<PanelLabel>,
+        /// Why nobody knows what is inside, if that is so.
+        quarantine: Option<PanelQuarantine>,
+    },
+}
+
+impl PanelTask {
+    /// The compartment of the opening under way, and how far it is.
+    #[must_use]
+    pub const fn opening(&self) -> Option<(u16, PanelPhase)> {
+        match self {
+            Self::Idle => None,
+            Self::Deposit { compartment, phase, .. }
+            | Self::Pickup { compartment, phase }
+            | Self::Recall { compartment, phase, .. }
+            | Self::Inspection { compartment, phase, .. } => Some((*compartment, *phase)),
+        }
+    }
+}
+
+/// What a parcel is called on its label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PanelLabel {
+    pub carrier: String,
+    pub barcode: String,
 }
 
 /// How far the door is.
@@ -61,107 +151,215 @@ pub enum PanelPhase {
     Shut,
 }
 
-/// How a handover ended.
+/// Why a compartment is quarantined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum PanelResult {
-    Stored { compartment: u16 },
-    DidNotFit { compartment: u16 },
-    DepositAborted { compartment: u16, untouched: bool },
-    Collected { compartment: u16 },
-    NotTaken { compartment: u16 },
-    NotOpened { compartment: u16 },
-    Unclear { compartment: u16 },
+#[serde(rename_all = "snake_case")]
+pub enum PanelQuarantine {
+    DepositUnresolved,
+    OpenedByNobody,
+    DoorLeftOpen,
+    Interrupted,
+    LockFailed,
+    FoundOccupied,
+    FoundEmpty,
+    WrongParcel,
+    WrongDoor,
+    InspectionUnfinished,
+}
+
+/// A parcel that must leave, for whoever may take it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PanelRecall {
+    pub carrier: String,
+    pub barcode: String,
+    pub compartment: u16,
+    pub reason: PanelRecallReason,
+}
+
+/// Why a parcel must leave, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PanelRecallReason {
+    Safety,
+    Sender,
+    Refused,
+    Expired,
 }
 
 impl PanelState {
     pub(super) fn begin(bank: &BankId, view: &impl View) -> Self {
-        let bank = bank.to_string();
-        let session = view.session().map(|session| show(&session, view));
-        let (hub_connected, deposits_open, last_result) = (false, true, None);
-        Self { bank, revision: 0, hub_connected, deposits_open, session, last_result }
+        let mut state = Self {
+            bank: bank.to_string(),
+            revision: 0,
+            hub_connected: false,
+            deposits_open: true,
+            maintenance: false,
+            lockdown: None,
+            keypad: PanelKeypad::Absent,
+            wait_ms: 0,
+            keypad_until: None,
+            session: None,
+            last_result: None,
+        };
+        state.look(view);
+        state
     }
 
     pub(super) fn follow(&mut self, view: &impl View, facts: &[Fact]) {
         self.revision += 1;
-        self.session = view.session().map(|session| show(&session, view));
+        self.look(view);
         if let Some(result) = facts.iter().rev().find_map(result_of) {
             self.last_result = Some(result);
         } else if facts.iter().any(|fact| matches!(fact, Fact::SessionStarted(_))) {
             self.last_result = None;
         }
     }
+
+    /// As a screen shows it at `now`, which may be later than the last change.
+    pub(crate) fn at(&self, now: Instant) -> Self {
+        let left = self.keypad_until.map(|until| until.saturating_duration_since(now));
+        let wait_ms = left.map_or(0, |left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        Self { wait_ms, ..self.clone() }
+    }
+
+    fn look(&mut self, view: &impl View) {
+        let meta = view.meta();
+        self.maintenance = meta.mode.maintenance;
+        let lift_asked =
+            |asked: Option<CredentialId>| PanelLockdown { lift_asked: asked.is_some() };
+        self.lockdown = meta.lockdown.map(|lockdown| lift_asked(lockdown.lift_asked_by));
+        self.session = view.session().map(|session| show(&session, view));
+    }
 }
 
 fn show(session: &Session, view: &impl View) -> PanelSession {
-    let role = match session.actor {
-        Actor::Courier { .. } => PanelRole::Courier,
-        Actor::Recipient { .. } => PanelRole::Recipient,
+    let (role, more) = match session.actor {
+        Actor::Courier { .. } => (PanelRole::Courier, 0),
+        Actor::Recipient { credential } => (PanelRole::Recipient, more(view, credential)),
+        Actor::Staff { .. } => (PanelRole::Staff, 0),
     };
-    let task = match &session.task {
-        Task::Idle => PanelTask::Idle,
-        Task::Deposit(handover) => PanelTask::Deposit {
-            compartment: handover.compartment.0,
-            phase: phase(handover),
-            barcode: view
-                .parcel(handover.parcel)
-                .map_or_else(String::new, |parcel| parcel.barcode.to_string()),
-        },
-        Task::Pickup(handover) => {
-            PanelTask::Pickup { compartment: handover.compartment.0, phase: phase(handover) }
-        }
-    };
-    PanelSession { id: session.id.to_string(), role, task }
+    let opening = session.opening();
+    let held = opening.and_then(|opening| view.compartment(opening.compartment));
+    PanelSession {
+        id: session.id.to_string(),
+        role,
+        task: task(session, view),
+        more,
+        confirm_number: matches!(session.task, Task::Deposit(_))
+            && opening.is_some_and(|opening| opening.other_door),
+        door_open_too_long: held.is_some_and(|held| held.open_too_long),
+    }
 }
 
-const fn phase(handover: &Handover) -> PanelPhase {
-    match handover.phase {
+fn task(session: &Session, view: &impl View) -> PanelTask {
+    let barcode = |parcel| label(view, parcel).map_or_else(String::new, |label| label.barcode);
+    match &session.task {
+        Task::Idle => PanelTask::Idle,
+        Task::Deposit(handover) => PanelTask::Deposit {
+            compartment: number(handover.opening.compartment),
+            phase: phase(&handover.opening),
+            barcode: barcode(handover.parcel),
+        },
+        Task::Pickup(handover) => PanelTask::Pickup {
+            compartment: number(handover.opening.compartment),
+            phase: phase(&handover.opening),
+        },
+        Task::Recall(handover) => PanelTask::Recall {
+            compartment: number(handover.opening.compartment),
+            phase: phase(&handover.opening),
+            barcode: barcode(handover.parcel),
+        },
+        Task::Inspection(opening) => {
+            let held = view.compartment(opening.compartment);
+            PanelTask::Inspection {
+                compartment: number(opening.compartment),
+                phase: phase(opening),
+                expected: held.and_then(inside).and_then(|parcel| label(view, parcel)),
+                quarantine: held.and_then(|held| quarantine(held.allocation)),
+            }
+        }
+    }
+}
+
+/// What must leave this bank and can be taken out by whoever is at the screen now; none if it is
+/// nobody who may.
+pub(super) fn recalls(view: &impl View) -> Option<Vec<PanelRecall>> {
+    let carrier = match view.session()?.actor {
+        Actor::Courier { carrier, .. } => Some(carrier),
+        Actor::Staff { .. } => None,
+        Actor::Recipient { .. } => return None,
+    };
+    let mut all: Vec<PanelRecall> = view
+        .parcels()
+        .into_iter()
+        .filter(|parcel| carrier.as_ref().is_none_or(|carrier| parcel.carrier == *carrier))
+        .filter_map(|parcel| {
+            // One that is being fetched or taken out at this moment is nobody else's task.
+            let ParcelState::Stored { compartment, .. } = parcel.state else { return None };
+            let reason = match parcel.recall? {
+                RecallReason::Expired => PanelRecallReason::Expired,
+                RecallReason::Sender => PanelRecallReason::Sender,
+                RecallReason::Safety => PanelRecallReason::Safety,
+                RecallReason::Refused => PanelRecallReason::Refused,
+            };
+            let (carrier, barcode) = (parcel.carrier.to_string(), parcel.barcode.to_string());
+            Some(PanelRecall { carrier, barcode, compartment: number(compartment), reason })
+        })
+        .collect();
+    all.sort_by_key(|recall| (recall.reason, recall.compartment));
+    Some(all)
+}
+
+/// Parcels for the same person that are still to be fetched with this code, besides its own.
+fn more(view: &impl View, credential: CredentialId) -> usize {
+    let Some(held) = view.credential(credential) else { return 0 };
+    let group = view.parcel(held.parcel).and_then(|parcel| parcel.terms.group);
+    if held.holder != Holder::Recipient || group.is_none() {
+        return 0;
+    }
+    let waits = |parcel: &locker_core::parcel::Parcel| {
+        parcel.id != held.parcel
+            && parcel.terms.group == group
+            && parcel.recall.is_none()
+            && matches!(parcel.state, ParcelState::Stored { .. })
+    };
+    view.parcels().iter().filter(|parcel| waits(parcel)).count()
+}
+
+fn label(view: &impl View, parcel: ParcelId) -> Option<PanelLabel> {
+    let parcel = view.parcel(parcel)?;
+    let (carrier, barcode) = (parcel.carrier.to_string(), parcel.barcode.to_string());
+    Some(PanelLabel { carrier, barcode })
+}
+
+/// The parcel that may be inside; one that a compartment is only kept for is not.
+const fn inside(held: Compartment) -> Option<ParcelId> {
+    if let Allocation::Reserved { .. } = held.allocation { None } else { held.parcel() }
+}
+
+const fn phase(opening: &Opening) -> PanelPhase {
+    match opening.phase {
         Phase::Opening => PanelPhase::Opening,
-        Phase::Stuck if handover.pulses < PULSES_PER_OPENING => PanelPhase::Stuck,
+        Phase::Stuck if opening.pulses < PULSES_PER_OPENING => PanelPhase::Stuck,
         Phase::Stuck => PanelPhase::StuckForGood,
         Phase::Open => PanelPhase::Open,
         Phase::Shut => PanelPhase::Shut,
     }
 }
 
-fn result_of(fact: &Fact) -> Option<PanelResult> {
-    Some(match fact {
-        Fact::DepositConfirmed(confirmed) => {
-            PanelResult::Stored { compartment: number(confirmed.compartment) }
-        }
-        Fact::DepositMisfit(misfit) => {
-            PanelResult::DidNotFit { compartment: number(misfit.compartment) }
-        }
-        Fact::DepositAborted(aborted) => PanelResult::DepositAborted {
-            compartment: number(aborted.compartment),
-            untouched: aborted.content == AbortedContent::Untouched,
-        },
-        Fact::PickupSettled(settled) => {
-            let compartment = number(settled.compartment);
-            match settled.end {
-                PickupEnd::Collected { .. } | PickupEnd::CollectedDoorOpen => {
-                    PanelResult::Collected { compartment }
-                }
-                PickupEnd::NotTaken => PanelResult::NotTaken { compartment },
-                PickupEnd::NotOpened => PanelResult::NotOpened { compartment },
-                PickupEnd::Interrupted => PanelResult::Unclear { compartment },
-            }
-        }
-        Fact::StreamOpened(_)
-        | Fact::Booted(_)
-        | Fact::GrantAccepted(_)
-        | Fact::GrantRefused(_)
-        | Fact::ConfigAccepted(_)
-        | Fact::ConfigRefused(_)
-        | Fact::SessionStarted(_)
-        | Fact::SessionEnded(_)
-        | Fact::DepositStarted(_)
-        | Fact::PickupStarted(_)
-        | Fact::PulseIntended(_)
-        | Fact::PulseSettled(_)
-        | Fact::DoorMoved(_)
-        | Fact::DoorsRead(_)
-        | Fact::BoardChanged(_) => return None,
+const fn quarantine(allocation: Allocation) -> Option<PanelQuarantine> {
+    let Allocation::Quarantined { reason, .. } = allocation else { return None };
+    Some(match reason {
+        QuarantineReason::DepositUnresolved => PanelQuarantine::DepositUnresolved,
+        QuarantineReason::OpenedByNobody => PanelQuarantine::OpenedByNobody,
+        QuarantineReason::DoorLeftOpen => PanelQuarantine::DoorLeftOpen,
+        QuarantineReason::Interrupted => PanelQuarantine::Interrupted,
+        QuarantineReason::LockFailed => PanelQuarantine::LockFailed,
+        QuarantineReason::FoundOccupied => PanelQuarantine::FoundOccupied,
+        QuarantineReason::FoundEmpty => PanelQuarantine::FoundEmpty,
+        QuarantineReason::WrongParcel => PanelQuarantine::WrongParcel,
+        QuarantineReason::WrongDoor => PanelQuarantine::WrongDoor,
+        QuarantineReason::InspectionUnfinished => PanelQuarantine::InspectionUnfinished,
     })
 }
 

@@ -2,20 +2,26 @@
 //! journal says, and what went over the wire.
 
 mod codes;
+mod disorder;
 mod handover;
 mod hub;
+mod keypad;
+mod lapses;
 mod order;
+mod orders;
+mod recalls;
 mod recovery;
+mod staff;
 mod world;
 
-use locker_core::bank::{AbortedContent, PickupEnd, PulseOutcome};
+use locker_core::bank::{AbortedContent, Alarm, CommandAnswer, PickupEnd, PulseOutcome};
 use locker_core::compartment::{Allocation, Door, Health, QuarantineReason};
-use locker_core::credential::{Action, Claims};
+use locker_core::credential::{self, Action, Claims};
 use locker_core::downlink::{ConfigRefusal, Grant, GrantRefusal};
 use locker_core::fact::Fact;
 use locker_core::ids::{CompartmentNo, HubEpoch};
 use locker_core::parcel::ParcelState;
 use locker_proto::message::Document;
 
-use self::world::{NOW, World, booking, code, layout};
+use self::world::{DEPOSITED, NOW, World, booking, code, layout};
 use super::*;

@@ -34,12 +34,50 @@ fn refused(from: &str, to: &str) -> String {
 fn a_whole_configuration_is_taken_with_its_defaults() {
     let config = Config::parse(GOOD, Path::new("agent.toml")).unwrap();
     assert_eq!(config.bank.as_str(), "lobby-1");
-    assert_eq!(config.session.policy(), SessionPolicy::default());
+    assert_eq!(config.policy(), SessionPolicy::default());
     assert_eq!(config.command_keys().len(), 1);
     let bus = config.bus[0].bus_config();
     let polarities: Vec<_> = bus.boards[0].locks.iter().map(|lock| lock.polarity).collect();
     let one = Polarity::OneIsLocked;
     assert_eq!(polarities, [one, one, Polarity::ZeroIsLocked]);
+}
+
+#[test]
+fn what_is_written_for_sessions_and_openings_is_what_the_rules_get() {
+    let written = "[session]\ndoor_alert_s = 45\njam_ms = 0\n\n[governor]\nrecipient_per_minute = 1\nremote_per_hour = 64\n\n[panel]";
+    let config = Config::parse(&GOOD.replace("[panel]", written), Path::new("agent.toml")).unwrap();
+    let policy = config.policy();
+    assert_eq!((policy.door_alert_ms, policy.jam_ms), (45_000, 0));
+    let [minute, hour] = policy.governor.recipient;
+    assert_eq!((minute.openings, minute.within_ms), (1, 60_000));
+    assert_eq!((hour.openings, hour.within_ms), (60, 3_600_000));
+    assert_eq!(policy.governor.remote[0], Limit { openings: 64, within_ms: 3_600_000 });
+    assert_eq!(policy.governor.staff, GovernorLimits::default().staff);
+}
+
+#[test]
+fn limits_out_of_range_are_refused_by_their_key() {
+    let with =
+        |section: &str, line: &str| refused("[panel]", &format!("[{section}]\n{line}\n\n[panel]"));
+    for key in [
+        "courier_per_minute",
+        "recipient_per_minute",
+        "recipient_per_hour",
+        "staff_per_minute",
+        "remote_per_hour",
+    ] {
+        for value in ["0", "65"] {
+            let said = with("governor", &format!("{key} = {value}"));
+            assert!(said.contains(&format!("governor.{key}: must be 1 to 64")), "{said}");
+        }
+        for value in ["-1", "65536", "\"many\""] {
+            assert!(with("governor", &format!("{key} = {value}")).contains(key));
+        }
+    }
+    assert!(with("governor", "recipient_per_day = 3").contains("recipient_per_day"));
+    assert!(with("session", "jam_ms = 60001").contains("session.jam_ms: must be 0 to 60000"));
+    assert!(with("session", "door_alert_s = 0").contains("session.door_alert_s: must be 1 to"));
+    assert!(with("session", "door_alert_s = 86401").contains("session.door_alert_s"));
 }
 
 #[test]

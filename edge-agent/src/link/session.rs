@@ -5,7 +5,7 @@ use std::time::Duration;
 use locker_core::journal::ChainHash;
 use locker_core::uplink::{STALL_MS, Sender};
 use locker_proto::message::{
-    Ack, Batch, Birth, Config, Grants, MESSAGE_MAX_BYTES, Nonce, Presence,
+    Ack, Batch, Birth, Command, Config, Grants, MESSAGE_MAX_BYTES, Nonce, Presence,
 };
 use locker_proto::signed;
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
@@ -254,8 +254,10 @@ impl Session<'_> {
                 self.tell(Event::Config(config)).await
             }
             DownTopic::Command => {
-                warn!("commands are not supported by this agent");
-                Ok(())
+                let command = Command::decode(&payload).map_err(unreadable)?;
+                // Signed for this bank, so another name in it is the hub's slip: not ours to follow.
+                let current = command.nonce == self.nonce && command.bank == self.link.bank;
+                self.tell(Event::Command { command, current }).await
             }
         }
     }

@@ -9,11 +9,11 @@ use locker_core::clock::TimeQuality;
 use locker_core::credential::KeySet;
 use locker_core::downlink::{Grant, GrantPosition};
 use locker_core::fact::Fact;
-use locker_core::ids::{Generation, HubEpoch, ParcelId, StreamId, Version};
+use locker_core::ids::{CommandId, Generation, HubEpoch, ParcelId, StreamId, Version};
 use locker_core::journal::{BATCH_MAX_RECORDS, ChainHash};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
-use locker_proto::message::{Birth, Grants, Nonce, Presence, Telemetry};
+use locker_proto::message::{Birth, Command, CommandKind, Grants, Nonce, Presence, Telemetry};
 use locker_proto::signed;
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
 use rumqttc::mqttbytes::QoS;
@@ -235,7 +235,7 @@ async fn four_batches_are_under_way_and_the_next_waits_for_the_watermark() {
 }
 
 #[tokio::test]
-async fn r4_after_a_reconnect_it_goes_on_from_the_hubs_watermark() {
+async fn r04_after_a_reconnect_it_goes_on_from_the_hubs_watermark() {
     let (mut world, hub) = World::with_hub().await;
     world.commit_to(600);
     let (mut session, first) = world.welcome(&hub, 0).await;
@@ -312,7 +312,6 @@ async fn decisions_reach_the_bank_in_order_and_foreign_topics_do_not() {
     };
     session.publish("lk/00/lobby-9/down/grants", grants(1).encode()).await;
     session.publish("whatever", Vec::new()).await;
-    session.say(DownTopic::Command, b"open everything").await;
     for gseq in [6, 7] {
         session.say(DownTopic::Grants, &grants(gseq).encode()).await;
         let taken = |event| if let Event::Grants(grants) = event { Some(grants) } else { None };
@@ -325,6 +324,44 @@ async fn decisions_reach_the_bank_in_order_and_foreign_topics_do_not() {
     session.say(DownTopic::Grants, b"\xff\xff").await;
     session.ends().await;
     assert!(!world.linked().await);
+}
+
+#[tokio::test]
+async fn c12_an_order_is_current_only_with_the_nonce_of_its_connection_and_for_this_bank() {
+    let (mut world, hub) = World::with_hub().await;
+    let (mut session, birth) = world.welcome(&hub, 2).await;
+    let command = |id: u8, nonce, bank| Command {
+        id: CommandId([id; 16]),
+        bank,
+        nonce,
+        not_after: UnixMillis(u64::MAX),
+        kind: Some(CommandKind::LockDown),
+    };
+    let neighbour = "lobby-2".parse().unwrap();
+    for (sent, fresh) in [
+        (command(1, birth.nonce, bank()), true),
+        (command(2, Nonce([0; 16]), bank()), false),
+        (command(3, birth.nonce, neighbour), false),
+    ] {
+        session.say(DownTopic::Command, &sent.encode()).await;
+        let heard = |event| {
+            if let Event::Command { command, current } = event {
+                Some((command, current))
+            } else {
+                None
+            }
+        };
+        assert_eq!(world.event(heard).await, (sent, fresh));
+    }
+    // What a broker kept of an earlier connection.
+    drop(session);
+    let (mut session, _) = world.welcome(&hub, 2).await;
+    session.say(DownTopic::Command, &command(4, birth.nonce, bank()).encode()).await;
+    let heard =
+        |event| if let Event::Command { current, .. } = event { Some(current) } else { None };
+    assert!(!world.event(heard).await);
+    session.say(DownTopic::Command, b"open everything").await;
+    session.ends().await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! a page in some browser on the same machine can then do nothing.
 
 mod access;
+mod body;
 mod routes;
 
 pub use access::{Access, AccessError};

@@ -2,17 +2,21 @@
 //!
 //! sled never decides anything here. It may lag the journal, because its `flush` is no fsync on
 //! Linux, and it may be thrown away at any time; the journal makes it again. Compartments, the
-//! session and the counters are held in memory too: there are few of them and every step reads them.
+//! session, the counters, what the governor remembers and the six-digit codes are held in memory too:
+//! there are few of them, and steps read all of them at once.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use locker_core::code::budget::Budget;
+use locker_core::code::slot::SlotId;
 use locker_core::compartment::Compartment;
 use locker_core::credential::Credential;
-use locker_core::ids::{Barcode, CompartmentNo, CredentialId, ParcelId, StreamId};
-use locker_core::journal::{ChainHash, Change, FOLD_VERSION, Meta, View};
+use locker_core::governor::Governor;
+use locker_core::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, ParcelId, StreamId};
+use locker_core::journal::{ChainHash, Change, FOLD_VERSION, HeldSlot, Meta, View};
 use locker_core::parcel::Parcel;
 use locker_core::session::Session;
 use locker_proto::{Malformed, entity};
@@ -25,16 +29,21 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// twice a second; what it lags behind is replayed at the next start.
 const WRITE_BACK_EVERY_MS: u64 = 10_000;
 /// Written into every store; a store with a higher one is not read.
-const FORMAT_VERSION: u16 = 2;
+const FORMAT_VERSION: u16 = 4;
 
 const APPLIED: &[u8] = b"a";
 const META: &[u8] = b"m";
 const SESSION: &[u8] = b"s";
+const GOVERNOR: &[u8] = b"g";
+const BUDGET: &[u8] = b"b";
 const COMPARTMENT: u8 = b'c';
 const PARCEL: u8 = b'p';
 /// Barcode, zero, parcel id: which parcels bear a barcode.
 const LABEL: u8 = b'l';
 const CREDENTIAL: u8 = b'k';
+/// Parcel id, credential id: which credentials a parcel has or had.
+const HELD: u8 = b'h';
+const SLOT: u8 = b'd';
 
 /// How far the journal is folded in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +66,8 @@ pub enum FoldError {
     FoldVersion { found: u32 },
     #[error("a barcode in sled leads to no parcel id")]
     Label,
+    #[error("a parcel in sled leads to no credential id")]
+    Held,
     #[error("sled's place in the journal is damaged")]
     Applied,
 }
@@ -69,6 +80,10 @@ pub(super) struct SledFold {
     meta: Meta,
     compartments: BTreeMap<CompartmentNo, Compartment>,
     session: Option<Session>,
+    governor: Governor,
+    /// At most [`locker_core::code::slot::SLOTS_MAX`].
+    slots: BTreeMap<SlotId, HeldSlot>,
+    budget: Budget,
     /// The first read that failed; a view cannot say so itself.
     fault: RefCell<Option<FoldError>>,
 }
@@ -87,6 +102,9 @@ impl SledFold {
             meta: Meta::default(),
             compartments: BTreeMap::new(),
             session: None,
+            governor: Governor::default(),
+            slots: BTreeMap::new(),
+            budget: Budget::default(),
             fault: RefCell::new(None),
             db,
         };
@@ -96,9 +114,19 @@ impl SledFold {
         if let Some(bytes) = fold.db.get(SESSION)? {
             fold.session = entity::decode_session(&bytes).map_err(unreadable("session"))?;
         }
+        if let Some(bytes) = fold.db.get(GOVERNOR)? {
+            fold.governor = entity::decode_governor(&bytes).map_err(unreadable("governor"))?;
+        }
         for pair in fold.db.scan_prefix([COMPARTMENT]) {
             let held = entity::decode_compartment(&pair?.1).map_err(unreadable("compartment"))?;
             fold.compartments.insert(held.spec.no, held);
+        }
+        if let Some(bytes) = fold.db.get(BUDGET)? {
+            fold.budget = entity::decode_budget(&bytes).map_err(unreadable("guess budget"))?;
+        }
+        for pair in fold.db.scan_prefix([SLOT]) {
+            let held = entity::decode_slot(&pair?.1).map_err(unreadable("slot"))?;
+            fold.slots.insert(held.slot.id, held);
         }
         Ok(fold)
     }
@@ -115,9 +143,9 @@ impl SledFold {
         applied: Applied,
     ) -> Result<(), FoldError> {
         let mut batch = Batch::default();
-        let mut labels = BTreeMap::new();
+        let mut changed = Changed::default();
         for change in changes {
-            self.change(&mut batch, &mut labels, change);
+            self.change(&mut batch, &mut changed, change);
         }
         if let Some(fault) = self.take_fault() {
             return Err(fault);
@@ -145,6 +173,9 @@ impl SledFold {
             let held = entity::decode_credential(&pair?.1).map_err(unreadable("credential"))?;
             all.push(Change::Credential(held));
         }
+        all.push(Change::Governor(self.governor.clone()));
+        all.extend(self.slots.values().cloned().map(Change::Slot));
+        all.push(Change::Budget(self.budget.clone()));
         Ok(all)
     }
 
@@ -154,13 +185,7 @@ impl SledFold {
         self.db.insert(key, &[0xFF, 0xFF]).unwrap();
     }
 
-    /// `labels`: the barcodes of parcels that this batch has changed already, which sled has not.
-    fn change(
-        &mut self,
-        batch: &mut Batch,
-        labels: &mut BTreeMap<ParcelId, Option<Barcode>>,
-        change: Change,
-    ) {
+    fn change(&mut self, batch: &mut Batch, changed: &mut Changed, change: Change) {
         match change {
             Change::Meta(meta) => {
                 batch.insert(META, entity::encode_meta(&meta));
@@ -175,30 +200,88 @@ impl SledFold {
                 batch.remove(&compartment_key(no));
                 self.compartments.remove(&no);
             }
-            Change::Parcel(parcel) => {
-                let label = labels.get(&parcel.id).cloned();
-                let label = label.unwrap_or_else(|| self.parcel(parcel.id).map(|old| old.barcode));
-                if let Some(old) = label.filter(|old| *old != parcel.barcode) {
-                    batch.remove(label_key(&old, parcel.id));
-                }
-                batch.insert(label_key(&parcel.barcode, parcel.id), &[]);
-                labels.insert(parcel.id, Some(parcel.barcode.clone()));
-                batch.insert(&key(PARCEL, &parcel.id.0), entity::encode_parcel(&parcel));
-            }
+            Change::Parcel(parcel) => self.keep_parcel(batch, changed, &parcel),
             Change::ParcelForgotten(parcel) => {
-                batch.remove(&key(PARCEL, &parcel.id.0));
-                batch.remove(&key(CREDENTIAL, &parcel.credential.0));
-                batch.remove(label_key(&parcel.barcode, parcel.id));
-                labels.insert(parcel.id, None);
+                self.forget_parcel(batch, changed, &parcel);
+                self.forget_slots(batch, parcel.id);
             }
-            Change::Credential(held) => {
-                batch.insert(&key(CREDENTIAL, &held.id.0), entity::encode_credential(&held));
-            }
+            Change::Credential(held) => self.keep_credential(batch, changed, &held),
             Change::Session(session) => {
                 batch.insert(SESSION, entity::encode_session(&session));
                 self.session = session;
             }
+            Change::Governor(governor) => {
+                batch.insert(GOVERNOR, entity::encode_governor(&governor));
+                self.governor = governor;
+            }
+            Change::Slot(held) => {
+                batch.insert(&key(SLOT, &held.slot.id.0), entity::encode_slot(&held));
+                self.slots.insert(held.slot.id, held);
+            }
+            Change::SlotForgotten(id) => {
+                batch.remove(&key(SLOT, &id.0));
+                self.slots.remove(&id);
+            }
+            Change::Budget(budget) => {
+                batch.insert(BUDGET, entity::encode_budget(&budget));
+                self.budget = budget;
+            }
         }
+    }
+
+    fn keep_parcel(&self, batch: &mut Batch, changed: &mut Changed, parcel: &Parcel) {
+        let label = changed.labels.get(&parcel.id).cloned();
+        let label = label.unwrap_or_else(|| self.parcel(parcel.id).map(|old| old.barcode));
+        if let Some(old) = label.filter(|old| *old != parcel.barcode) {
+            batch.remove(label_key(&old, parcel.id));
+        }
+        batch.insert(label_key(&parcel.barcode, parcel.id), &[]);
+        changed.labels.insert(parcel.id, Some(parcel.barcode.clone()));
+        batch.insert(&key(PARCEL, &parcel.id.0), entity::encode_parcel(parcel));
+    }
+
+    fn forget_parcel(&self, batch: &mut Batch, changed: &mut Changed, parcel: &Parcel) {
+        let label = changed.labels.insert(parcel.id, None).flatten();
+        batch.remove(label_key(&label.unwrap_or_else(|| parcel.barcode.clone()), parcel.id));
+        batch.remove(&key(PARCEL, &parcel.id.0));
+        let mut held = self.held_by(parcel.id);
+        held.retain(|id| !changed.owners.contains_key(id));
+        let own = |(id, owner): (&CredentialId, &Option<ParcelId>)| {
+            (*owner == Some(parcel.id)).then_some(*id)
+        };
+        held.extend(changed.owners.iter().filter_map(own));
+        for id in held {
+            batch.remove(&key(CREDENTIAL, &id.0));
+            batch.remove(held_key(parcel.id, id));
+            changed.owners.insert(id, None);
+        }
+    }
+
+    fn forget_slots(&mut self, batch: &mut Batch, parcel: ParcelId) {
+        for (id, _) in self.slots.extract_if(.., |_, held| held.parcel == Some(parcel)) {
+            batch.remove(&key(SLOT, &id.0));
+        }
+    }
+
+    fn keep_credential(&self, batch: &mut Batch, changed: &mut Changed, held: &Credential) {
+        let owner = changed.owners.get(&held.id).copied();
+        let owner = owner.unwrap_or_else(|| self.credential(held.id).map(|old| old.parcel));
+        if let Some(old) = owner.filter(|old| *old != held.parcel) {
+            batch.remove(held_key(old, held.id));
+        }
+        batch.insert(held_key(held.parcel, held.id), &[]);
+        changed.owners.insert(held.id, Some(held.parcel));
+        batch.insert(&key(CREDENTIAL, &held.id.0), entity::encode_credential(held));
+    }
+
+    /// The ids of a parcel's credentials, in order, as sled has them.
+    fn held_by(&self, parcel: ParcelId) -> Vec<CredentialId> {
+        let keys = self.db.scan_prefix(key(HELD, &parcel.0)).keys();
+        self.all_or_fault(keys.map(|key| {
+            let key = key?;
+            let id = key.get(17..).and_then(|id| CredentialId::try_from(id).ok());
+            id.ok_or(FoldError::Held)
+        }))
     }
 
     fn all_or_fault<T>(&self, all: impl Iterator<Item = Result<T, FoldError>>) -> Vec<T> {
@@ -243,7 +326,7 @@ impl View for SledFold {
     }
 
     /// As by default, but looking only at the parcels with this barcode.
-    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId> {
+    fn parcel_by_barcode(&self, carrier: &CarrierId, barcode: &Barcode) -> Option<ParcelId> {
         let labels = self.db.scan_prefix(label_prefix(barcode)).keys();
         let ids = labels.map(|label| {
             let label = label?;
@@ -252,7 +335,8 @@ impl View for SledFold {
             id.ok_or(FoldError::Label)
         });
         let namesakes = self.all_or_fault(ids).into_iter().filter_map(|id| self.parcel(id));
-        let newest = namesakes.max_by_key(|parcel| {
+        let own = namesakes.filter(|parcel| parcel.carrier == *carrier);
+        let newest = own.max_by_key(|parcel| {
             let settled = parcel.state.settled_at();
             (settled.is_none(), settled, parcel.id)
         });
@@ -271,9 +355,33 @@ impl View for SledFold {
         self.read(&key(CREDENTIAL, &id.0), "credential", entity::decode_credential)
     }
 
+    fn credentials_of(&self, parcel: ParcelId) -> Vec<Credential> {
+        self.held_by(parcel).into_iter().filter_map(|id| self.credential(id)).collect()
+    }
+
     fn session(&self) -> Option<Session> {
         self.session.clone()
     }
+
+    fn governor(&self) -> Governor {
+        self.governor.clone()
+    }
+
+    fn slots(&self) -> Vec<HeldSlot> {
+        self.slots.values().cloned().collect()
+    }
+
+    fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+}
+
+/// What a batch has changed already and sled has not: the barcodes of parcels and the parcels of
+/// credentials.
+#[derive(Default)]
+struct Changed {
+    labels: BTreeMap<ParcelId, Option<Barcode>>,
+    owners: BTreeMap<CredentialId, Option<ParcelId>>,
 }
 
 /// Moves a folder that cannot be used out of the way, keeping the two newest such.
@@ -306,6 +414,10 @@ fn key(kind: u8, id: &[u8; 16]) -> [u8; 17] {
 fn compartment_key(no: CompartmentNo) -> [u8; 3] {
     let [high, low] = no.0.to_be_bytes();
     [COMPARTMENT, high, low]
+}
+
+fn held_key(parcel: ParcelId, credential: CredentialId) -> Vec<u8> {
+    [key(HELD, &parcel.0).as_slice(), &credential.0].concat()
 }
 
 /// A barcode has no zero byte, so none is the beginning of another's.

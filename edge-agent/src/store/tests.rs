@@ -120,12 +120,20 @@ fn same(found: &impl View, wanted: &impl View) {
     assert_eq!(found.meta(), wanted.meta());
     assert_eq!(found.compartments(), wanted.compartments());
     assert_eq!(found.session(), wanted.session());
+    assert_eq!(found.governor(), wanted.governor());
+    assert_eq!(found.slots(), wanted.slots());
+    assert_eq!(found.budget(), wanted.budget());
     assert_eq!(found.parcels(), wanted.parcels());
     for n in 0..facts::PARCELS {
         assert_eq!(found.parcel(parcel_id(n)), wanted.parcel(parcel_id(n)));
         assert_eq!(found.credential(facts::code(n)), wanted.credential(facts::code(n)));
         let barcode = facts::barcode(n);
-        assert_eq!(found.parcel_by_barcode(&barcode), wanted.parcel_by_barcode(&barcode), "{n}");
+        for carrier in facts::carriers() {
+            let newest = wanted.parcel_by_barcode(&carrier, &barcode);
+            assert_eq!(found.parcel_by_barcode(&carrier, &barcode), newest, "{n}");
+        }
+        let held = wanted.credentials_of(parcel_id(n));
+        assert_eq!(found.credentials_of(parcel_id(n)), held, "{n}");
     }
     for CompartmentSpec { no, .. } in facts::specs() {
         assert_eq!(found.compartment(no), wanted.compartment(no));
@@ -215,7 +223,7 @@ fn p_h_a_second_agent_on_the_same_folder_is_told_so() {
 }
 
 #[test]
-fn f2_a_journal_of_a_newer_agent_is_refused_with_instructions() {
+fn f02_a_journal_of_a_newer_agent_is_refused_with_instructions() {
     let mut store = Store::with(&[layout(1)]);
     let segment = store.path("journal").join("seg-00000000000000000001.log");
     let before = fs::read(&segment).unwrap();

@@ -7,19 +7,31 @@
 mod deposit;
 mod door;
 mod facts;
+mod inspection;
+mod keypad;
+mod lapse;
+mod lockdown;
 mod pickup;
+mod recall;
 
+pub(crate) use deposit::{Claim, choose};
 pub use facts::{
-    AbortedContent, BoardChanged, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted,
-    DoorMoved, DoorsRead, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
-    PulseSettled, SessionEnded, SessionStarted,
+    AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed, BoundCode, CodeTyped,
+    CommandAnswer, CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit,
+    DepositStarted, DoorMoved, DoorsRead, Finding, InspectionSettled, InspectionStarted,
+    KeepLapsed, KeypadReset, LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason,
+    OpenerKind, OpeningClass, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
+    PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted,
 };
+pub use keypad::{Typed, may_type};
 
 use crate::clock::ClockInterval;
 use crate::compartment::{CompartmentSpec, DoorReading, LockPosition};
 use crate::credential::{Action, VerifiedToken};
 use crate::fact::Fact;
-use crate::ids::{Barcode, CompartmentNo, IntentId, ParcelId, SessionId, TraceParent};
+use crate::governor::Verdict;
+use crate::ids::TraceParent;
+use crate::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, IntentId, ParcelId, SessionId};
 use crate::journal::View;
 use crate::policy::SessionPolicy;
 use crate::refusal::Refusal;
@@ -27,26 +39,74 @@ use crate::session::{Actor, Session, SessionEnd, Task};
 use crate::units::UnixMillis;
 
 /// What a person at the screen asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Command {
+    /// Six digits were typed, and the phone's last four if any: see [`may_type`].
+    Type(Typed),
     /// A token was scanned: a courier signs in, or a recipient wants their parcel.
     Present(VerifiedToken),
     /// A signed-in courier scanned a parcel's label.
     ScanParcel(Barcode),
     /// The person pushed the door and wants another try.
     TryAgain,
-    /// "The parcel is inside."
-    ConfirmDeposited,
+    /// "The parcel is inside", and in which compartment if the person was asked to say.
+    ConfirmDeposited { compartment: Option<CompartmentNo> },
+    /// "I shut it empty and keep the parcel."
+    TookBack,
+    /// "There is something inside already."
+    FoundOccupied,
+    /// "The door cannot be shut."
+    DoorWillNotShut,
     /// "It does not fit; I have taken it out again."
     DoesNotFit,
     /// "I have it."
     ConfirmTaken,
     /// "I did not take it."
     NotTaken,
+    /// "I do not want it; it is inside again."
+    RefuseParcel,
+    /// "There is nothing inside."
+    FoundEmpty,
+    /// "It is somebody else's; it is inside again."
+    WrongParcel,
+    /// "Open it once more."
+    Reopen,
+    /// The next parcel for the same person.
+    OpenNext,
+    /// A courier or staff wants to take out the parcel with this label, which was asked back. The
+    /// carrier is asked of staff, who may take out anybody's.
+    Recall { carrier: Option<CarrierId>, barcode: Barcode },
+    /// "I took it out", and the label that was read off it.
+    Removed(Barcode),
+    /// Staff looks into a compartment.
+    Inspect(CompartmentNo),
+    /// What staff found there.
+    Found(StaffFinding),
+    /// Staff puts a stopped board back into service.
+    ResetBoard(u8),
+    /// Staff opens the keypad again after too many wrong codes.
+    ResetKeypad,
+    /// Staff locks the bank down.
+    LockDown,
+    /// Staff wants the lockdown lifted; the second person who says so lifts it.
+    LiftLockdown,
     /// Give up the opening under way.
     Cancel,
     /// Sign out.
     Finish,
+}
+
+/// What staff say they found, with labels as they read them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StaffFinding {
+    /// Nothing is inside.
+    Empty,
+    /// This parcel is inside and stays.
+    Holds { carrier: CarrierId, barcode: Barcode },
+    /// This parcel was inside; staff took it out.
+    TakenOut { carrier: CarrierId, barcode: Barcode },
+    /// This parcel was inside; staff gave it to its recipient, whose papers they saw.
+    HandedOver { carrier: CarrierId, barcode: Barcode },
 }
 
 /// What the board or a timer reports.
@@ -72,6 +132,14 @@ pub enum Observation {
     },
     /// [`deadline`] has come.
     DeadlinePassed,
+    /// A sensor that does not move with its door.
+    SensorDoubt {
+        lock: LockPosition,
+    },
+    /// A board that answers but opens nothing.
+    BoardPower {
+        board: u8,
+    },
 }
 
 /// What a step needs to be told.
@@ -94,6 +162,9 @@ pub struct Step {
     pub pulse: Option<Pulse>,
     /// The trace of the parcel it is about.
     pub trace: Option<TraceParent>,
+    /// What the person is told instead of "done", after the facts are durable: a refusal that
+    /// leaves traces.
+    pub refusal: Option<Refusal>,
 }
 
 /// One opening to be given to a lock, once.
@@ -115,7 +186,7 @@ impl Step {
         view: &impl View,
         session: SessionId,
         spec: CompartmentSpec,
-        parcel: ParcelId,
+        parcel: Option<ParcelId>,
     ) -> Self {
         let intent = IntentId(view.meta().last_intent.0 + 1);
         let compartment = spec.no;
@@ -126,7 +197,10 @@ impl Step {
             parcel,
         }));
         self.pulse = Some(Pulse { intent, compartment, lock: spec.lock });
-        self.traced(view, parcel)
+        match parcel {
+            Some(parcel) => self.traced(view, parcel),
+            None => self,
+        }
     }
 
     fn traced(mut self, view: &impl View, parcel: ParcelId) -> Self {
@@ -148,12 +222,29 @@ impl Step {
 pub fn command(view: &impl View, command: Command, at: Moment<'_>) -> Result<Step, Refusal> {
     match command {
         Command::Present(token) => present(view, &token, at),
+        Command::Type(typed) => keypad::typed(view, &typed, at),
+        Command::ResetKeypad => keypad::reset(view),
         Command::ScanParcel(barcode) => deposit::scan(view, &barcode, at),
-        Command::TryAgain => door::try_again(view),
-        Command::ConfirmDeposited => deposit::confirm(view),
+        Command::TryAgain => door::try_again(view, at),
+        Command::Reopen => door::reopen(view, at),
+        Command::ConfirmDeposited { compartment } => deposit::confirm(view, compartment),
         Command::DoesNotFit => deposit::does_not_fit(view, at),
+        Command::TookBack => deposit::took_back(view),
+        Command::FoundOccupied => deposit::found_occupied(view, at),
+        Command::DoorWillNotShut => deposit::will_not_shut(view),
         Command::ConfirmTaken => pickup::taken(view),
-        Command::NotTaken => pickup::not_taken(view),
+        Command::NotTaken => not_taken(view),
+        Command::RefuseParcel => pickup::refuse(view),
+        Command::FoundEmpty => found_empty(view),
+        Command::WrongParcel => pickup::wrong_parcel(view),
+        Command::OpenNext => pickup::open_next(view, at),
+        Command::Recall { carrier, barcode } => recall::start(view, carrier, &barcode, at),
+        Command::Removed(barcode) => recall::removed(view, &barcode),
+        Command::Inspect(compartment) => inspection::start(view, compartment, at),
+        Command::Found(finding) => inspection::found(view, &finding),
+        Command::ResetBoard(board) => lockdown::reset_board(view, board),
+        Command::LockDown => lockdown::begin(view),
+        Command::LiftLockdown => lockdown::lift(view),
         Command::Cancel => cancel(view),
         Command::Finish => finish(view),
     }
@@ -165,17 +256,31 @@ pub fn observe(view: &impl View, observation: Observation, at: Moment<'_>) -> St
         Observation::PulseSettled { intent, lock, outcome } => {
             door::settled(view, intent, lock, outcome, at)
         }
-        Observation::Door { lock, reading } => door::moved(view, lock, reading),
+        Observation::Door { lock, reading } => door::moved(view, lock, reading, at),
         Observation::Baseline { board, readings } => door::baseline(view, board, &readings),
         Observation::Board { board, online } => door::board(view, board, online),
         Observation::DeadlinePassed => deadline_passed(view, at),
+        Observation::SensorDoubt { lock } => door::sensor_doubt(view, lock),
+        Observation::BoardPower { board } => door::board_power(view, board),
     }
+}
+
+/// What has lapsed meanwhile: bookings that were not brought, parcels that stayed too long. To be
+/// asked for now and then, with the clock as it is known.
+pub fn lapsed(view: &impl View, clock: ClockInterval) -> Step {
+    lapse::lapsed(view, clock)
 }
 
 /// When [`Observation::DeadlinePassed`] is due, if anything is waiting.
 #[must_use]
 pub fn deadline(view: &impl View, policy: &SessionPolicy) -> Option<UnixMillis> {
-    view.session()?.deadline(policy)
+    let session = view.session()?;
+    let due = session.deadline(policy);
+    let alert = door::alert_due(view, &session, policy);
+    match (due, alert) {
+        (Some(due), Some(alert)) => Some(due.min(alert)),
+        (due, alert) => due.or(alert),
+    }
 }
 
 /// What must be settled at a start, before anything else: every pulse without an outcome may or may
@@ -191,30 +296,22 @@ pub fn recover(view: &impl View) -> Step {
         }
     }
     let Some(session) = view.session() else { return step };
-    match &session.task {
-        Task::Idle => {}
-        Task::Deposit(handover) => {
-            step = step.and(deposit::interrupted(session.id, handover));
-            step = step.traced(view, handover.parcel);
-        }
-        Task::Pickup(handover) => {
-            step = step.and(pickup::interrupted(session.id, handover));
-            step = step.traced(view, handover.parcel);
-        }
+    step = match &session.task {
+        Task::Idle => step,
+        Task::Deposit(handover) => step.and(deposit::interrupted(session.id, handover)),
+        Task::Pickup(handover) => step.and(pickup::interrupted(session.id, handover)),
+        Task::Recall(handover) => step.and(recall::interrupted(session.id, handover)),
+        Task::Inspection(opening) => step.and(inspection::unfinished(session.id, opening)),
+    };
+    if let Some(parcel) = session.parcel() {
+        step = step.traced(view, parcel);
     }
     step.and(ended(session.id, SessionEnd::Interrupted))
 }
 
 fn present(view: &impl View, token: &VerifiedToken, at: Moment<'_>) -> Result<Step, Refusal> {
     let claims = token.claims();
-    let mut facts = Vec::new();
-    if let Some(session) = view.session() {
-        // An idle courier makes way: the next person has shown a valid code.
-        if session.task != Task::Idle {
-            return Err(Refusal::SessionBusy);
-        }
-        facts.push(ended(session.id, SessionEnd::Left));
-    }
+    let mut facts = make_way(view).map_err(|session| busy(view, &session, token))?;
     let session = at.fresh_session;
     match &claims.action {
         Action::Courier { carrier } => {
@@ -223,7 +320,59 @@ fn present(view: &impl View, token: &VerifiedToken, at: Moment<'_>) -> Result<St
             facts.push(Fact::SessionStarted(SessionStarted { session, actor }));
             Ok(Step::of(facts))
         }
-        Action::Pickup => pickup::start(view, claims.credential, session, facts),
+        Action::Staff => {
+            let actor = Actor::Staff { badge: claims.credential };
+            facts.push(Fact::SessionStarted(SessionStarted { session, actor }));
+            Ok(Step::of(facts))
+        }
+        Action::Pickup => pickup::start(view, claims.credential, facts, at),
+    }
+}
+
+/// Whoever is between two parcels makes way for the next person, who has shown a valid code.
+fn make_way(view: &impl View) -> Result<Vec<Fact>, Box<Session>> {
+    match view.session() {
+        None => Ok(Vec::new()),
+        Some(session) if session.task == Task::Idle => {
+            Ok(vec![ended(session.id, SessionEnd::Left)])
+        }
+        Some(session) => Err(Box::new(session)),
+    }
+}
+
+/// Why the next person must wait; who holds a code for the parcel that is being handled is told so.
+fn busy(view: &impl View, session: &Session, token: &VerifiedToken) -> Refusal {
+    let claims = token.claims();
+    let theirs = match claims.action {
+        Action::Pickup => view.credential(claims.credential).map(|held| held.parcel),
+        Action::Courier { .. } | Action::Staff => None,
+    };
+    match &session.task {
+        Task::Pickup(handover) if Some(handover.parcel) == theirs => Refusal::PickupInProgress,
+        Task::Recall(handover) if Some(handover.parcel) == theirs => Refusal::RecallInProgress,
+        Task::Idle | Task::Deposit(_) | Task::Pickup(_) | Task::Recall(_) | Task::Inspection(_) => {
+            Refusal::SessionBusy
+        }
+    }
+}
+
+/// "It is still inside."
+fn not_taken(view: &impl View) -> Result<Step, Refusal> {
+    let session = view.session().ok_or(Refusal::NoSession)?;
+    match session.task {
+        Task::Recall(_) => recall::not_taken(view),
+        Task::Pickup(_) => pickup::not_taken(view),
+        Task::Idle | Task::Deposit(_) | Task::Inspection(_) => Err(Refusal::NotNow),
+    }
+}
+
+/// "There is nothing inside."
+fn found_empty(view: &impl View) -> Result<Step, Refusal> {
+    let session = view.session().ok_or(Refusal::NoSession)?;
+    match session.task {
+        Task::Recall(_) => recall::found_empty(view),
+        Task::Pickup(_) => pickup::found_empty(view),
+        Task::Idle | Task::Deposit(_) | Task::Inspection(_) => Err(Refusal::NotNow),
     }
 }
 
@@ -233,6 +382,8 @@ fn cancel(view: &impl View) -> Result<Step, Refusal> {
         Task::Idle => Err(Refusal::NotNow),
         Task::Deposit(handover) => deposit::cancel(view, session.id, handover),
         Task::Pickup(handover) => pickup::cancel(view, session.id, handover),
+        Task::Recall(handover) => recall::cancel(view, session.id, handover),
+        Task::Inspection(opening) => inspection::cancel(session.id, opening),
     }
 }
 
@@ -240,19 +391,23 @@ fn finish(view: &impl View) -> Result<Step, Refusal> {
     let session = view.session().ok_or(Refusal::NoSession)?;
     match session.task {
         Task::Idle => Ok(Step::of([ended(session.id, SessionEnd::Finished)])),
-        Task::Deposit(_) | Task::Pickup(_) => Err(Refusal::NotNow),
+        Task::Deposit(_) | Task::Pickup(_) | Task::Recall(_) | Task::Inspection(_) => {
+            Err(Refusal::NotNow)
+        }
     }
 }
 
 fn deadline_passed(view: &impl View, at: Moment<'_>) -> Step {
     let Some(session) = view.session() else { return Step::default() };
     if session.deadline(at.policy).is_none_or(|due| at.now < due) {
-        return Step::default();
+        return door::open_too_long(view, &session, at);
     }
     let step = match &session.task {
         Task::Idle => Step::default(),
         Task::Deposit(handover) => deposit::left(view, session.id, handover, at.policy),
-        Task::Pickup(handover) => pickup::left(view, session.id, handover),
+        Task::Pickup(handover) => pickup::left(view, session.id, handover, at.policy),
+        Task::Recall(handover) => recall::left(view, session.id, handover),
+        Task::Inspection(opening) => Step::of([inspection::unfinished(session.id, opening)]),
     };
     step.and(ended(session.id, SessionEnd::Left))
 }
@@ -262,12 +417,47 @@ const fn ended(session: SessionId, end: SessionEnd) -> Fact {
 }
 
 /// The courier at the screen and his session.
-fn courier(view: &impl View) -> Result<(Session, crate::ids::CarrierId), Refusal> {
+fn courier(view: &impl View) -> Result<(Session, CarrierId), Refusal> {
     let session = view.session().ok_or(Refusal::NoSession)?;
     match session.actor.clone() {
         Actor::Courier { carrier, .. } => Ok((session, carrier)),
-        Actor::Recipient { .. } => Err(Refusal::NotNow),
+        Actor::Recipient { .. } | Actor::Staff { .. } => Err(Refusal::NotNow),
     }
+}
+
+/// The member of staff at the screen.
+fn staff(view: &impl View) -> Result<(Session, CredentialId), Refusal> {
+    let session = view.session().ok_or(Refusal::NoSession)?;
+    match session.actor {
+        Actor::Staff { badge } => Ok((session, badge)),
+        Actor::Courier { .. } | Actor::Recipient { .. } => Err(Refusal::StaffOnly),
+    }
+}
+
+/// Whether the person at the screen may have another door opened: the bank is not locked down for
+/// them, and not too many were opened lately. `Ok(Some(step))` is a refusal that leaves traces.
+fn gate(view: &impl View, kind: OpenerKind, at: Moment<'_>) -> Result<Option<Step>, Refusal> {
+    if view.meta().lockdown.is_some() && kind != OpenerKind::Staff {
+        return Err(Refusal::LockedDown);
+    }
+    let lock_down = match view.governor().judge(&at.policy.governor, kind, at.now) {
+        Verdict::Allowed => return Ok(None),
+        Verdict::Refused => return Err(Refusal::TooManyOpenings),
+        Verdict::Tripped { lock_down } => lock_down,
+    };
+    let mut step = Step::of([Fact::Alarm(Alarm::TooManyOpenings(kind))]);
+    if lock_down && view.meta().lockdown.is_none() {
+        let reason = LockdownReason::TooManyOpenings;
+        step.facts.push(Fact::LockdownBegan(LockdownBegan { reason }));
+    }
+    step.refusal = Some(Refusal::TooManyOpenings);
+    Ok(Some(step))
+}
+
+/// The gate for whoever is at the screen already.
+fn gate_for(view: &impl View, session: &Session, at: Moment<'_>) -> Result<Option<Step>, Refusal> {
+    let kind = OpenerKind::of(&session.actor);
+    gate(view, kind, at)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Scripts of what people and doors do at a bank, and the trace each must leave.
 
 mod random;
+mod stories;
 mod world;
 
 use world::World;
@@ -214,7 +215,7 @@ fn d04_when_no_larger_compartment_is_left_the_parcel_stays_booked() {
          20 intent 1 Opened
          30 door 3 Open by intent 1
          40 door 3 Closed by intent 1
-         50 misfit PKG1 in 3
+         50 misfit PKG1 in 3, no larger one
          50 Free, Closed, Empty(Attested), Ok
          50 Booked, version 1, code Some(Issued)
          60 session Finished",
@@ -384,7 +385,7 @@ fn d08_a_courier_who_leaves_an_open_door_leaves_a_quarantined_compartment() {
          10 deposit PKG1 in 1; intent 1 on 1 -> pulse 1
          20 intent 1 Opened
          30 door 1 Open by intent 1
-         300029 nothing
+         300029 alarm DoorOpenTooLong(CompartmentNo(1))
          300030 aborted PKG1 in 1 DoorLeftOpen; session Left
          300030 Quarantined DoorLeftOpen PKG1, Open, Unknown, Ok
          300030 Unresolved in 1, version 1, code Some(Issued)
@@ -614,20 +615,20 @@ fn a_recipient_who_leaves_a_shut_door_has_taken_the_parcel() {
          3000 pickup PKG1
          3090 settled 1 opened
          3095 door 1 open
-         4000 door 1 closed
-         33999 deadline
-         34000 deadline
-         34000 show 1
-         34000 show PKG1",
+         6000 door 1 closed
+         35999 deadline
+         36000 deadline
+         36000 show 1
+         36000 show PKG1",
         "2100 Stored in 1 since 2100, version 1, code Some(Active)
          3000 recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
          3090 intent 2 Opened
          3095 door 1 Open by intent 2
-         4000 door 1 Closed by intent 2
-         33999 nothing
-         34000 Collected presumed PKG1 in 1; session Left
-         34000 Free, Closed, Empty(DoorCycle), Ok
-         34000 Collected at 34000, version 1, code Some(Consumed)",
+         6000 door 1 Closed by intent 2
+         35999 nothing
+         36000 Collected presumed PKG1 in 1; session Left
+         36000 Free, Closed, Empty(DoorCycle), Ok
+         36000 Collected at 36000, version 1, code Some(Consumed)",
     );
 }
 
@@ -748,9 +749,9 @@ fn k10_the_second_person_at_the_kiosk_waits() {
          3400 finish",
         "2100 Stored in 1 since 2100, version 1, code Some(Active)
          3000 recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
-         3010 refused: SESSION_BUSY
+         3010 refused: PICKUP_IN_PROGRESS
          3090 intent 2 Opened
-         3100 refused: SESSION_BUSY
+         3100 refused: PICKUP_IN_PROGRESS
          3200 refused: SESSION_BUSY
          3300 refused: NOT_NOW
          3400 refused: NOT_NOW",
@@ -958,7 +959,7 @@ fn p_g_a_misfit_on_a_disk_nearly_full_opens_no_other_compartment() {
          30 door 1 Open by intent 1
          40 door 1 Closed by intent 1
          45 noted
-         50 misfit PKG1 in 1
+         50 misfit PKG1 in 1, no larger one
          50 Free, Closed, Empty(Attested), Ok",
     );
 }
@@ -977,11 +978,11 @@ fn a_door_that_nobody_opened_bars_a_free_compartment_and_raises_doubt_in_a_full_
          3030 show 1
          3040 pickup PKG1",
         "2100 Stored in 1 since 2100, version 1, code Some(Active)
-         3000 door 2 Open by nobody
+         3000 door 2 Open by nobody (Forced)
          3000 Quarantined OpenedByNobody nothing known, ForcedOpen, Unknown, Ok
          3010 door 2 Closed by nobody
          3010 Quarantined OpenedByNobody nothing known, Closed, Unknown, Ok
-         3020 door 1 Open by nobody
+         3020 door 1 Open by nobody (Forced)
          3020 Occupied PKG1, ForcedOpen, Unknown, Ok
          3030 door 1 Closed by nobody
          3030 Occupied PKG1, Closed, Unknown, Ok
@@ -1008,7 +1009,7 @@ fn a_pulse_that_comes_late_leaves_no_compartment_free_and_open() {
          20 door 1 Open by intent 1
          30 door 1 Closed by intent 1
          40 misfit PKG1 in 1; deposit PKG1 in 2 after 1; intent 2 on 2 -> pulse 2
-         50 door 1 Open by nobody
+         50 door 1 Open by nobody (Late)
          50 Quarantined OpenedByNobody nothing known, ForcedOpen, Unknown, Ok
          60 intent 1 Opened
          60 Quarantined OpenedByNobody nothing known, ForcedOpen, Unknown, Ok",
@@ -1170,7 +1171,7 @@ fn h02_a_sensor_that_reads_open_bars_no_authorised_pickup() {
          4000 door 1 closed
          4100 taken",
         "2100 Stored in 1 since 2100, version 1, code Some(Active)
-         3000 door 1 Open by nobody
+         3000 door 1 Open by nobody (Forced)
          3010 recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
          3020 intent 2 AlreadyOpen
          3020 Collecting from 1, version 1, code Some(UsedPending)
@@ -1463,10 +1464,10 @@ fn a_barcode_names_one_live_parcel() {
          60 badge zeta
          70 scan PKG1",
         "0 booked PKG1
-         10 grant refused PKG2 BarcodeTaken
+         10 booked PKG2
          20 withdrawn PKG1
          30 booked PKG2
-         40 grant refused PKG1 BarcodeTaken
+         40 booked PKG1
          50 withdrawn PKG1
          60 courier zeta in
          70 deposit PKG2 in 1; intent 1 on 1 -> pulse 1",

@@ -63,7 +63,7 @@ pub struct Wait {
 }
 
 /// The moment of a try.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     pub clock: ClockInterval,
     pub boot: BootId,

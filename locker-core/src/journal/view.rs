@@ -4,12 +4,18 @@
 
 use std::collections::BTreeMap;
 
+use crate::bank::LockdownReason;
+use crate::code::budget::Budget;
+use crate::code::slot::{Slot, SlotId};
 use crate::compartment::Compartment;
 use crate::credential::{Credential, KeySet};
-use crate::downlink::GrantPosition;
-use crate::ids::{Barcode, CompartmentNo, CredentialId, Generation, IntentId, ParcelId};
+use crate::downlink::{GrantPosition, Mode, Quota};
+use crate::governor::Governor;
+use crate::ids::ParcelId;
+use crate::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, Generation, IntentId};
 use crate::parcel::Parcel;
 use crate::session::Session;
+use crate::units::UnixMillis;
 
 /// What there is one of in a bank.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +29,19 @@ pub struct Meta {
     pub layout: Generation,
     /// The credential keys held; generation 0 and empty before the first.
     pub keys: KeySet,
+    pub mode: Mode,
+    pub quota: Quota,
+    /// Only staff may open doors.
+    pub lockdown: Option<Lockdown>,
+}
+
+/// A lockdown under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lockdown {
+    pub since: UnixMillis,
+    pub reason: LockdownReason,
+    /// The first of the two people who want it lifted.
+    pub lift_asked_by: Option<CredentialId>,
 }
 
 impl Default for Meta {
@@ -33,6 +52,9 @@ impl Default for Meta {
             grants: GrantPosition::default(),
             layout: Generation::default(),
             keys: KeySet { generation: Generation::default(), keys: Vec::new() },
+            mode: Mode::default(),
+            quota: Quota::default(),
+            lockdown: None,
         }
     }
 }
@@ -44,10 +66,12 @@ pub trait View {
     /// All compartments, by number.
     fn compartments(&self) -> Vec<Compartment>;
     fn parcel(&self, id: ParcelId) -> Option<Parcel>;
-    /// The live parcel with this barcode; if there is none, the one that was settled last. Barcodes
-    /// come again, so a settled parcel must never hide the live one that bears its label today.
-    fn parcel_by_barcode(&self, barcode: &Barcode) -> Option<ParcelId> {
-        let namesakes = self.parcels().into_iter().filter(|parcel| parcel.barcode == *barcode);
+    /// The carrier's live parcel with this barcode; if there is none, the one that was settled last.
+    /// Barcodes come again, so a settled parcel must never hide the live one that bears its label
+    /// today; and carriers choose theirs apart, so one must never hide another's.
+    fn parcel_by_barcode(&self, carrier: &CarrierId, barcode: &Barcode) -> Option<ParcelId> {
+        let same = |parcel: &Parcel| parcel.barcode == *barcode && parcel.carrier == *carrier;
+        let namesakes = self.parcels().into_iter().filter(same);
         let newest = namesakes.max_by_key(|parcel| {
             let settled = parcel.state.settled_at();
             (settled.is_none(), settled, parcel.id)
@@ -57,7 +81,23 @@ pub trait View {
     /// All parcels, settled ones too until they are forgotten.
     fn parcels(&self) -> Vec<Parcel>;
     fn credential(&self, id: CredentialId) -> Option<Credential>;
+    /// All credentials that a parcel has or had.
+    fn credentials_of(&self, parcel: ParcelId) -> Vec<Credential>;
     fn session(&self) -> Option<Session>;
+    /// What the rate governor remembers.
+    fn governor(&self) -> Governor;
+    /// All six-digit codes, by slot: unused ones and those of parcels that are known.
+    fn slots(&self) -> Vec<HeldSlot>;
+    /// What is left of the guess budget.
+    fn budget(&self) -> Budget;
+}
+
+/// A six-digit code as a bank holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSlot {
+    pub slot: Slot,
+    /// Whose it is; none while it waits for a deposit.
+    pub parcel: Option<ParcelId>,
 }
 
 /// One entity as it is after a record. A record's changes name each entity once.
@@ -70,6 +110,10 @@ pub enum Change {
     ParcelForgotten(Parcel),
     Credential(Credential),
     Session(Option<Session>),
+    Governor(Governor),
+    Slot(HeldSlot),
+    SlotForgotten(SlotId),
+    Budget(Budget),
 }
 
 /// A bank's state in memory.
@@ -80,6 +124,9 @@ pub struct MemoryView {
     parcels: BTreeMap<ParcelId, Parcel>,
     credentials: BTreeMap<CredentialId, Credential>,
     session: Option<Session>,
+    governor: Governor,
+    slots: BTreeMap<SlotId, HeldSlot>,
+    budget: Budget,
 }
 
 impl MemoryView {
@@ -99,12 +146,21 @@ impl MemoryView {
                 }
                 Change::ParcelForgotten(parcel) => {
                     self.parcels.remove(&parcel.id);
-                    self.credentials.remove(&parcel.credential);
+                    self.credentials.retain(|_, credential| credential.parcel != parcel.id);
+                    self.slots.retain(|_, held| held.parcel != Some(parcel.id));
                 }
                 Change::Credential(credential) => {
                     self.credentials.insert(credential.id, credential);
                 }
                 Change::Session(session) => self.session = session,
+                Change::Governor(governor) => self.governor = governor,
+                Change::Slot(held) => {
+                    self.slots.insert(held.slot.id, held);
+                }
+                Change::SlotForgotten(id) => {
+                    self.slots.remove(&id);
+                }
+                Change::Budget(budget) => self.budget = budget,
             }
         }
     }
@@ -116,6 +172,9 @@ impl MemoryView {
         all.extend(self.compartments.values().copied().map(Change::Compartment));
         all.extend(self.parcels.values().cloned().map(Change::Parcel));
         all.extend(self.credentials.values().copied().map(Change::Credential));
+        all.push(Change::Governor(self.governor.clone()));
+        all.extend(self.slots.values().cloned().map(Change::Slot));
+        all.push(Change::Budget(self.budget.clone()));
         all
     }
 }
@@ -145,8 +204,25 @@ impl View for MemoryView {
         self.credentials.get(&id).copied()
     }
 
+    fn credentials_of(&self, parcel: ParcelId) -> Vec<Credential> {
+        let of = |credential: &&Credential| credential.parcel == parcel;
+        self.credentials.values().filter(of).copied().collect()
+    }
+
     fn session(&self) -> Option<Session> {
         self.session.clone()
+    }
+
+    fn governor(&self) -> Governor {
+        self.governor.clone()
+    }
+
+    fn slots(&self) -> Vec<HeldSlot> {
+        self.slots.values().cloned().collect()
+    }
+
+    fn budget(&self) -> Budget {
+        self.budget.clone()
     }
 }
 
@@ -245,15 +321,66 @@ impl<V: View> View for Overlay<'_, V> {
     }
 
     fn credential(&self, id: CredentialId) -> Option<Credential> {
-        let changed = self.newest(|change| {
+        let mut held = self.base.credential(id);
+        for change in &self.changes {
             if let Change::Credential(credential) = change
                 && credential.id == id
             {
-                return Some(Some(*credential));
+                held = Some(*credential);
+            } else if let Change::ParcelForgotten(gone) = change {
+                held = held.filter(|credential| credential.parcel != gone.id);
             }
-            matches!(change, Change::ParcelForgotten(gone) if gone.credential == id).then_some(None)
+        }
+        held
+    }
+
+    fn credentials_of(&self, parcel: ParcelId) -> Vec<Credential> {
+        let mut all = self.base.credentials_of(parcel);
+        for change in &self.changes {
+            if let Change::Credential(credential) = change {
+                match all.binary_search_by_key(&credential.id, |other| other.id) {
+                    Ok(at) if credential.parcel == parcel => all[at] = *credential,
+                    // It belongs to another parcel now.
+                    Ok(at) => drop(all.remove(at)),
+                    Err(at) if credential.parcel == parcel => all.insert(at, *credential),
+                    Err(_) => {}
+                }
+            } else if matches!(change, Change::ParcelForgotten(gone) if gone.id == parcel) {
+                all.clear();
+            }
+        }
+        all
+    }
+
+    fn governor(&self) -> Governor {
+        let changed = self.newest(|change| {
+            if let Change::Governor(governor) = change { Some(governor.clone()) } else { None }
         });
-        changed.unwrap_or_else(|| self.base.credential(id))
+        changed.unwrap_or_else(|| self.base.governor())
+    }
+
+    fn slots(&self) -> Vec<HeldSlot> {
+        let mut all = self.base.slots();
+        for change in &self.changes {
+            if let Change::Slot(held) = change {
+                match all.binary_search_by_key(&held.slot.id, |other| other.slot.id) {
+                    Ok(at) => all[at] = held.clone(),
+                    Err(at) => all.insert(at, held.clone()),
+                }
+            } else if let Change::SlotForgotten(id) = change {
+                all.retain(|held| held.slot.id != *id);
+            } else if let Change::ParcelForgotten(gone) = change {
+                all.retain(|held| held.parcel != Some(gone.id));
+            }
+        }
+        all
+    }
+
+    fn budget(&self) -> Budget {
+        let changed = self.newest(|change| {
+            if let Change::Budget(budget) = change { Some(budget.clone()) } else { None }
+        });
+        changed.unwrap_or_else(|| self.base.budget())
     }
 
     fn session(&self) -> Option<Session> {

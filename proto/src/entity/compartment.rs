@@ -3,6 +3,7 @@
 use locker_core::compartment::QuarantineReason;
 use locker_core::compartment::{Allocation, Compartment, Content, Door, Evidence, Health};
 use locker_core::ids::IntentId;
+use locker_core::units::UnixMillis;
 
 use crate::convert::{self, Wire, WireEnum, choice, maybe_choice, present, required, same_names};
 use crate::malformed::Malformed;
@@ -26,6 +27,9 @@ impl Wire for Compartment {
             content_full,
             health: self.health.number(),
             pulse: self.pulse.map(|intent| intent.0),
+            pulsed_at_ms: self.pulsed_at.map(|at| at.0),
+            sensor_doubt: self.sensor_doubt,
+            open_too_long: self.open_too_long,
         }
     }
 
@@ -43,6 +47,9 @@ impl Wire for Compartment {
             content,
             health: choice("Compartment.health", form.health)?,
             pulse: form.pulse.map(IntentId),
+            pulsed_at: form.pulsed_at_ms.map(UnixMillis),
+            sensor_doubt: form.sensor_doubt,
+            open_too_long: form.open_too_long,
         })
     }
 }
@@ -53,12 +60,17 @@ impl Wire for Allocation {
     fn to_wire(&self) -> Self::Form {
         let allocation = match *self {
             Self::Free => Form::Free(Free {}),
+            Self::Reserved { parcel } => Form::ReservedParcelId(parcel.0.to_vec()),
             Self::Depositing { session, parcel } => Form::Depositing(Use {
                 session_id: session.0.to_vec(),
                 parcel_id: parcel.0.to_vec(),
             }),
             Self::Occupied { parcel } => Form::OccupiedParcelId(parcel.0.to_vec()),
             Self::Collecting { session, parcel } => Form::Collecting(Use {
+                session_id: session.0.to_vec(),
+                parcel_id: parcel.0.to_vec(),
+            }),
+            Self::Recalling { session, parcel } => Form::Recalling(Use {
                 session_id: session.0.to_vec(),
                 parcel_id: parcel.0.to_vec(),
             }),
@@ -75,6 +87,9 @@ impl Wire for Allocation {
         let parcel = |form: &Use| convert::id("Allocation.Use.parcel_id", &form.parcel_id);
         Ok(match present("Allocation.allocation", form.allocation)? {
             Form::Free(Free {}) => Self::Free,
+            Form::ReservedParcelId(bytes) => {
+                Self::Reserved { parcel: convert::id("Allocation.reserved_parcel_id", &bytes)? }
+            }
             Form::Depositing(form) => {
                 Self::Depositing { session: session(&form)?, parcel: parcel(&form)? }
             }
@@ -83,6 +98,9 @@ impl Wire for Allocation {
             }
             Form::Collecting(form) => {
                 Self::Collecting { session: session(&form)?, parcel: parcel(&form)? }
+            }
+            Form::Recalling(form) => {
+                Self::Recalling { session: session(&form)?, parcel: parcel(&form)? }
             }
             Form::Quarantined(form) => Self::Quarantined {
                 reason: choice("Allocation.Quarantine.reason", form.reason)?,
@@ -121,7 +139,12 @@ same_names!(
     OpenedByNobody,
     DoorLeftOpen,
     Interrupted,
-    LockFailed
+    LockFailed,
+    FoundOccupied,
+    FoundEmpty,
+    WrongParcel,
+    WrongDoor,
+    InspectionUnfinished
 );
 same_names!(Evidence, wire::Evidence, DoorCycle, Attested, Inspected);
-same_names!(Health, wire::LockHealth, Ok, OpenFailed, Unreachable);
+same_names!(Health, wire::LockHealth, Ok, OpenFailed, Unreachable, Stopped);

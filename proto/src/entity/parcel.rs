@@ -1,11 +1,11 @@
 //! Parcels and what opens their compartments, in wire form.
 
-use locker_core::credential::{Credential, CredentialState};
+use locker_core::credential::{Credential, CredentialState, Holder};
 use locker_core::ids::Version;
 use locker_core::parcel::{Parcel, ParcelState};
 use locker_core::units::{Grams, UnixMillis};
 
-use crate::convert::{self, Wire, WireEnum, choice, present, required, same_names};
+use crate::convert::{self, Wire, WireEnum, choice, maybe_choice, present, required, same_names};
 use crate::malformed::{FieldProblem, Malformed};
 use crate::wire::journal::v1 as wire;
 use crate::wire::journal::v1::parcel::Phase;
@@ -23,6 +23,9 @@ impl Wire for Parcel {
             version: self.version.0,
             credential_id: self.credential.0.to_vec(),
             traceparent: convert::trace_to_wire(self.trace.as_ref()),
+            terms: convert::unless_default(&self.terms),
+            recall: self.recall.map_or(wire::RecallReason::Unspecified.into(), WireEnum::number),
+            misfit_mm3: self.misfit_mm3,
             ..wire::Parcel::default()
         };
         with_state(form, self.state)
@@ -39,6 +42,9 @@ impl Wire for Parcel {
             version: Version(form.version),
             credential: convert::id("Parcel.credential_id", &form.credential_id)?,
             trace: convert::trace("Parcel.traceparent", &form.traceparent)?,
+            terms: convert::or_default(form.terms)?,
+            recall: maybe_choice("Parcel.recall", form.recall)?,
+            misfit_mm3: form.misfit_mm3,
         })
     }
 }
@@ -67,18 +73,28 @@ fn with_state(form: wire::Parcel, state: ParcelState) -> wire::Parcel {
             at_ms: since.0,
             ..form
         },
-        ParcelState::Collected { at } => {
-            wire::Parcel { phase: phase(Phase::Collected), at_ms: at.0, ..form }
-        }
-        ParcelState::Cancelled { at } => {
-            wire::Parcel { phase: phase(Phase::Cancelled), at_ms: at.0, ..form }
-        }
+        ParcelState::Recalling { session, compartment, since } => wire::Parcel {
+            phase: phase(Phase::Recalling),
+            session_id: session.0.to_vec(),
+            compartment: compartment.0.into(),
+            at_ms: since.0,
+            ..form
+        },
+        ParcelState::Collected { at } => settled(form, Phase::Collected, at),
+        ParcelState::Cancelled { at } => settled(form, Phase::Cancelled, at),
+        ParcelState::BookingExpired { at } => settled(form, Phase::BookingExpired, at),
+        ParcelState::Recalled { at } => settled(form, Phase::Recalled, at),
+        ParcelState::Missing { at } => settled(form, Phase::Missing, at),
         ParcelState::Unresolved { compartment } => wire::Parcel {
             phase: phase(Phase::Unresolved),
             compartment: compartment.0.into(),
             ..form
         },
     }
+}
+
+fn settled(form: wire::Parcel, phase: Phase, at: UnixMillis) -> wire::Parcel {
+    wire::Parcel { phase: phase.into(), at_ms: at.0, ..form }
 }
 
 fn state(form: &wire::Parcel) -> Result<ParcelState, Malformed> {
@@ -98,8 +114,14 @@ fn state(form: &wire::Parcel) -> Result<ParcelState, Malformed> {
         Phase::Collecting => {
             ParcelState::Collecting { session: session()?, compartment: compartment()?, since: at }
         }
+        Phase::Recalling => {
+            ParcelState::Recalling { session: session()?, compartment: compartment()?, since: at }
+        }
         Phase::Collected => ParcelState::Collected { at },
         Phase::Cancelled => ParcelState::Cancelled { at },
+        Phase::BookingExpired => ParcelState::BookingExpired { at },
+        Phase::Recalled => ParcelState::Recalled { at },
+        Phase::Missing => ParcelState::Missing { at },
         Phase::Unresolved => ParcelState::Unresolved { compartment: compartment()? },
     })
 }
@@ -108,11 +130,16 @@ impl Wire for Credential {
     type Form = wire::Credential;
 
     fn to_wire(&self) -> Self::Form {
+        let delegate_until_ms = match self.holder {
+            Holder::Recipient => None,
+            Holder::Delegate { until } => Some(until.0),
+        };
         wire::Credential {
             credential_id: self.id.0.to_vec(),
             parcel_id: self.parcel.0.to_vec(),
             version: self.version.0,
             state: self.state.number(),
+            delegate_until_ms,
         }
     }
 
@@ -121,6 +148,9 @@ impl Wire for Credential {
             id: convert::id("Credential.credential_id", &form.credential_id)?,
             parcel: convert::id("Credential.parcel_id", &form.parcel_id)?,
             version: Version(form.version),
+            holder: form
+                .delegate_until_ms
+                .map_or(Holder::Recipient, |ms| Holder::Delegate { until: UnixMillis(ms) }),
             state: choice("Credential.state", form.state)?,
         })
     }
@@ -133,5 +163,6 @@ same_names!(
     Active,
     UsedPending,
     Consumed,
-    Revoked
+    Revoked,
+    Superseded
 );

@@ -1,7 +1,7 @@
 //! Whoever is at the screen, in wire form.
 
 use locker_core::ids::IntentId;
-use locker_core::session::{Actor, Handover, Phase, Session, Task};
+use locker_core::session::{Actor, Handover, Opening, Phase, Session, Task};
 use locker_core::units::UnixMillis;
 
 use crate::convert::{self, Wire, WireEnum, choice, present, required, same_names};
@@ -23,6 +23,8 @@ impl Wire for Option<Session> {
                 Task::Idle => None,
                 Task::Deposit(handover) => Some(TaskForm::Deposit(handover.to_wire())),
                 Task::Pickup(handover) => Some(TaskForm::Pickup(handover.to_wire())),
+                Task::Recall(handover) => Some(TaskForm::Recall(handover.to_wire())),
+                Task::Inspection(opening) => Some(TaskForm::Inspection(opening.to_wire())),
             },
             moved_at_ms: session.moved_at.0,
         }
@@ -39,6 +41,8 @@ impl Wire for Option<Session> {
                 None => Task::Idle,
                 Some(TaskForm::Deposit(form)) => Task::Deposit(Handover::from_wire(form)?),
                 Some(TaskForm::Pickup(form)) => Task::Pickup(Handover::from_wire(form)?),
+                Some(TaskForm::Recall(form)) => Task::Recall(Handover::from_wire(form)?),
+                Some(TaskForm::Inspection(form)) => Task::Inspection(Opening::from_wire(form)?),
             },
             moved_at: UnixMillis(form.moved_at_ms),
         }))
@@ -49,24 +53,61 @@ impl Wire for Handover {
     type Form = wire::Handover;
 
     fn to_wire(&self) -> Self::Form {
+        let opening = &self.opening;
         wire::Handover {
             parcel_id: self.parcel.0.to_vec(),
-            compartment: self.compartment.0.into(),
-            intent: self.intent.0,
-            pulses: self.pulses.into(),
-            phase: self.phase.number(),
+            compartment: opening.compartment.0.into(),
+            intent: opening.intent.0,
+            pulses: opening.pulses.into(),
+            phase: opening.phase.number(),
             tried: convert::compartments_to_wire(&self.tried),
+            reopened: opening.reopened.into(),
+            opened_at_ms: opening.opened_at.map(|at| at.0),
+            other_door: opening.other_door,
         }
     }
 
     fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
         Ok(Self {
             parcel: convert::id("Handover.parcel_id", &form.parcel_id)?,
-            compartment: convert::compartment("Handover.compartment", form.compartment)?,
-            intent: IntentId(form.intent),
-            pulses: convert::byte("Handover.pulses", form.pulses)?,
-            phase: choice("Handover.phase", form.phase)?,
+            opening: Opening {
+                compartment: convert::compartment("Handover.compartment", form.compartment)?,
+                intent: IntentId(form.intent),
+                pulses: convert::byte("Handover.pulses", form.pulses)?,
+                reopened: convert::byte("Handover.reopened", form.reopened)?,
+                phase: choice("Handover.phase", form.phase)?,
+                opened_at: form.opened_at_ms.map(UnixMillis),
+                other_door: form.other_door,
+            },
             tried: convert::compartments("Handover.tried", &form.tried)?,
+        })
+    }
+}
+
+impl Wire for Opening {
+    type Form = wire::Opening;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::Opening {
+            compartment: self.compartment.0.into(),
+            intent: self.intent.0,
+            pulses: self.pulses.into(),
+            phase: self.phase.number(),
+            reopened: self.reopened.into(),
+            opened_at_ms: self.opened_at.map(|at| at.0),
+            other_door: self.other_door,
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            compartment: convert::compartment("Opening.compartment", form.compartment)?,
+            intent: IntentId(form.intent),
+            pulses: convert::byte("Opening.pulses", form.pulses)?,
+            reopened: convert::byte("Opening.reopened", form.reopened)?,
+            phase: choice("Opening.phase", form.phase)?,
+            opened_at: form.opened_at_ms.map(UnixMillis),
+            other_door: form.other_door,
         })
     }
 }
@@ -83,6 +124,7 @@ impl Wire for Actor {
             Self::Recipient { credential } => {
                 ActorForm::RecipientCredentialId(credential.0.to_vec())
             }
+            Self::Staff { badge } => ActorForm::StaffBadgeId(badge.0.to_vec()),
         };
         wire::Actor { actor: Some(actor) }
     }
@@ -96,6 +138,9 @@ impl Wire for Actor {
             ActorForm::RecipientCredentialId(bytes) => Self::Recipient {
                 credential: convert::id("Actor.recipient_credential_id", &bytes)?,
             },
+            ActorForm::StaffBadgeId(bytes) => {
+                Self::Staff { badge: convert::id("Actor.staff_badge_id", &bytes)? }
+            }
         })
     }
 }

@@ -1,11 +1,11 @@
 //! What pulses and sensors leave behind, in wire form.
 
-use locker_core::bank::{BoardChanged, DoorMoved, DoorsRead, PulseIntended};
+use locker_core::bank::{BoardChanged, DoorMoved, DoorsRead, OpeningClass, PulseIntended};
 use locker_core::bank::{PulseOutcome, PulseSettled};
 use locker_core::compartment::DoorReading;
 use locker_core::ids::IntentId;
 
-use crate::convert::{self, Wire, WireEnum, choice, same_names};
+use crate::convert::{self, Wire, WireEnum, choice, maybe_choice, same_names};
 use crate::malformed::{FieldProblem, Malformed};
 use crate::wire::journal::v1 as wire;
 
@@ -17,7 +17,7 @@ impl Wire for PulseIntended {
             intent: self.intent.0,
             session_id: self.session.0.to_vec(),
             compartment: self.compartment.0.into(),
-            parcel_id: self.parcel.0.to_vec(),
+            parcel_id: self.parcel.map(|id| id.0.to_vec()).unwrap_or_default(),
         }
     }
 
@@ -26,7 +26,7 @@ impl Wire for PulseIntended {
             intent: IntentId(form.intent),
             session: convert::id("PulseIntended.session_id", &form.session_id)?,
             compartment: convert::compartment("PulseIntended.compartment", form.compartment)?,
-            parcel: convert::id("PulseIntended.parcel_id", &form.parcel_id)?,
+            parcel: convert::maybe_id("PulseIntended.parcel_id", &form.parcel_id)?,
         })
     }
 }
@@ -82,6 +82,7 @@ impl Wire for DoorMoved {
             compartment: self.compartment.0.into(),
             reading: self.reading.number(),
             cause: self.cause.map(|intent| intent.0),
+            class: self.class.map_or(wire::OpeningClass::Unspecified.into(), WireEnum::number),
         }
     }
 
@@ -90,6 +91,7 @@ impl Wire for DoorMoved {
             compartment: convert::compartment("DoorMoved.compartment", form.compartment)?,
             reading: choice("DoorMoved.reading", form.reading)?,
             cause: form.cause.map(IntentId),
+            class: maybe_choice("DoorMoved.class", form.class)?,
         })
     }
 }
@@ -128,3 +130,4 @@ impl Wire for BoardChanged {
 }
 
 same_names!(DoorReading, wire::DoorReading, Closed, Open);
+same_names!(OpeningClass, wire::OpeningClass, Forced, Sympathetic, Late, CableFault, AddressClash);

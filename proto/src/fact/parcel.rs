@@ -1,12 +1,13 @@
 //! What people at the screen leave behind, in wire form.
 
 use locker_core::bank::{AbortedContent, DepositAborted, DepositConfirmed, DepositMisfit};
+use locker_core::bank::{BookingLapsed, KeepLapsed, SessionEnded, SessionStarted};
 use locker_core::bank::{DepositStarted, PickupEnd, PickupSettled, PickupStarted};
-use locker_core::bank::{SessionEnded, SessionStarted};
 use locker_core::session::SessionEnd;
 
+use super::code::{bound, bound_to_wire};
 use crate::convert::{self, Wire, WireEnum, choice, maybe_choice, required, same_names};
-use crate::malformed::Malformed;
+use crate::malformed::{FieldProblem, Malformed};
 use crate::wire::journal::v1 as wire;
 
 impl Wire for SessionStarted {
@@ -70,6 +71,7 @@ impl Wire for DepositMisfit {
             session_id: self.session.0.to_vec(),
             parcel_id: self.parcel.0.to_vec(),
             compartment: self.compartment.0.into(),
+            gave_up: self.gave_up,
         }
     }
 
@@ -78,6 +80,7 @@ impl Wire for DepositMisfit {
             session: convert::id("DepositMisfit.session_id", &form.session_id)?,
             parcel: convert::id("DepositMisfit.parcel_id", &form.parcel_id)?,
             compartment: convert::compartment("DepositMisfit.compartment", form.compartment)?,
+            gave_up: form.gave_up,
         })
     }
 }
@@ -86,9 +89,13 @@ impl Wire for DepositAborted {
     type Form = wire::DepositAborted;
 
     fn to_wire(&self) -> Self::Form {
-        let content_unknown = match self.content {
-            AbortedContent::Untouched => wire::QuarantineReason::Unspecified.into(),
-            AbortedContent::Unknown(reason) => reason.number(),
+        use wire::AbortedContent as Form;
+        let unspecified = wire::QuarantineReason::Unspecified.into();
+        let (content_unknown, content) = match self.content {
+            AbortedContent::Untouched => (unspecified, Form::Unspecified),
+            AbortedContent::Unknown(reason) => (reason.number(), Form::Unspecified),
+            AbortedContent::TakenBack => (unspecified, Form::TakenBack),
+            AbortedContent::Foreign => (unspecified, Form::Foreign),
         };
         wire::DepositAborted {
             session_id: self.session.0.to_vec(),
@@ -96,30 +103,47 @@ impl Wire for DepositAborted {
             compartment: self.compartment.0.into(),
             content_unknown,
             lock_failed: self.lock_failed,
+            content: content.into(),
         }
     }
 
     fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
-        let reason = maybe_choice("DepositAborted.content_unknown", form.content_unknown)?;
         Ok(Self {
             session: convert::id("DepositAborted.session_id", &form.session_id)?,
             parcel: convert::id("DepositAborted.parcel_id", &form.parcel_id)?,
             compartment: convert::compartment("DepositAborted.compartment", form.compartment)?,
-            content: reason.map_or(AbortedContent::Untouched, AbortedContent::Unknown),
+            content: aborted_content(&form)?,
             lock_failed: form.lock_failed,
         })
     }
+}
+
+/// What the courier said goes before a reason not to know.
+fn aborted_content(form: &wire::DepositAborted) -> Result<AbortedContent, Malformed> {
+    use wire::AbortedContent as Form;
+    let unknown = FieldProblem::UnknownValue { value: form.content };
+    let content = Form::try_from(form.content)
+        .map_err(|_| Malformed::field("DepositAborted.content", unknown))?;
+    let reason = maybe_choice("DepositAborted.content_unknown", form.content_unknown)?;
+    Ok(match content {
+        Form::Unspecified => reason.map_or(AbortedContent::Untouched, AbortedContent::Unknown),
+        Form::TakenBack => AbortedContent::TakenBack,
+        Form::Foreign => AbortedContent::Foreign,
+    })
 }
 
 impl Wire for DepositConfirmed {
     type Form = wire::DepositConfirmed;
 
     fn to_wire(&self) -> Self::Form {
+        let (slot_id, sealed) = bound_to_wire(self.code.as_ref());
         wire::DepositConfirmed {
             session_id: self.session.0.to_vec(),
             parcel_id: self.parcel.0.to_vec(),
             compartment: self.compartment.0.into(),
             presumed: self.presumed,
+            slot_id,
+            sealed,
         }
     }
 
@@ -129,6 +153,7 @@ impl Wire for DepositConfirmed {
             parcel: convert::id("DepositConfirmed.parcel_id", &form.parcel_id)?,
             compartment: convert::compartment("DepositConfirmed.compartment", form.compartment)?,
             presumed: form.presumed,
+            code: bound(&form.slot_id, form.sealed)?,
         })
     }
 }
@@ -190,6 +215,10 @@ impl WireEnum for PickupEnd {
             Self::NotTaken => wire::PickupEnd::NotTaken,
             Self::NotOpened => wire::PickupEnd::NotOpened,
             Self::Interrupted => wire::PickupEnd::Interrupted,
+            Self::Unconfirmed => wire::PickupEnd::Unconfirmed,
+            Self::Refused => wire::PickupEnd::Refused,
+            Self::FoundEmpty => wire::PickupEnd::FoundEmpty,
+            Self::WrongParcel => wire::PickupEnd::WrongParcel,
         }
     }
 
@@ -202,7 +231,35 @@ impl WireEnum for PickupEnd {
             wire::PickupEnd::NotTaken => Self::NotTaken,
             wire::PickupEnd::NotOpened => Self::NotOpened,
             wire::PickupEnd::Interrupted => Self::Interrupted,
+            wire::PickupEnd::Unconfirmed => Self::Unconfirmed,
+            wire::PickupEnd::Refused => Self::Refused,
+            wire::PickupEnd::FoundEmpty => Self::FoundEmpty,
+            wire::PickupEnd::WrongParcel => Self::WrongParcel,
         })
+    }
+}
+
+impl Wire for BookingLapsed {
+    type Form = wire::BookingLapsed;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::BookingLapsed { parcel_id: self.parcel.0.to_vec() }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self { parcel: convert::id("BookingLapsed.parcel_id", &form.parcel_id)? })
+    }
+}
+
+impl Wire for KeepLapsed {
+    type Form = wire::KeepLapsed;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::KeepLapsed { parcel_id: self.parcel.0.to_vec() }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self { parcel: convert::id("KeepLapsed.parcel_id", &form.parcel_id)? })
     }
 }
 

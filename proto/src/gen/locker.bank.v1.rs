@@ -129,7 +129,7 @@ pub struct Config {
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     /// Which document.
-    #[prost(oneof = "config::Document", tags = "2, 3")]
+    #[prost(oneof = "config::Document", tags = "2, 3, 4, 5")]
     pub document: ::core::option::Option<config::Document>,
 }
 /// Nested message and enum types in `Config`.
@@ -143,8 +143,46 @@ pub mod config {
         /// The credential keys.
         #[prost(message, tag = "3")]
         KeySet(super::super::super::journal::v1::KeySet),
+        /// How the bank works.
+        #[prost(message, tag = "4")]
+        Mode(super::super::super::journal::v1::Mode),
+        /// The compartments kept back for the hub.
+        #[prost(message, tag = "5")]
+        Quota(super::super::super::journal::v1::Quota),
     }
 }
+/// down/command: one order to a bank that is connected now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Command {
+    /// The order, 16 bytes; a bank follows each one once.
+    #[prost(bytes = "vec", tag = "1")]
+    pub command_id: ::prost::alloc::vec::Vec<u8>,
+    /// The bank's name.
+    #[prost(string, tag = "2")]
+    pub bank: ::prost::alloc::string::String,
+    /// The nonce of this connection's birth, 16 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
+    /// When it is too late to follow it, in milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub not_after_ms: u64,
+    /// What to do. An agent that knows no such order says so in its answer.
+    #[prost(oneof = "command::Kind", tags = "16")]
+    pub kind: ::core::option::Option<command::Kind>,
+}
+/// Nested message and enum types in `Command`.
+pub mod command {
+    /// What to do. An agent that knows no such order says so in its answer.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// Let only staff open doors from here on.
+        #[prost(message, tag = "16")]
+        LockDown(super::LockDown),
+    }
+}
+/// Let only staff open doors from here on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LockDown {}
 /// up/telemetry: a sample. A sensor that is not there has no field: absent is not zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Telemetry {

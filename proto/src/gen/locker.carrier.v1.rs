@@ -35,7 +35,7 @@ pub struct Parcel {
     /// When it last changed.
     #[prost(message, optional, tag = "11")]
     pub update_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Until when its pickup code works, once it is stored.
+    /// Until when it may stay and its pickup code works, once it is stored.
     #[prost(message, optional, tag = "12")]
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
     /// Changes with every change of the parcel.
@@ -76,8 +76,23 @@ pub mod parcel {
         Cancelled = 7,
         /// A deposit ended and nobody knows whether it is inside; staff must look.
         Unresolved = 8,
-        /// Cancelled, but the courier was first: it is inside and must be fetched back.
+        /// Inside, and must be fetched back: cancelled after a courier was first, asked back, or refused
+        /// by its recipient.
         RecallRequested = 9,
+        /// Booked hard; the bank has not answered yet.
+        BookingPending = 10,
+        /// It was not brought in time. A late courier may still find room.
+        BookingExpired = 11,
+        /// Inside longer than it may: its recipient is turned away, a courier can take it out.
+        Expired = 12,
+        /// A courier or staff is taking it out.
+        Recalling = 13,
+        /// Taken out by a courier or staff.
+        Recalled = 14,
+        /// Somebody found its compartment empty or with another parcel inside; staff must look.
+        Disputed = 15,
+        /// Should be inside; staff looked and it is not.
+        Missing = 16,
     }
     impl State {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -96,6 +111,13 @@ pub mod parcel {
                 Self::Cancelled => "STATE_CANCELLED",
                 Self::Unresolved => "STATE_UNRESOLVED",
                 Self::RecallRequested => "STATE_RECALL_REQUESTED",
+                Self::BookingPending => "STATE_BOOKING_PENDING",
+                Self::BookingExpired => "STATE_BOOKING_EXPIRED",
+                Self::Expired => "STATE_EXPIRED",
+                Self::Recalling => "STATE_RECALLING",
+                Self::Recalled => "STATE_RECALLED",
+                Self::Disputed => "STATE_DISPUTED",
+                Self::Missing => "STATE_MISSING",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -111,6 +133,13 @@ pub mod parcel {
                 "STATE_CANCELLED" => Some(Self::Cancelled),
                 "STATE_UNRESOLVED" => Some(Self::Unresolved),
                 "STATE_RECALL_REQUESTED" => Some(Self::RecallRequested),
+                "STATE_BOOKING_PENDING" => Some(Self::BookingPending),
+                "STATE_BOOKING_EXPIRED" => Some(Self::BookingExpired),
+                "STATE_EXPIRED" => Some(Self::Expired),
+                "STATE_RECALLING" => Some(Self::Recalling),
+                "STATE_RECALLED" => Some(Self::Recalled),
+                "STATE_DISPUTED" => Some(Self::Disputed),
+                "STATE_MISSING" => Some(Self::Missing),
                 _ => None,
             }
         }
@@ -138,6 +167,10 @@ pub struct Recipient {
     /// How the notice addresses them; may be empty.
     #[prost(string, tag = "2")]
     pub display_name: ::prost::alloc::string::String,
+    /// Their phone number as in E.164: a plus sign and 8 to 15 digits. Its last four digits are asked
+    /// for when a code is typed at the bank; may be empty.
+    #[prost(string, tag = "3")]
+    pub phone: ::prost::alloc::string::String,
 }
 /// Announces a parcel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -170,6 +203,13 @@ pub struct BookCompartmentRequest {
     /// A UUID made for this call; a repeat with the same content answers as the first did.
     #[prost(string, tag = "4")]
     pub request_id: ::prost::alloc::string::String,
+    /// Until when the parcel is expected, from now to 30 days; without it, until it comes. A courier
+    /// who is late may still find room.
+    #[prost(message, optional, tag = "5")]
+    pub book_until: ::core::option::Option<::prost_types::Timestamp>,
+    /// How long it may stay once it is inside, 1 hour to 60 days; without it, as the hub is set up.
+    #[prost(message, optional, tag = "6")]
+    pub keep: ::core::option::Option<::prost_types::Duration>,
 }
 /// Nested message and enum types in `BookCompartmentRequest`.
 pub mod book_compartment_request {
@@ -191,6 +231,8 @@ pub mod book_compartment_request {
         Unspecified = 0,
         /// Counts against the bank's fitting free compartments; no particular one is held.
         Soft = 1,
+        /// A compartment is reserved for the parcel until it comes.
+        Hard = 2,
     }
     impl Firmness {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -201,6 +243,7 @@ pub mod book_compartment_request {
             match self {
                 Self::Unspecified => "FIRMNESS_UNSPECIFIED",
                 Self::Soft => "FIRMNESS_SOFT",
+                Self::Hard => "FIRMNESS_HARD",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -208,10 +251,135 @@ pub mod book_compartment_request {
             match value {
                 "FIRMNESS_UNSPECIFIED" => Some(Self::Unspecified),
                 "FIRMNESS_SOFT" => Some(Self::Soft),
+                "FIRMNESS_HARD" => Some(Self::Hard),
                 _ => None,
             }
         }
     }
+}
+/// Changes how long a parcel may stay.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExtendRetentionRequest {
+    /// `carriers/{carrier}/parcels/{parcel}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Until when it may stay, from now to 60 days.
+    #[prost(message, optional, tag = "2")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// A UUID made for this call; a repeat with the same content answers as the first did.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Asks for a parcel back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecallParcelRequest {
+    /// `carriers/{carrier}/parcels/{parcel}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(enumeration = "recall_parcel_request::Reason", tag = "2")]
+    pub reason: i32,
+    /// A UUID made for this call; a repeat with the same content answers as the first did.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `RecallParcelRequest`.
+pub mod recall_parcel_request {
+    /// Why a parcel is asked back.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Reason {
+        /// Not taken.
+        Unspecified = 0,
+        /// Its sender or carrier wants it back, or sends it elsewhere.
+        Sender = 1,
+        /// It is dangerous, leaking, or no longer cold.
+        Safety = 2,
+    }
+    impl Reason {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "REASON_UNSPECIFIED",
+                Self::Sender => "REASON_SENDER",
+                Self::Safety => "REASON_SAFETY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "REASON_UNSPECIFIED" => Some(Self::Unspecified),
+                "REASON_SENDER" => Some(Self::Sender),
+                "REASON_SAFETY" => Some(Self::Safety),
+                _ => None,
+            }
+        }
+    }
+}
+/// Asks for a new pickup code.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReissueCodeRequest {
+    /// `carriers/{carrier}/parcels/{parcel}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// A UUID made for this call; a repeat with the same content answers as the first did.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Asks for a code for somebody else.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DelegatePickupRequest {
+    /// `carriers/{carrier}/parcels/{parcel}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Until when it works: not longer than the parcel may stay.
+    #[prost(message, optional, tag = "2")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// A UUID made for this call; a repeat with the same content gives the same code.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// A code for somebody else than the recipient. Who has it can take the parcel.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Delegate {
+    /// Names the delegate, for RevokeDelegate: a UUID.
+    #[prost(string, tag = "1")]
+    pub delegate_id: ::prost::alloc::string::String,
+    /// What the QR code says.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// The QR code as a PNG.
+    #[prost(bytes = "vec", tag = "3")]
+    pub qr_png: ::prost::alloc::vec::Vec<u8>,
+    /// Until when it works, in whole seconds.
+    #[prost(message, optional, tag = "4")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Takes a delegate's code back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeDelegateRequest {
+    /// `carriers/{carrier}/parcels/{parcel}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Which: Delegate.delegate_id.
+    #[prost(string, tag = "2")]
+    pub delegate_id: ::prost::alloc::string::String,
+    /// A UUID made for this call; a repeat with the same content answers as the first did.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Asks for a parcel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -283,6 +451,9 @@ pub struct ParcelEvent {
     /// When the hub recorded it.
     #[prost(message, optional, tag = "4")]
     pub record_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What happened, such as PARCEL_STORED or PARCEL_DID_NOT_FIT. There may be new ones.
+    #[prost(string, tag = "5")]
+    pub kind: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod parcel_service_client {
@@ -402,7 +573,11 @@ pub mod parcel_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Counts the parcel against a bank's free compartments and tells the bank to expect it.
+        /// Counts the parcel against a bank's free compartments and tells the bank to expect it. A hard
+        /// booking is answered once the bank has reserved a compartment; if that takes longer than the
+        /// call has, the answer is a parcel in STATE_BOOKING_PENDING, and a watch tells how it went on. A
+        /// bank that is not connected is booked hard only within the quota that it keeps back for that;
+        /// else the answer is UNAVAILABLE with reason BANK_NOT_CONNECTED.
         pub async fn book_compartment(
             &mut self,
             request: impl tonic::IntoRequest<super::BookCompartmentRequest>,
@@ -448,7 +623,132 @@ pub mod parcel_service_client {
                 .insert(GrpcMethod::new("locker.carrier.v1.ParcelService", "GetParcel"));
             self.inner.unary(req, path, codec).await
         }
-        /// Withdraws a parcel that has not been brought yet.
+        /// Lets a parcel stay longer, or less long. Its recipient gets a new notice, because the code in
+        /// the old one names the old time.
+        pub async fn extend_retention(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExtendRetentionRequest>,
+        ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.carrier.v1.ParcelService/ExtendRetention",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("locker.carrier.v1.ParcelService", "ExtendRetention"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks for a parcel back that is inside: from when the bank hears of it, its recipient is turned
+        /// away, and a courier of the carrier can take it out. Who collects it before has it.
+        pub async fn recall_parcel(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecallParcelRequest>,
+        ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.carrier.v1.ParcelService/RecallParcel",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("locker.carrier.v1.ParcelService", "RecallParcel"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a new pickup code and sends it to the recipient. The old code and those of delegates open
+        /// nothing any more, from when the bank hears of it.
+        pub async fn reissue_code(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReissueCodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.carrier.v1.ParcelService/ReissueCode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("locker.carrier.v1.ParcelService", "ReissueCode"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a code with which somebody else can collect this one parcel. Whoever comes first has it.
+        /// A parcel can have 16 codes in its life.
+        pub async fn delegate_pickup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DelegatePickupRequest>,
+        ) -> std::result::Result<tonic::Response<super::Delegate>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.carrier.v1.ParcelService/DelegatePickup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("locker.carrier.v1.ParcelService", "DelegatePickup"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes a delegate's code back, from when the bank hears of it.
+        pub async fn revoke_delegate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeDelegateRequest>,
+        ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.carrier.v1.ParcelService/RevokeDelegate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("locker.carrier.v1.ParcelService", "RevokeDelegate"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Withdraws a parcel that has not been brought yet. If a courier was first and the hub has not
+        /// heard of it yet, the parcel turns up in STATE_RECALL_REQUESTED.
         pub async fn cancel_parcel(
             &mut self,
             request: impl tonic::IntoRequest<super::CancelParcelRequest>,
@@ -520,7 +820,11 @@ pub mod parcel_service_server {
             &self,
             request: tonic::Request<super::CreateParcelRequest>,
         ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status>;
-        /// Counts the parcel against a bank's free compartments and tells the bank to expect it.
+        /// Counts the parcel against a bank's free compartments and tells the bank to expect it. A hard
+        /// booking is answered once the bank has reserved a compartment; if that takes longer than the
+        /// call has, the answer is a parcel in STATE_BOOKING_PENDING, and a watch tells how it went on. A
+        /// bank that is not connected is booked hard only within the quota that it keeps back for that;
+        /// else the answer is UNAVAILABLE with reason BANK_NOT_CONNECTED.
         async fn book_compartment(
             &self,
             request: tonic::Request<super::BookCompartmentRequest>,
@@ -530,7 +834,37 @@ pub mod parcel_service_server {
             &self,
             request: tonic::Request<super::GetParcelRequest>,
         ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status>;
-        /// Withdraws a parcel that has not been brought yet.
+        /// Lets a parcel stay longer, or less long. Its recipient gets a new notice, because the code in
+        /// the old one names the old time.
+        async fn extend_retention(
+            &self,
+            request: tonic::Request<super::ExtendRetentionRequest>,
+        ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status>;
+        /// Asks for a parcel back that is inside: from when the bank hears of it, its recipient is turned
+        /// away, and a courier of the carrier can take it out. Who collects it before has it.
+        async fn recall_parcel(
+            &self,
+            request: tonic::Request<super::RecallParcelRequest>,
+        ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status>;
+        /// Makes a new pickup code and sends it to the recipient. The old code and those of delegates open
+        /// nothing any more, from when the bank hears of it.
+        async fn reissue_code(
+            &self,
+            request: tonic::Request<super::ReissueCodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status>;
+        /// Makes a code with which somebody else can collect this one parcel. Whoever comes first has it.
+        /// A parcel can have 16 codes in its life.
+        async fn delegate_pickup(
+            &self,
+            request: tonic::Request<super::DelegatePickupRequest>,
+        ) -> std::result::Result<tonic::Response<super::Delegate>, tonic::Status>;
+        /// Takes a delegate's code back, from when the bank hears of it.
+        async fn revoke_delegate(
+            &self,
+            request: tonic::Request<super::RevokeDelegateRequest>,
+        ) -> std::result::Result<tonic::Response<super::Parcel>, tonic::Status>;
+        /// Withdraws a parcel that has not been brought yet. If a courier was first and the hub has not
+        /// heard of it yet, the parcel turns up in STATE_RECALL_REQUESTED.
         async fn cancel_parcel(
             &self,
             request: tonic::Request<super::CancelParcelRequest>,
@@ -751,6 +1085,232 @@ pub mod parcel_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetParcelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.carrier.v1.ParcelService/ExtendRetention" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExtendRetentionSvc<T: ParcelService>(pub Arc<T>);
+                    impl<
+                        T: ParcelService,
+                    > tonic::server::UnaryService<super::ExtendRetentionRequest>
+                    for ExtendRetentionSvc<T> {
+                        type Response = super::Parcel;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExtendRetentionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParcelService>::extend_retention(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExtendRetentionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.carrier.v1.ParcelService/RecallParcel" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecallParcelSvc<T: ParcelService>(pub Arc<T>);
+                    impl<
+                        T: ParcelService,
+                    > tonic::server::UnaryService<super::RecallParcelRequest>
+                    for RecallParcelSvc<T> {
+                        type Response = super::Parcel;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecallParcelRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParcelService>::recall_parcel(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecallParcelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.carrier.v1.ParcelService/ReissueCode" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReissueCodeSvc<T: ParcelService>(pub Arc<T>);
+                    impl<
+                        T: ParcelService,
+                    > tonic::server::UnaryService<super::ReissueCodeRequest>
+                    for ReissueCodeSvc<T> {
+                        type Response = super::Parcel;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReissueCodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParcelService>::reissue_code(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReissueCodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.carrier.v1.ParcelService/DelegatePickup" => {
+                    #[allow(non_camel_case_types)]
+                    struct DelegatePickupSvc<T: ParcelService>(pub Arc<T>);
+                    impl<
+                        T: ParcelService,
+                    > tonic::server::UnaryService<super::DelegatePickupRequest>
+                    for DelegatePickupSvc<T> {
+                        type Response = super::Delegate;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DelegatePickupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParcelService>::delegate_pickup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DelegatePickupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.carrier.v1.ParcelService/RevokeDelegate" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeDelegateSvc<T: ParcelService>(pub Arc<T>);
+                    impl<
+                        T: ParcelService,
+                    > tonic::server::UnaryService<super::RevokeDelegateRequest>
+                    for RevokeDelegateSvc<T> {
+                        type Response = super::Parcel;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeDelegateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParcelService>::revoke_delegate(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeDelegateSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

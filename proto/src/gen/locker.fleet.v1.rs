@@ -32,6 +32,37 @@ pub struct Bank {
     /// The compartments as they are.
     #[prost(message, repeated, tag = "10")]
     pub compartments: ::prost::alloc::vec::Vec<Compartment>,
+    /// Whether it was put into maintenance.
+    #[prost(bool, tag = "11")]
+    pub maintenance: bool,
+    /// Whether it takes no deposits because it has heard of that.
+    #[prost(bool, tag = "12")]
+    pub maintenance_held: bool,
+    /// What it was told to keep back for hard bookings.
+    #[prost(message, repeated, tag = "13")]
+    pub quota: ::prost::alloc::vec::Vec<CededSize>,
+    /// Whether it has taken that over.
+    #[prost(bool, tag = "14")]
+    pub quota_held: bool,
+    /// Why only staff can open doors: TOO_MANY_OPENINGS, ORDERED or STAFF; empty if anybody can.
+    #[prost(string, tag = "15")]
+    pub lockdown_reason: ::prost::alloc::string::String,
+}
+/// Compartments of one size that a bank keeps back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CededSize {
+    /// Room inside: first edge, millimetres, as in the layout.
+    #[prost(uint32, tag = "1")]
+    pub length_mm: u32,
+    /// Room inside: second edge, millimetres.
+    #[prost(uint32, tag = "2")]
+    pub width_mm: u32,
+    /// Room inside: third edge, millimetres.
+    #[prost(uint32, tag = "3")]
+    pub height_mm: u32,
+    /// How many, 0 to 480.
+    #[prost(uint32, tag = "4")]
+    pub count: u32,
 }
 /// The compartments of a bank as built.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -71,7 +102,7 @@ pub struct Compartment {
     /// The number on its door.
     #[prost(uint32, tag = "1")]
     pub number: u32,
-    /// Who owns it: FREE, DEPOSITING, OCCUPIED, COLLECTING or QUARANTINED.
+    /// Who owns it: FREE, RESERVED, DEPOSITING, OCCUPIED, COLLECTING, RECALLING or QUARANTINED.
     #[prost(string, tag = "2")]
     pub allocation: ::prost::alloc::string::String,
     /// Why it is quarantined, if it is.
@@ -83,7 +114,7 @@ pub struct Compartment {
     /// What is believed to be inside and why: UNKNOWN, or EMPTY/FULL with the evidence.
     #[prost(string, tag = "5")]
     pub content: ::prost::alloc::string::String,
-    /// Whether the lock works: OK, OPEN_FAILED or UNREACHABLE.
+    /// Whether the lock works: OK, OPEN_FAILED, UNREACHABLE or STOPPED.
     #[prost(string, tag = "6")]
     pub health: ::prost::alloc::string::String,
     /// The parcel inside or concerned, as `carriers/{carrier}/parcels/{parcel}`; may be empty.
@@ -159,7 +190,56 @@ pub struct IssueBadgeRequest {
     #[prost(string, tag = "4")]
     pub request_id: ::prost::alloc::string::String,
 }
-/// A courier's badge.
+/// Asks for a badge of one of the operator's own people.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IssueStaffBadgeRequest {
+    /// `banks/{bank}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How long it works, in seconds: 60 to 86400.
+    #[prost(uint32, tag = "2")]
+    pub ttl_s: u32,
+    /// A UUID made for this call; a repeat signs a badge with the same id.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Sets how a bank works.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetBankModeRequest {
+    /// `banks/{bank}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Whether it takes no deposits.
+    #[prost(bool, tag = "2")]
+    pub maintenance: bool,
+    /// A UUID made for this call; a repeat with the same content changes nothing more.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Sets what a bank keeps back.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetQuotaRequest {
+    /// `banks/{bank}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// At most 32 sizes, each once; empty to keep nothing back.
+    #[prost(message, repeated, tag = "2")]
+    pub ceded: ::prost::alloc::vec::Vec<CededSize>,
+    /// A UUID made for this call; a repeat with the same content changes nothing more.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Locks a bank down.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LockDownBankRequest {
+    /// `banks/{bank}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// A UUID made for this call; a repeat is the same order.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// A badge of a courier or of staff.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Badge {
     /// What the QR code says.
@@ -457,6 +537,101 @@ pub mod fleet_service_client {
                 .insert(GrpcMethod::new("locker.fleet.v1.FleetService", "IssueBadge"));
             self.inner.unary(req, path, codec).await
         }
+        /// Signs a badge with which a person can look after one bank for up to a day: look into
+        /// compartments, take parcels out, lift a lockdown together with a second person.
+        pub async fn issue_staff_badge(
+            &mut self,
+            request: impl tonic::IntoRequest<super::IssueStaffBadgeRequest>,
+        ) -> std::result::Result<tonic::Response<super::Badge>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.fleet.v1.FleetService/IssueStaffBadge",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("locker.fleet.v1.FleetService", "IssueStaffBadge"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Puts a bank into maintenance or back into service. In maintenance it takes no deposits; what is
+        /// inside can be collected and recalled. A bank that is not connected hears of it when it is.
+        pub async fn set_bank_mode(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetBankModeRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.fleet.v1.FleetService/SetBankMode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("locker.fleet.v1.FleetService", "SetBankMode"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says how many free compartments of each size a bank keeps back, so that the hub can book them
+        /// hard while the bank is not connected. Replaces what was said before.
+        pub async fn set_quota(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetQuotaRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.fleet.v1.FleetService/SetQuota",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("locker.fleet.v1.FleetService", "SetQuota"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Locks a connected bank down at once: only staff can open doors, until two of them lift it at
+        /// the bank. Answers when the bank has; UNAVAILABLE with reason BANK_NOT_CONNECTED if there is no
+        /// connection, for an order is never kept for later.
+        pub async fn lock_down_bank(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LockDownBankRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.fleet.v1.FleetService/LockDownBank",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("locker.fleet.v1.FleetService", "LockDownBank"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Returns any carrier's parcel, without its recipient.
         pub async fn find_parcel(
             &mut self,
@@ -550,6 +725,31 @@ pub mod fleet_service_server {
             &self,
             request: tonic::Request<super::IssueBadgeRequest>,
         ) -> std::result::Result<tonic::Response<super::Badge>, tonic::Status>;
+        /// Signs a badge with which a person can look after one bank for up to a day: look into
+        /// compartments, take parcels out, lift a lockdown together with a second person.
+        async fn issue_staff_badge(
+            &self,
+            request: tonic::Request<super::IssueStaffBadgeRequest>,
+        ) -> std::result::Result<tonic::Response<super::Badge>, tonic::Status>;
+        /// Puts a bank into maintenance or back into service. In maintenance it takes no deposits; what is
+        /// inside can be collected and recalled. A bank that is not connected hears of it when it is.
+        async fn set_bank_mode(
+            &self,
+            request: tonic::Request<super::SetBankModeRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status>;
+        /// Says how many free compartments of each size a bank keeps back, so that the hub can book them
+        /// hard while the bank is not connected. Replaces what was said before.
+        async fn set_quota(
+            &self,
+            request: tonic::Request<super::SetQuotaRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status>;
+        /// Locks a connected bank down at once: only staff can open doors, until two of them lift it at
+        /// the bank. Answers when the bank has; UNAVAILABLE with reason BANK_NOT_CONNECTED if there is no
+        /// connection, for an order is never kept for later.
+        async fn lock_down_bank(
+            &self,
+            request: tonic::Request<super::LockDownBankRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status>;
         /// Returns any carrier's parcel, without its recipient.
         async fn find_parcel(
             &self,
@@ -860,6 +1060,187 @@ pub mod fleet_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = IssueBadgeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.fleet.v1.FleetService/IssueStaffBadge" => {
+                    #[allow(non_camel_case_types)]
+                    struct IssueStaffBadgeSvc<T: FleetService>(pub Arc<T>);
+                    impl<
+                        T: FleetService,
+                    > tonic::server::UnaryService<super::IssueStaffBadgeRequest>
+                    for IssueStaffBadgeSvc<T> {
+                        type Response = super::Badge;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::IssueStaffBadgeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::issue_staff_badge(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = IssueStaffBadgeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.fleet.v1.FleetService/SetBankMode" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetBankModeSvc<T: FleetService>(pub Arc<T>);
+                    impl<
+                        T: FleetService,
+                    > tonic::server::UnaryService<super::SetBankModeRequest>
+                    for SetBankModeSvc<T> {
+                        type Response = super::Bank;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetBankModeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::set_bank_mode(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetBankModeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.fleet.v1.FleetService/SetQuota" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetQuotaSvc<T: FleetService>(pub Arc<T>);
+                    impl<
+                        T: FleetService,
+                    > tonic::server::UnaryService<super::SetQuotaRequest>
+                    for SetQuotaSvc<T> {
+                        type Response = super::Bank;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetQuotaRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::set_quota(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetQuotaSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.fleet.v1.FleetService/LockDownBank" => {
+                    #[allow(non_camel_case_types)]
+                    struct LockDownBankSvc<T: FleetService>(pub Arc<T>);
+                    impl<
+                        T: FleetService,
+                    > tonic::server::UnaryService<super::LockDownBankRequest>
+                    for LockDownBankSvc<T> {
+                        type Response = super::Bank;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::LockDownBankRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::lock_down_bank(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LockDownBankSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -17,6 +17,28 @@ pub struct Meta {
     /// The credential keys held.
     #[prost(message, optional, tag = "5")]
     pub keys: ::core::option::Option<KeySet>,
+    /// How the bank works; absent before the first.
+    #[prost(message, optional, tag = "6")]
+    pub mode: ::core::option::Option<Mode>,
+    /// The compartments kept back for the hub; absent before the first.
+    #[prost(message, optional, tag = "7")]
+    pub quota: ::core::option::Option<Quota>,
+    /// The lockdown under way; absent if there is none.
+    #[prost(message, optional, tag = "8")]
+    pub lockdown: ::core::option::Option<Lockdown>,
+}
+/// Only staff may open doors.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lockdown {
+    /// Since when, in milliseconds since 1970.
+    #[prost(uint64, tag = "1")]
+    pub since_ms: u64,
+    /// Why.
+    #[prost(enumeration = "LockdownReason", tag = "2")]
+    pub reason: i32,
+    /// The badge of the first of the two people who want it lifted, 16 bytes; empty if nobody does.
+    #[prost(bytes = "vec", tag = "3")]
+    pub lift_asked_by_badge_id: ::prost::alloc::vec::Vec<u8>,
 }
 /// Where a grant stands in the hub's log for one bank.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -87,17 +109,47 @@ pub struct KeySet {
     #[prost(message, repeated, tag = "2")]
     pub keys: ::prost::alloc::vec::Vec<CredentialKey>,
 }
-/// One decision of the hub about one parcel.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// How a bank works, as a whole document.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mode {
+    /// How often it was issued.
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// No deposits; parcels inside can be fetched and recalled.
+    #[prost(bool, tag = "2")]
+    pub maintenance: bool,
+}
+/// Free compartments that a bank keeps back so that the hub can promise them, as a whole document.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Quota {
+    /// How often it was issued.
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// Each size once.
+    #[prost(message, repeated, tag = "2")]
+    pub ceded: ::prost::alloc::vec::Vec<CededSize>,
+}
+/// How many compartments of a size are kept back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CededSize {
+    /// The room inside.
+    #[prost(message, optional, tag = "1")]
+    pub inside: ::core::option::Option<Dimensions>,
+    /// How many.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+}
+/// One decision of the hub, about one parcel unless it says otherwise.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Grant {
     /// Which decision.
-    #[prost(oneof = "grant::Grant", tags = "1, 2")]
+    #[prost(oneof = "grant::Grant", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub grant: ::core::option::Option<grant::Grant>,
 }
 /// Nested message and enum types in `Grant`.
 pub mod grant {
     /// Which decision.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Grant {
         /// Expect this parcel.
         #[prost(message, tag = "1")]
@@ -105,6 +157,24 @@ pub mod grant {
         /// Do not take it any more.
         #[prost(message, tag = "2")]
         Cancel(super::Cancellation),
+        /// It may stay until then.
+        #[prost(message, tag = "3")]
+        Keep(super::Keep),
+        /// It must leave without its recipient.
+        #[prost(message, tag = "4")]
+        Recall(super::Recall),
+        /// Its recipient gets a new code.
+        #[prost(message, tag = "5")]
+        Reissue(super::Reissue),
+        /// Somebody else may fetch it, too.
+        #[prost(message, tag = "6")]
+        Delegate(super::Delegation),
+        /// A code opens nothing any more.
+        #[prost(message, tag = "7")]
+        Revoke(super::Revocation),
+        /// Six-digit codes for deposits to come; about no parcel.
+        #[prost(message, tag = "8")]
+        Slots(super::Slots),
     }
 }
 /// What a bank must know of a parcel before a courier brings it.
@@ -134,6 +204,32 @@ pub struct Booking {
     /// W3C trace context of its announcement, if any.
     #[prost(string, tag = "8")]
     pub traceparent: ::prost::alloc::string::String,
+    /// What was granted besides its place; absent if nothing was.
+    #[prost(message, optional, tag = "9")]
+    pub terms: ::core::option::Option<Terms>,
+}
+/// What the hub granted for a parcel besides its place.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Terms {
+    /// A compartment is kept for it until it comes.
+    #[prost(bool, tag = "1")]
+    pub hard: bool,
+    /// Until when it is expected, in milliseconds since 1970; absent if not limited.
+    #[prost(uint64, optional, tag = "2")]
+    pub book_until_ms: ::core::option::Option<u64>,
+    /// How long it may stay once it is inside, in milliseconds; absent if not limited.
+    #[prost(uint64, optional, tag = "3")]
+    pub keep_ms: ::core::option::Option<u64>,
+    /// Until when it may stay, in milliseconds since 1970; wins over `keep_ms`.
+    #[prost(uint64, optional, tag = "4")]
+    pub keep_until_ms: ::core::option::Option<u64>,
+    /// Parcels with the same group are for the same person, 16 bytes; empty if in none.
+    #[prost(bytes = "vec", tag = "5")]
+    pub group_id: ::prost::alloc::vec::Vec<u8>,
+    /// The keyed hash of the last four digits of the recipient's phone number, which are asked for with
+    /// six digits, 8 bytes; empty if they are not.
+    #[prost(bytes = "vec", tag = "6")]
+    pub suffix_tag: ::prost::alloc::vec::Vec<u8>,
 }
 /// A parcel that must not be taken any more.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -145,11 +241,99 @@ pub struct Cancellation {
     #[prost(uint32, tag = "2")]
     pub version: u32,
 }
+/// A parcel that may stay until then: an extension or a shortening.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Keep {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The hub's version of it.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// Until when, in milliseconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub until_ms: u64,
+}
+/// A parcel that must leave without its recipient.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Recall {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The hub's version of it.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// Why.
+    #[prost(enumeration = "RecallReason", tag = "3")]
+    pub reason: i32,
+}
+/// A new code for a parcel's recipient; the old ones open nothing any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reissue {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The hub's version of it.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// What the new pickup token will name, 16 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub credential_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// A code for somebody else who may fetch the parcel; whoever comes first has it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Delegation {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The hub's version of it.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// What the delegate's pickup token will name, 16 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub credential_id: ::prost::alloc::vec::Vec<u8>,
+    /// Until when it may be used, in milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub until_ms: u64,
+}
+/// A code that opens nothing any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revocation {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The hub's version of it.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// What the token names, 16 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub credential_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// A six-digit code that the hub minted before anybody needs it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Slot {
+    /// The slot, 16 bytes; never used again.
+    #[prost(bytes = "vec", tag = "1")]
+    pub slot_id: ::prost::alloc::vec::Vec<u8>,
+    /// The keyed hash of the digits at this bank, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub tag: ::prost::alloc::vec::Vec<u8>,
+    /// The digits under a key that only the hub has, 1 to 64 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub sealed: ::prost::alloc::vec::Vec<u8>,
+}
+/// Six-digit codes for deposits to come, at most 64.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Slots {
+    /// The codes; their order means nothing.
+    #[prost(message, repeated, tag = "1")]
+    pub slots: ::prost::alloc::vec::Vec<Slot>,
+}
 /// Who is at the screen.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Actor {
     /// Which kind.
-    #[prost(oneof = "actor::Actor", tags = "1, 2")]
+    #[prost(oneof = "actor::Actor", tags = "1, 2, 3")]
     pub actor: ::core::option::Option<actor::Actor>,
 }
 /// Nested message and enum types in `Actor`.
@@ -163,6 +347,9 @@ pub mod actor {
         /// Whoever holds this pickup authorisation, 16 bytes.
         #[prost(bytes, tag = "2")]
         RecipientCredentialId(::prost::alloc::vec::Vec<u8>),
+        /// One of the operator's people who showed this badge, 16 bytes.
+        #[prost(bytes, tag = "3")]
+        StaffBadgeId(::prost::alloc::vec::Vec<u8>),
     }
 }
 /// A courier who showed a badge.
@@ -179,7 +366,7 @@ pub struct Courier {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Allocation {
     /// Which way.
-    #[prost(oneof = "allocation::Allocation", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "allocation::Allocation", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub allocation: ::core::option::Option<allocation::Allocation>,
 }
 /// Nested message and enum types in `Allocation`.
@@ -225,6 +412,12 @@ pub mod allocation {
         /// Its content is not known.
         #[prost(message, tag = "5")]
         Quarantined(Quarantine),
+        /// Kept for this parcel, which is on its way, 16 bytes.
+        #[prost(bytes, tag = "6")]
+        ReservedParcelId(::prost::alloc::vec::Vec<u8>),
+        /// Being emptied by a courier or staff.
+        #[prost(message, tag = "7")]
+        Recalling(Use),
     }
 }
 /// Everything known of one compartment.
@@ -251,6 +444,15 @@ pub struct Compartment {
     /// The pulse that has no outcome yet.
     #[prost(uint64, optional, tag = "7")]
     pub pulse: ::core::option::Option<u64>,
+    /// When the last pulse without a seen opening was settled, in milliseconds since 1970.
+    #[prost(uint64, optional, tag = "8")]
+    pub pulsed_at_ms: ::core::option::Option<u64>,
+    /// What the sensor says does not go with what people and pulses say.
+    #[prost(bool, tag = "9")]
+    pub sensor_doubt: bool,
+    /// It stood open so long that an alarm was raised; until it is seen shut.
+    #[prost(bool, tag = "10")]
+    pub open_too_long: bool,
 }
 /// A parcel as a bank knows it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -291,6 +493,15 @@ pub struct Parcel {
     /// Since when it is stored, or when it was settled, in milliseconds since 1970.
     #[prost(uint64, tag = "12")]
     pub at_ms: u64,
+    /// What was granted besides its place; absent if nothing was.
+    #[prost(message, optional, tag = "13")]
+    pub terms: ::core::option::Option<Terms>,
+    /// Why it must not stay; unspecified if it may.
+    #[prost(enumeration = "RecallReason", tag = "14")]
+    pub recall: i32,
+    /// The largest compartment that it did not fit into, in cubic millimetres; 0 for none.
+    #[prost(uint64, tag = "15")]
+    pub misfit_mm3: u64,
 }
 /// Nested message and enum types in `Parcel`.
 pub mod parcel {
@@ -324,6 +535,14 @@ pub mod parcel {
         Cancelled = 6,
         /// Nobody knows whether it is inside.
         Unresolved = 7,
+        /// A courier or staff is taking it out.
+        Recalling = 8,
+        /// It was not brought in time.
+        BookingExpired = 9,
+        /// Taken out by a courier or staff.
+        Recalled = 10,
+        /// Should be inside; staff looked and it is not.
+        Missing = 11,
     }
     impl Phase {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -340,6 +559,10 @@ pub mod parcel {
                 Self::Collected => "PHASE_COLLECTED",
                 Self::Cancelled => "PHASE_CANCELLED",
                 Self::Unresolved => "PHASE_UNRESOLVED",
+                Self::Recalling => "PHASE_RECALLING",
+                Self::BookingExpired => "PHASE_BOOKING_EXPIRED",
+                Self::Recalled => "PHASE_RECALLED",
+                Self::Missing => "PHASE_MISSING",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -353,6 +576,10 @@ pub mod parcel {
                 "PHASE_COLLECTED" => Some(Self::Collected),
                 "PHASE_CANCELLED" => Some(Self::Cancelled),
                 "PHASE_UNRESOLVED" => Some(Self::Unresolved),
+                "PHASE_RECALLING" => Some(Self::Recalling),
+                "PHASE_BOOKING_EXPIRED" => Some(Self::BookingExpired),
+                "PHASE_RECALLED" => Some(Self::Recalled),
+                "PHASE_MISSING" => Some(Self::Missing),
                 _ => None,
             }
         }
@@ -373,6 +600,9 @@ pub struct Credential {
     /// How far it is used up.
     #[prost(enumeration = "credential::State", tag = "4")]
     pub state: i32,
+    /// Until when a delegate may use it, in milliseconds since 1970; absent if it is the recipient's.
+    #[prost(uint64, optional, tag = "5")]
+    pub delegate_until_ms: ::core::option::Option<u64>,
 }
 /// Nested message and enum types in `Credential`.
 pub mod credential {
@@ -402,6 +632,8 @@ pub mod credential {
         Consumed = 4,
         /// Withdrawn.
         Revoked = 5,
+        /// Replaced by a newer one for the same parcel.
+        Superseded = 6,
     }
     impl State {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -416,6 +648,7 @@ pub mod credential {
                 Self::UsedPending => "STATE_USED_PENDING",
                 Self::Consumed => "STATE_CONSUMED",
                 Self::Revoked => "STATE_REVOKED",
+                Self::Superseded => "STATE_SUPERSEDED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -427,6 +660,7 @@ pub mod credential {
                 "STATE_USED_PENDING" => Some(Self::UsedPending),
                 "STATE_CONSUMED" => Some(Self::Consumed),
                 "STATE_REVOKED" => Some(Self::Revoked),
+                "STATE_SUPERSEDED" => Some(Self::Superseded),
                 _ => None,
             }
         }
@@ -444,7 +678,7 @@ pub struct Handover {
     /// The latest pulse.
     #[prost(uint64, tag = "3")]
     pub intent: u64,
-    /// Pulses given for this opening.
+    /// Pulses given since the door was last seen shut.
     #[prost(uint32, tag = "4")]
     pub pulses: u32,
     /// How far the door is.
@@ -453,6 +687,15 @@ pub struct Handover {
     /// Compartments that this deposit has tried and left.
     #[prost(uint32, repeated, tag = "6")]
     pub tried: ::prost::alloc::vec::Vec<u32>,
+    /// How often the person had it opened again.
+    #[prost(uint32, tag = "7")]
+    pub reopened: u32,
+    /// When the door was last seen to open, in milliseconds since 1970.
+    #[prost(uint64, optional, tag = "8")]
+    pub opened_at_ms: ::core::option::Option<u64>,
+    /// Another door moved meanwhile.
+    #[prost(bool, tag = "9")]
+    pub other_door: bool,
 }
 /// Nested message and enum types in `Handover`.
 pub mod handover {
@@ -508,6 +751,31 @@ pub mod handover {
         }
     }
 }
+/// One compartment being opened for no parcel, by staff who look. The other openings are in a Handover.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Opening {
+    /// The compartment's number.
+    #[prost(uint32, tag = "1")]
+    pub compartment: u32,
+    /// The latest pulse.
+    #[prost(uint64, tag = "2")]
+    pub intent: u64,
+    /// Pulses given since the door was last seen shut.
+    #[prost(uint32, tag = "3")]
+    pub pulses: u32,
+    /// How far the door is.
+    #[prost(enumeration = "handover::Phase", tag = "4")]
+    pub phase: i32,
+    /// How often the person had it opened again.
+    #[prost(uint32, tag = "5")]
+    pub reopened: u32,
+    /// When the door was last seen to open, in milliseconds since 1970.
+    #[prost(uint64, optional, tag = "6")]
+    pub opened_at_ms: ::core::option::Option<u64>,
+    /// Another door moved meanwhile.
+    #[prost(bool, tag = "7")]
+    pub other_door: bool,
+}
 /// Whoever is at the screen.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Session {
@@ -521,7 +789,7 @@ pub struct Session {
     #[prost(uint64, tag = "5")]
     pub moved_at_ms: u64,
     /// What they are busy with; absent between two parcels.
-    #[prost(oneof = "session::Task", tags = "3, 4")]
+    #[prost(oneof = "session::Task", tags = "3, 4, 6, 7")]
     pub task: ::core::option::Option<session::Task>,
 }
 /// Nested message and enum types in `Session`.
@@ -535,13 +803,97 @@ pub mod session {
         /// A pickup.
         #[prost(message, tag = "4")]
         Pickup(super::Handover),
+        /// A parcel that must not stay is being taken out.
+        #[prost(message, tag = "6")]
+        Recall(super::Handover),
+        /// Staff look into a compartment.
+        #[prost(message, tag = "7")]
+        Inspection(super::Opening),
+    }
+}
+/// What the rate governor remembers: times in milliseconds since 1970, oldest first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Governor {
+    /// The latest openings for couriers.
+    #[prost(uint64, repeated, tag = "1")]
+    pub courier_at_ms: ::prost::alloc::vec::Vec<u64>,
+    /// The latest openings for recipients.
+    #[prost(uint64, repeated, tag = "2")]
+    pub recipient_at_ms: ::prost::alloc::vec::Vec<u64>,
+    /// The latest openings for staff.
+    #[prost(uint64, repeated, tag = "3")]
+    pub staff_at_ms: ::prost::alloc::vec::Vec<u64>,
+    /// The latest openings that the hub ordered.
+    #[prost(uint64, repeated, tag = "4")]
+    pub remote_at_ms: ::prost::alloc::vec::Vec<u64>,
+    /// The latest times when the limits were reached.
+    #[prost(uint64, repeated, tag = "5")]
+    pub trip_at_ms: ::prost::alloc::vec::Vec<u64>,
+}
+/// A six-digit code as a bank holds it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldSlot {
+    /// The code.
+    #[prost(message, optional, tag = "1")]
+    pub slot: ::core::option::Option<Slot>,
+    /// The parcel it opens, 16 bytes; empty while it waits for a deposit.
+    #[prost(bytes = "vec", tag = "2")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// How many wrong codes a bank has answered today.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Budget {
+    /// The UTC day that the counters belong to, in days since 1970-01-01; absent if something was
+    /// counted while the time was unknown.
+    #[prost(uint64, optional, tag = "1")]
+    pub day: ::core::option::Option<u64>,
+    /// Wrong codes answered, of any kind.
+    #[prost(uint32, tag = "2")]
+    pub wrong: u32,
+    /// Of these, those typed without phone digits.
+    #[prost(uint32, tag = "3")]
+    pub wrong_alone: u32,
+    /// Of these, those typed with phone digits; each phone digits once, at most 100.
+    #[prost(message, repeated, tag = "4")]
+    pub by_suffix: ::prost::alloc::vec::Vec<budget::SuffixCount>,
+    /// Wrong codes in a row.
+    #[prost(uint32, tag = "5")]
+    pub row: u32,
+    /// How long nothing typed is looked at; absent if there was no wrong code.
+    #[prost(message, optional, tag = "6")]
+    pub wait: ::core::option::Option<budget::Wait>,
+}
+/// Nested message and enum types in `Budget`.
+pub mod budget {
+    /// Wrong codes typed with the same phone digits.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct SuffixCount {
+        /// The keyed hash of the phone digits, 8 bytes.
+        #[prost(bytes = "vec", tag = "1")]
+        pub suffix_tag: ::prost::alloc::vec::Vec<u8>,
+        /// How many.
+        #[prost(uint32, tag = "2")]
+        pub wrong: u32,
+    }
+    /// Nothing typed is looked at until this much uptime has passed.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Wait {
+        /// The run of the agent in which it began, 16 bytes.
+        #[prost(bytes = "vec", tag = "1")]
+        pub boot_id: ::prost::alloc::vec::Vec<u8>,
+        /// When in that run, in milliseconds from its start.
+        #[prost(uint64, tag = "2")]
+        pub since_uptime_ms: u64,
+        /// How long.
+        #[prost(uint64, tag = "3")]
+        pub wait_ms: u64,
     }
 }
 /// One entity, as kept or exported.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Entity {
     /// Which one.
-    #[prost(oneof = "entity::Entity", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "entity::Entity", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub entity: ::core::option::Option<entity::Entity>,
 }
 /// Nested message and enum types in `Entity`.
@@ -564,6 +916,15 @@ pub mod entity {
         /// Whoever is at the screen.
         #[prost(message, tag = "5")]
         Session(super::Session),
+        /// What the rate governor remembers.
+        #[prost(message, tag = "6")]
+        Governor(super::Governor),
+        /// A six-digit code.
+        #[prost(message, tag = "7")]
+        Slot(super::HeldSlot),
+        /// What is left of the guess budget.
+        #[prost(message, tag = "8")]
+        Budget(super::Budget),
     }
 }
 /// A bank's whole state at one place of its journal.
@@ -581,6 +942,84 @@ pub struct Snapshot {
     /// Everything.
     #[prost(message, repeated, tag = "4")]
     pub entities: ::prost::alloc::vec::Vec<Entity>,
+}
+/// Why a bank was locked down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LockdownReason {
+    /// Never written.
+    Unspecified = 0,
+    /// Openings were asked for too fast.
+    TooManyOpenings = 1,
+    /// The hub's order.
+    Ordered = 2,
+    /// A member of staff at the screen.
+    Staff = 3,
+}
+impl LockdownReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LOCKDOWN_REASON_UNSPECIFIED",
+            Self::TooManyOpenings => "LOCKDOWN_REASON_TOO_MANY_OPENINGS",
+            Self::Ordered => "LOCKDOWN_REASON_ORDERED",
+            Self::Staff => "LOCKDOWN_REASON_STAFF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOCKDOWN_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "LOCKDOWN_REASON_TOO_MANY_OPENINGS" => Some(Self::TooManyOpenings),
+            "LOCKDOWN_REASON_ORDERED" => Some(Self::Ordered),
+            "LOCKDOWN_REASON_STAFF" => Some(Self::Staff),
+            _ => None,
+        }
+    }
+}
+/// Why a parcel must leave a bank without its recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RecallReason {
+    /// It need not.
+    Unspecified = 0,
+    /// Its time is over.
+    Expired = 1,
+    /// Its sender or carrier wants it back, or sends it elsewhere.
+    Sender = 2,
+    /// It is dangerous, leaking, or no longer cold.
+    Safety = 3,
+    /// Its recipient does not want it.
+    Refused = 4,
+}
+impl RecallReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RECALL_REASON_UNSPECIFIED",
+            Self::Expired => "RECALL_REASON_EXPIRED",
+            Self::Sender => "RECALL_REASON_SENDER",
+            Self::Safety => "RECALL_REASON_SAFETY",
+            Self::Refused => "RECALL_REASON_REFUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RECALL_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "RECALL_REASON_EXPIRED" => Some(Self::Expired),
+            "RECALL_REASON_SENDER" => Some(Self::Sender),
+            "RECALL_REASON_SAFETY" => Some(Self::Safety),
+            "RECALL_REASON_REFUSED" => Some(Self::Refused),
+            _ => None,
+        }
+    }
 }
 /// A sensor's word on a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -631,6 +1070,16 @@ pub enum QuarantineReason {
     Interrupted = 4,
     /// The lock did not open, twice.
     LockFailed = 5,
+    /// A courier found something inside that nobody knows of.
+    FoundOccupied = 6,
+    /// A recipient or courier found nothing inside.
+    FoundEmpty = 7,
+    /// A recipient found a parcel of somebody else.
+    WrongParcel = 8,
+    /// Another door moved during the deposit, and the courier named that one.
+    WrongDoor = 9,
+    /// Staff began to look and did not say what was found.
+    InspectionUnfinished = 10,
 }
 impl QuarantineReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -645,6 +1094,11 @@ impl QuarantineReason {
             Self::DoorLeftOpen => "QUARANTINE_REASON_DOOR_LEFT_OPEN",
             Self::Interrupted => "QUARANTINE_REASON_INTERRUPTED",
             Self::LockFailed => "QUARANTINE_REASON_LOCK_FAILED",
+            Self::FoundOccupied => "QUARANTINE_REASON_FOUND_OCCUPIED",
+            Self::FoundEmpty => "QUARANTINE_REASON_FOUND_EMPTY",
+            Self::WrongParcel => "QUARANTINE_REASON_WRONG_PARCEL",
+            Self::WrongDoor => "QUARANTINE_REASON_WRONG_DOOR",
+            Self::InspectionUnfinished => "QUARANTINE_REASON_INSPECTION_UNFINISHED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -656,6 +1110,11 @@ impl QuarantineReason {
             "QUARANTINE_REASON_DOOR_LEFT_OPEN" => Some(Self::DoorLeftOpen),
             "QUARANTINE_REASON_INTERRUPTED" => Some(Self::Interrupted),
             "QUARANTINE_REASON_LOCK_FAILED" => Some(Self::LockFailed),
+            "QUARANTINE_REASON_FOUND_OCCUPIED" => Some(Self::FoundOccupied),
+            "QUARANTINE_REASON_FOUND_EMPTY" => Some(Self::FoundEmpty),
+            "QUARANTINE_REASON_WRONG_PARCEL" => Some(Self::WrongParcel),
+            "QUARANTINE_REASON_WRONG_DOOR" => Some(Self::WrongDoor),
+            "QUARANTINE_REASON_INSPECTION_UNFINISHED" => Some(Self::InspectionUnfinished),
             _ => None,
         }
     }
@@ -746,6 +1205,8 @@ pub enum LockHealth {
     OpenFailed = 2,
     /// Its board does not answer.
     Unreachable = 3,
+    /// Its board was stopped: two doors answered to one pulse.
+    Stopped = 4,
 }
 impl LockHealth {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -758,6 +1219,7 @@ impl LockHealth {
             Self::Ok => "LOCK_HEALTH_OK",
             Self::OpenFailed => "LOCK_HEALTH_OPEN_FAILED",
             Self::Unreachable => "LOCK_HEALTH_UNREACHABLE",
+            Self::Stopped => "LOCK_HEALTH_STOPPED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -767,6 +1229,7 @@ impl LockHealth {
             "LOCK_HEALTH_OK" => Some(Self::Ok),
             "LOCK_HEALTH_OPEN_FAILED" => Some(Self::OpenFailed),
             "LOCK_HEALTH_UNREACHABLE" => Some(Self::Unreachable),
+            "LOCK_HEALTH_STOPPED" => Some(Self::Stopped),
             _ => None,
         }
     }
@@ -804,7 +1267,7 @@ pub struct Record {
     /// What happened.
     #[prost(
         oneof = "record::Fact",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52"
     )]
     pub fact: ::core::option::Option<record::Fact>,
 }
@@ -873,6 +1336,57 @@ pub mod record {
         /// A lock board went silent or answers again.
         #[prost(message, tag = "35")]
         BoardChanged(super::BoardChanged),
+        /// A mode was taken over.
+        #[prost(message, tag = "36")]
+        ModeAccepted(super::Mode),
+        /// A quota was taken over.
+        #[prost(message, tag = "37")]
+        QuotaAccepted(super::Quota),
+        /// A compartment is kept for a parcel.
+        #[prost(message, tag = "38")]
+        CompartmentReserved(super::CompartmentReserved),
+        /// A courier or staff began to take a parcel out.
+        #[prost(message, tag = "39")]
+        RecallStarted(super::RecallStarted),
+        /// A recall ended.
+        #[prost(message, tag = "40")]
+        RecallSettled(super::RecallSettled),
+        /// Staff began to look into a compartment.
+        #[prost(message, tag = "41")]
+        InspectionStarted(super::InspectionStarted),
+        /// Staff said what they found.
+        #[prost(message, tag = "42")]
+        InspectionSettled(super::InspectionSettled),
+        /// A booked parcel was not brought in time.
+        #[prost(message, tag = "43")]
+        BookingLapsed(super::BookingLapsed),
+        /// A parcel has stayed as long as it may.
+        #[prost(message, tag = "44")]
+        KeepLapsed(super::KeepLapsed),
+        /// Something that an operator must know of.
+        #[prost(message, tag = "45")]
+        Alarm(super::Alarm),
+        /// Only staff may open doors from here on.
+        #[prost(message, tag = "46")]
+        LockdownBegan(super::LockdownBegan),
+        /// One member of staff wants the lockdown lifted.
+        #[prost(message, tag = "47")]
+        LockdownLiftAsked(super::LockdownLiftAsked),
+        /// A second one agreed.
+        #[prost(message, tag = "48")]
+        LockdownLifted(super::LockdownLifted),
+        /// Staff put a stopped board back into service.
+        #[prost(message, tag = "49")]
+        BoardReset(super::BoardReset),
+        /// An order of the hub was answered.
+        #[prost(message, tag = "50")]
+        CommandAnswered(super::CommandAnswered),
+        /// Six digits were typed.
+        #[prost(message, tag = "51")]
+        CodeTyped(super::CodeTyped),
+        /// Staff opened the keypad again.
+        #[prost(message, tag = "52")]
+        KeypadReset(super::KeypadReset),
     }
 }
 /// A journal begins. Always the first record.
@@ -902,7 +1416,7 @@ pub struct Booted {
     pub agent_version: ::prost::alloc::string::String,
 }
 /// A grant was taken over.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GrantAccepted {
     /// Where the grant stands in the hub's log.
     #[prost(message, optional, tag = "1")]
@@ -917,7 +1431,7 @@ pub struct GrantRefused {
     /// Where the grant stands in the hub's log.
     #[prost(message, optional, tag = "1")]
     pub position: ::core::option::Option<GrantPosition>,
-    /// The parcel it is about, 16 bytes.
+    /// The parcel it is about, 16 bytes; empty if it is about none.
     #[prost(bytes = "vec", tag = "2")]
     pub parcel_id: ::prost::alloc::vec::Vec<u8>,
     /// Why.
@@ -985,6 +1499,9 @@ pub struct DepositMisfit {
     /// The compartment's number.
     #[prost(uint32, tag = "3")]
     pub compartment: u32,
+    /// No larger compartment was free: the courier takes the parcel away again.
+    #[prost(bool, tag = "4")]
+    pub gave_up: bool,
 }
 /// A deposit ended without a parcel being stored for certain.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -998,12 +1515,15 @@ pub struct DepositAborted {
     /// The compartment's number.
     #[prost(uint32, tag = "3")]
     pub compartment: u32,
-    /// Why its content is not known; unspecified if the door never opened.
+    /// Why its content is not known; unspecified if the door never opened, or if `content` says it.
     #[prost(enumeration = "QuarantineReason", tag = "4")]
     pub content_unknown: i32,
     /// The lock did not open although pulsed as often as allowed.
     #[prost(bool, tag = "5")]
     pub lock_failed: bool,
+    /// What was left behind, if the courier said so.
+    #[prost(enumeration = "AbortedContent", tag = "6")]
+    pub content: i32,
 }
 /// The parcel is inside and the door is shut.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1020,6 +1540,12 @@ pub struct DepositConfirmed {
     /// The courier left without a word; the door went open and shut.
     #[prost(bool, tag = "4")]
     pub presumed: bool,
+    /// The slot of the six digits that open it from now on, 16 bytes; empty if there were none left.
+    #[prost(bytes = "vec", tag = "5")]
+    pub slot_id: ::prost::alloc::vec::Vec<u8>,
+    /// These digits under a key that only the hub has, 1 to 64 bytes; empty if there were none left.
+    #[prost(bytes = "vec", tag = "6")]
+    pub sealed: ::prost::alloc::vec::Vec<u8>,
 }
 /// A recipient's code was accepted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1068,7 +1594,7 @@ pub struct PulseIntended {
     /// The compartment's number.
     #[prost(uint32, tag = "3")]
     pub compartment: u32,
-    /// The parcel, 16 bytes.
+    /// The parcel, 16 bytes; empty if staff look.
     #[prost(bytes = "vec", tag = "4")]
     pub parcel_id: ::prost::alloc::vec::Vec<u8>,
 }
@@ -1100,6 +1626,9 @@ pub struct DoorMoved {
     /// The pulse that explains it; absent if none does.
     #[prost(uint64, optional, tag = "3")]
     pub cause: ::core::option::Option<u64>,
+    /// What kind of opening it is if no pulse explains it; else unspecified.
+    #[prost(enumeration = "OpeningClass", tag = "4")]
+    pub class: i32,
 }
 /// One door of a baseline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1128,6 +1657,177 @@ pub struct BoardChanged {
     #[prost(bool, tag = "2")]
     pub online: bool,
 }
+/// A compartment is kept for a parcel: the answer to a hard booking, after its acceptance.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompartmentReserved {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The compartment's number.
+    #[prost(uint32, tag = "2")]
+    pub compartment: u32,
+}
+/// A courier or staff began to take out a parcel that must not stay.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecallStarted {
+    /// The session, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub session_id: ::prost::alloc::vec::Vec<u8>,
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The compartment's number.
+    #[prost(uint32, tag = "3")]
+    pub compartment: u32,
+}
+/// A recall ended.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecallSettled {
+    /// The session, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub session_id: ::prost::alloc::vec::Vec<u8>,
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The compartment's number.
+    #[prost(uint32, tag = "3")]
+    pub compartment: u32,
+    /// How.
+    #[prost(enumeration = "RecallEnd", tag = "4")]
+    pub end: i32,
+    /// The lock did not open although pulsed as often as allowed.
+    #[prost(bool, tag = "5")]
+    pub lock_failed: bool,
+}
+/// Staff began to look into a compartment.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InspectionStarted {
+    /// The session, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub session_id: ::prost::alloc::vec::Vec<u8>,
+    /// The compartment's number.
+    #[prost(uint32, tag = "2")]
+    pub compartment: u32,
+}
+/// Staff said what they found.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InspectionSettled {
+    /// The session, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub session_id: ::prost::alloc::vec::Vec<u8>,
+    /// The compartment's number.
+    #[prost(uint32, tag = "2")]
+    pub compartment: u32,
+    /// What they found.
+    #[prost(enumeration = "Finding", tag = "3")]
+    pub finding: i32,
+    /// The parcel that they found, 16 bytes; empty if none.
+    #[prost(bytes = "vec", tag = "4")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// A booked parcel was not brought in time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BookingLapsed {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// A parcel has stayed as long as it may.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeepLapsed {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// Something that an operator must know of, and that no other fact says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Alarm {
+    /// What it is about; says which of the other fields means something.
+    #[prost(enumeration = "AlarmKind", tag = "1")]
+    pub kind: i32,
+    /// The compartment's number.
+    #[prost(uint32, tag = "2")]
+    pub compartment: u32,
+    /// The board's address.
+    #[prost(uint32, tag = "3")]
+    pub board: u32,
+    /// Whose openings were too many.
+    #[prost(enumeration = "OpenerKind", tag = "4")]
+    pub opener: i32,
+}
+/// Only staff may open doors from here on, across restarts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LockdownBegan {
+    /// Why.
+    #[prost(enumeration = "LockdownReason", tag = "1")]
+    pub reason: i32,
+}
+/// A member of staff wants the lockdown lifted; it takes two different people.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LockdownLiftAsked {
+    /// The badge, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub badge_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// The second person agreed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LockdownLifted {
+    /// The badge of the one who asked first, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub first_badge_id: ::prost::alloc::vec::Vec<u8>,
+    /// The badge of the one who agreed, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub second_badge_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// Staff put a stopped board back into service.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BoardReset {
+    /// The board's address.
+    #[prost(uint32, tag = "1")]
+    pub board: u32,
+    /// The badge, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub badge_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// The bank took an order of the hub or did not.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommandAnswered {
+    /// The order, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub command_id: ::prost::alloc::vec::Vec<u8>,
+    /// What became of it.
+    #[prost(enumeration = "CommandAnswer", tag = "2")]
+    pub answer: i32,
+}
+/// Six digits were typed; durable before the answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CodeTyped {
+    /// The keyed hash of the phone digits that were typed, 8 bytes; empty if none were.
+    #[prost(bytes = "vec", tag = "1")]
+    pub suffix_tag: ::prost::alloc::vec::Vec<u8>,
+    /// What came of them.
+    #[prost(enumeration = "CodeVerdict", tag = "2")]
+    pub verdict: i32,
+    /// The earliest that it can have been, in milliseconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub earliest_ms: u64,
+    /// The latest that it can have been, in milliseconds since 1970; absent while the time is unknown.
+    #[prost(uint64, optional, tag = "4")]
+    pub latest_ms: ::core::option::Option<u64>,
+    /// The run of the agent, 16 bytes.
+    #[prost(bytes = "vec", tag = "5")]
+    pub boot_id: ::prost::alloc::vec::Vec<u8>,
+    /// When in that run, in milliseconds from its start.
+    #[prost(uint64, tag = "6")]
+    pub uptime_ms: u64,
+}
+/// Staff opened the keypad again after too many wrong codes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeypadReset {
+    /// The badge, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub badge_id: ::prost::alloc::vec::Vec<u8>,
+}
 /// Why a grant does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1142,6 +1842,14 @@ pub enum GrantRefusal {
     UnknownParcel = 3,
     /// Another live parcel has this barcode.
     BarcodeTaken = 4,
+    /// No fitting compartment is free to be kept for it.
+    NoRoom = 5,
+    /// The credential belongs to another parcel or is unknown here.
+    CredentialTaken = 6,
+    /// The parcel is not inside.
+    NotInside = 7,
+    /// The bank holds as many parcels or codes as it can.
+    TooMany = 8,
 }
 impl GrantRefusal {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1155,6 +1863,10 @@ impl GrantRefusal {
             Self::TooLate => "GRANT_REFUSAL_TOO_LATE",
             Self::UnknownParcel => "GRANT_REFUSAL_UNKNOWN_PARCEL",
             Self::BarcodeTaken => "GRANT_REFUSAL_BARCODE_TAKEN",
+            Self::NoRoom => "GRANT_REFUSAL_NO_ROOM",
+            Self::CredentialTaken => "GRANT_REFUSAL_CREDENTIAL_TAKEN",
+            Self::NotInside => "GRANT_REFUSAL_NOT_INSIDE",
+            Self::TooMany => "GRANT_REFUSAL_TOO_MANY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1165,6 +1877,10 @@ impl GrantRefusal {
             "GRANT_REFUSAL_TOO_LATE" => Some(Self::TooLate),
             "GRANT_REFUSAL_UNKNOWN_PARCEL" => Some(Self::UnknownParcel),
             "GRANT_REFUSAL_BARCODE_TAKEN" => Some(Self::BarcodeTaken),
+            "GRANT_REFUSAL_NO_ROOM" => Some(Self::NoRoom),
+            "GRANT_REFUSAL_CREDENTIAL_TAKEN" => Some(Self::CredentialTaken),
+            "GRANT_REFUSAL_NOT_INSIDE" => Some(Self::NotInside),
+            "GRANT_REFUSAL_TOO_MANY" => Some(Self::TooMany),
             _ => None,
         }
     }
@@ -1179,6 +1895,10 @@ pub enum ConfigKind {
     Layout = 1,
     /// The credential keys.
     KeySet = 2,
+    /// How the bank works.
+    Mode = 3,
+    /// The compartments kept back for the hub.
+    Quota = 4,
 }
 impl ConfigKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1190,6 +1910,8 @@ impl ConfigKind {
             Self::Unspecified => "CONFIG_KIND_UNSPECIFIED",
             Self::Layout => "CONFIG_KIND_LAYOUT",
             Self::KeySet => "CONFIG_KIND_KEY_SET",
+            Self::Mode => "CONFIG_KIND_MODE",
+            Self::Quota => "CONFIG_KIND_QUOTA",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1198,6 +1920,8 @@ impl ConfigKind {
             "CONFIG_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "CONFIG_KIND_LAYOUT" => Some(Self::Layout),
             "CONFIG_KIND_KEY_SET" => Some(Self::KeySet),
+            "CONFIG_KIND_MODE" => Some(Self::Mode),
+            "CONFIG_KIND_QUOTA" => Some(Self::Quota),
             _ => None,
         }
     }
@@ -1272,6 +1996,39 @@ impl SessionEnd {
         }
     }
 }
+/// What an aborted deposit left behind, where the courier said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AbortedContent {
+    /// As `content_unknown` says.
+    Unspecified = 0,
+    /// Nothing: the courier shut it empty and has the parcel.
+    TakenBack = 1,
+    /// Something that nobody knows of was inside; the courier has the parcel.
+    Foreign = 2,
+}
+impl AbortedContent {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ABORTED_CONTENT_UNSPECIFIED",
+            Self::TakenBack => "ABORTED_CONTENT_TAKEN_BACK",
+            Self::Foreign => "ABORTED_CONTENT_FOREIGN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ABORTED_CONTENT_UNSPECIFIED" => Some(Self::Unspecified),
+            "ABORTED_CONTENT_TAKEN_BACK" => Some(Self::TakenBack),
+            "ABORTED_CONTENT_FOREIGN" => Some(Self::Foreign),
+            _ => None,
+        }
+    }
+}
 /// How a pickup ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1290,6 +2047,14 @@ pub enum PickupEnd {
     NotOpened = 5,
     /// It is not known whether the door opened.
     Interrupted = 6,
+    /// The door was open too short a time for anything to be taken out, and nobody said anything.
+    Unconfirmed = 7,
+    /// The recipient does not want it and put it back.
+    Refused = 8,
+    /// The recipient found nothing inside.
+    FoundEmpty = 9,
+    /// The recipient found a parcel of somebody else and put it back.
+    WrongParcel = 10,
 }
 impl PickupEnd {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1305,6 +2070,10 @@ impl PickupEnd {
             Self::NotTaken => "PICKUP_END_NOT_TAKEN",
             Self::NotOpened => "PICKUP_END_NOT_OPENED",
             Self::Interrupted => "PICKUP_END_INTERRUPTED",
+            Self::Unconfirmed => "PICKUP_END_UNCONFIRMED",
+            Self::Refused => "PICKUP_END_REFUSED",
+            Self::FoundEmpty => "PICKUP_END_FOUND_EMPTY",
+            Self::WrongParcel => "PICKUP_END_WRONG_PARCEL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1317,6 +2086,10 @@ impl PickupEnd {
             "PICKUP_END_NOT_TAKEN" => Some(Self::NotTaken),
             "PICKUP_END_NOT_OPENED" => Some(Self::NotOpened),
             "PICKUP_END_INTERRUPTED" => Some(Self::Interrupted),
+            "PICKUP_END_UNCONFIRMED" => Some(Self::Unconfirmed),
+            "PICKUP_END_REFUSED" => Some(Self::Refused),
+            "PICKUP_END_FOUND_EMPTY" => Some(Self::FoundEmpty),
+            "PICKUP_END_WRONG_PARCEL" => Some(Self::WrongParcel),
             _ => None,
         }
     }
@@ -1366,6 +2139,313 @@ impl PulseOutcome {
             "PULSE_OUTCOME_UNKNOWN" => Some(Self::Unknown),
             "PULSE_OUTCOME_NOT_SENT" => Some(Self::NotSent),
             "PULSE_OUTCOME_RECOVERED" => Some(Self::Recovered),
+            _ => None,
+        }
+    }
+}
+/// An opening that the bank did not bring about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OpeningClass {
+    /// None of these.
+    Unspecified = 0,
+    /// By force, by a mechanical key, by the board's test button.
+    Forced = 1,
+    /// A neighbour's pulse shook it open.
+    Sympathetic = 2,
+    /// Its own pulse, after that was settled as not opened.
+    Late = 3,
+    /// Its sensor has been in doubt before.
+    CableFault = 4,
+    /// A pulse for another lock moved it.
+    AddressClash = 5,
+}
+impl OpeningClass {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OPENING_CLASS_UNSPECIFIED",
+            Self::Forced => "OPENING_CLASS_FORCED",
+            Self::Sympathetic => "OPENING_CLASS_SYMPATHETIC",
+            Self::Late => "OPENING_CLASS_LATE",
+            Self::CableFault => "OPENING_CLASS_CABLE_FAULT",
+            Self::AddressClash => "OPENING_CLASS_ADDRESS_CLASH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OPENING_CLASS_UNSPECIFIED" => Some(Self::Unspecified),
+            "OPENING_CLASS_FORCED" => Some(Self::Forced),
+            "OPENING_CLASS_SYMPATHETIC" => Some(Self::Sympathetic),
+            "OPENING_CLASS_LATE" => Some(Self::Late),
+            "OPENING_CLASS_CABLE_FAULT" => Some(Self::CableFault),
+            "OPENING_CLASS_ADDRESS_CLASH" => Some(Self::AddressClash),
+            _ => None,
+        }
+    }
+}
+/// How a recall ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RecallEnd {
+    /// Never written.
+    Unspecified = 0,
+    /// Taken out, its label read, the door shut.
+    Removed = 1,
+    /// Nothing was inside.
+    FoundEmpty = 2,
+    /// Left inside.
+    NotTaken = 3,
+    /// The door did not open.
+    NotOpened = 4,
+    /// It is not known what happened.
+    Interrupted = 5,
+}
+impl RecallEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RECALL_END_UNSPECIFIED",
+            Self::Removed => "RECALL_END_REMOVED",
+            Self::FoundEmpty => "RECALL_END_FOUND_EMPTY",
+            Self::NotTaken => "RECALL_END_NOT_TAKEN",
+            Self::NotOpened => "RECALL_END_NOT_OPENED",
+            Self::Interrupted => "RECALL_END_INTERRUPTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RECALL_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "RECALL_END_REMOVED" => Some(Self::Removed),
+            "RECALL_END_FOUND_EMPTY" => Some(Self::FoundEmpty),
+            "RECALL_END_NOT_TAKEN" => Some(Self::NotTaken),
+            "RECALL_END_NOT_OPENED" => Some(Self::NotOpened),
+            "RECALL_END_INTERRUPTED" => Some(Self::Interrupted),
+            _ => None,
+        }
+    }
+}
+/// What staff found and left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Finding {
+    /// Never written.
+    Unspecified = 0,
+    /// The door did not open.
+    NotOpened = 1,
+    /// Nothing is inside.
+    Empty = 2,
+    /// The parcel is inside and stays there.
+    Holds = 3,
+    /// Nothing is inside any more: staff took the parcel out.
+    TakenOut = 4,
+    /// Nothing is inside any more: staff handed the parcel to its recipient.
+    HandedOver = 5,
+    /// Nobody said.
+    Unfinished = 6,
+}
+impl Finding {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FINDING_UNSPECIFIED",
+            Self::NotOpened => "FINDING_NOT_OPENED",
+            Self::Empty => "FINDING_EMPTY",
+            Self::Holds => "FINDING_HOLDS",
+            Self::TakenOut => "FINDING_TAKEN_OUT",
+            Self::HandedOver => "FINDING_HANDED_OVER",
+            Self::Unfinished => "FINDING_UNFINISHED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FINDING_UNSPECIFIED" => Some(Self::Unspecified),
+            "FINDING_NOT_OPENED" => Some(Self::NotOpened),
+            "FINDING_EMPTY" => Some(Self::Empty),
+            "FINDING_HOLDS" => Some(Self::Holds),
+            "FINDING_TAKEN_OUT" => Some(Self::TakenOut),
+            "FINDING_HANDED_OVER" => Some(Self::HandedOver),
+            "FINDING_UNFINISHED" => Some(Self::Unfinished),
+            _ => None,
+        }
+    }
+}
+/// What an alarm is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AlarmKind {
+    /// Never written.
+    Unspecified = 0,
+    /// The door of `compartment` stands open although somebody was let in to shut it again.
+    DoorOpenTooLong = 1,
+    /// The word of the sensor of `compartment` does not go with what people and pulses say.
+    SensorDoubt = 2,
+    /// Locks of `board` do not open although it answers.
+    BoardPower = 3,
+    /// Two doors answered to one pulse; `board` is stopped.
+    AddressClash = 4,
+    /// `opener` asked for doors faster than is allowed.
+    TooManyOpenings = 5,
+    /// So many wrong codes were typed that the keypad takes none for the rest of the day.
+    KeypadClosed = 6,
+}
+impl AlarmKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ALARM_KIND_UNSPECIFIED",
+            Self::DoorOpenTooLong => "ALARM_KIND_DOOR_OPEN_TOO_LONG",
+            Self::SensorDoubt => "ALARM_KIND_SENSOR_DOUBT",
+            Self::BoardPower => "ALARM_KIND_BOARD_POWER",
+            Self::AddressClash => "ALARM_KIND_ADDRESS_CLASH",
+            Self::TooManyOpenings => "ALARM_KIND_TOO_MANY_OPENINGS",
+            Self::KeypadClosed => "ALARM_KIND_KEYPAD_CLOSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ALARM_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "ALARM_KIND_DOOR_OPEN_TOO_LONG" => Some(Self::DoorOpenTooLong),
+            "ALARM_KIND_SENSOR_DOUBT" => Some(Self::SensorDoubt),
+            "ALARM_KIND_BOARD_POWER" => Some(Self::BoardPower),
+            "ALARM_KIND_ADDRESS_CLASH" => Some(Self::AddressClash),
+            "ALARM_KIND_TOO_MANY_OPENINGS" => Some(Self::TooManyOpenings),
+            "ALARM_KIND_KEYPAD_CLOSED" => Some(Self::KeypadClosed),
+            _ => None,
+        }
+    }
+}
+/// Whose openings are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OpenerKind {
+    /// Nobody.
+    Unspecified = 0,
+    /// Couriers.
+    Courier = 1,
+    /// Recipients.
+    Recipient = 2,
+    /// Staff at the screen.
+    Staff = 3,
+    /// The hub.
+    Remote = 4,
+}
+impl OpenerKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OPENER_KIND_UNSPECIFIED",
+            Self::Courier => "OPENER_KIND_COURIER",
+            Self::Recipient => "OPENER_KIND_RECIPIENT",
+            Self::Staff => "OPENER_KIND_STAFF",
+            Self::Remote => "OPENER_KIND_REMOTE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OPENER_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "OPENER_KIND_COURIER" => Some(Self::Courier),
+            "OPENER_KIND_RECIPIENT" => Some(Self::Recipient),
+            "OPENER_KIND_STAFF" => Some(Self::Staff),
+            "OPENER_KIND_REMOTE" => Some(Self::Remote),
+            _ => None,
+        }
+    }
+}
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CommandAnswer {
+    /// Never written.
+    Unspecified = 0,
+    /// Done.
+    Done = 1,
+    /// Its time was over or could not be told.
+    Expired = 2,
+    /// It was meant for another connection.
+    OtherConnection = 3,
+    /// The agent does not know such an order.
+    NotUnderstood = 4,
+}
+impl CommandAnswer {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COMMAND_ANSWER_UNSPECIFIED",
+            Self::Done => "COMMAND_ANSWER_DONE",
+            Self::Expired => "COMMAND_ANSWER_EXPIRED",
+            Self::OtherConnection => "COMMAND_ANSWER_OTHER_CONNECTION",
+            Self::NotUnderstood => "COMMAND_ANSWER_NOT_UNDERSTOOD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COMMAND_ANSWER_UNSPECIFIED" => Some(Self::Unspecified),
+            "COMMAND_ANSWER_DONE" => Some(Self::Done),
+            "COMMAND_ANSWER_EXPIRED" => Some(Self::Expired),
+            "COMMAND_ANSWER_OTHER_CONNECTION" => Some(Self::OtherConnection),
+            "COMMAND_ANSWER_NOT_UNDERSTOOD" => Some(Self::NotUnderstood),
+            _ => None,
+        }
+    }
+}
+/// What comparing typed digits and phone digits gave. Which of both was wrong is not told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CodeVerdict {
+    /// Never written.
+    Unspecified = 0,
+    /// Both fit, and the code opens something.
+    Right = 1,
+    /// Both fit a code that was used up or withdrawn.
+    Spent = 2,
+    /// Anything else.
+    Wrong = 3,
+}
+impl CodeVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CODE_VERDICT_UNSPECIFIED",
+            Self::Right => "CODE_VERDICT_RIGHT",
+            Self::Spent => "CODE_VERDICT_SPENT",
+            Self::Wrong => "CODE_VERDICT_WRONG",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CODE_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "CODE_VERDICT_RIGHT" => Some(Self::Right),
+            "CODE_VERDICT_SPENT" => Some(Self::Spent),
+            "CODE_VERDICT_WRONG" => Some(Self::Wrong),
             _ => None,
         }
     }

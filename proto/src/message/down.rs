@@ -2,7 +2,7 @@
 
 use locker_core::compartment::Layout;
 use locker_core::credential::KeySet;
-use locker_core::downlink::{GRANTS_PER_BATCH_MAX, Grant, GrantPosition};
+use locker_core::downlink::{GRANTS_PER_BATCH_MAX, Grant, GrantPosition, Mode, Quota};
 use locker_core::ids::{HubEpoch, StreamId};
 use locker_core::journal::ChainHash;
 use locker_core::units::UnixMillis;
@@ -133,6 +133,8 @@ pub struct Config {
 pub enum Document {
     Layout(Layout),
     KeySet(KeySet),
+    Mode(Mode),
+    Quota(Quota),
 }
 
 impl Config {
@@ -142,6 +144,8 @@ impl Config {
         let document = match &self.document {
             Document::Layout(layout) => wire::config::Document::Layout(layout.to_wire()),
             Document::KeySet(keys) => wire::config::Document::KeySet(keys.to_wire()),
+            Document::Mode(mode) => wire::config::Document::Mode(mode.to_wire()),
+            Document::Quota(quota) => wire::config::Document::Quota(quota.to_wire()),
         };
         wire::Config { epoch: self.epoch.0, document: Some(document) }.encode_to_vec()
     }
@@ -156,6 +160,8 @@ impl Config {
         let document = match present("Config.document", form.document)? {
             wire::config::Document::Layout(form) => Document::Layout(Wire::from_wire(form)?),
             wire::config::Document::KeySet(form) => Document::KeySet(Wire::from_wire(form)?),
+            wire::config::Document::Mode(form) => Document::Mode(Wire::from_wire(form)?),
+            wire::config::Document::Quota(form) => Document::Quota(Wire::from_wire(form)?),
         };
         Ok(Self { epoch: HubEpoch(form.epoch), document })
     }

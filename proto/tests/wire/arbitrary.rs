@@ -1,18 +1,25 @@
 //! Bytes that nobody wrote, and bytes that were hurt on the way: nothing panics, nothing is read as two things.
 
-use locker_proto::entity::encode_snapshot;
+use locker_proto::entity::{encode_budget, encode_slot, encode_snapshot};
 use locker_proto::fuzz::{fuzz_message, fuzz_record};
+use locker_proto::message::Config;
 use locker_proto::record::encode_record;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::samples;
+use crate::{later, samples};
 
 /// Everything we have bytes of.
 fn corpus() -> Vec<Vec<u8>> {
-    let mut all: Vec<_> =
-        samples::facts().into_iter().map(|fact| encode_record(&samples::record(fact))).collect();
-    all.extend(samples::configs().iter().map(|config| config.encode()));
+    // Of values that differ in one number only, one is enough here.
+    let mut later: Vec<_> = later::facts().into_iter().map(|(_, fact)| fact).collect();
+    later.dedup_by_key(|fact| samples::field_of(fact));
+    let facts = samples::facts().into_iter().chain(later);
+    let mut all: Vec<_> = facts.map(|fact| encode_record(&samples::record(fact))).collect();
+    all.extend(samples::configs().iter().chain(&later::configs()).map(Config::encode));
+    // In a snapshot an entity is hurt together with its frame; here alone.
+    all.extend(later::held_slots().iter().map(encode_slot));
+    all.extend([later::budget(), later::undated_budget()].iter().map(encode_budget));
     all.extend([
         encode_snapshot(&samples::snapshot()).unwrap(),
         samples::birth().encode(),
@@ -23,6 +30,9 @@ fn corpus() -> Vec<Vec<u8>> {
         samples::presence_of_a_connection().encode(),
         samples::ack().encode(),
         samples::grants().encode(),
+        encode_snapshot(&later::snapshot()).unwrap(),
+        encode_snapshot(&later::snapshot_with_codes()).unwrap(),
+        later::command().encode(),
     ]);
     all
 }

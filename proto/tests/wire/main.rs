@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod golden;
+mod later;
 mod malformed;
 mod round_trip;
 mod samples;

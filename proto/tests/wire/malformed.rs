@@ -1,10 +1,11 @@
 //! What nobody of ours wrote is refused, and the refusal names the field.
 
+use locker_core::code::budget::WRONG_PER_DAY;
 use locker_core::downlink::GRANTS_PER_BATCH_MAX;
 use locker_core::ids::ParseIdError;
 use locker_core::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS, RECORD_MAX_BYTES};
 use locker_proto::message::{
-    AGENT_VERSION_MAX_BYTES, Ack, Batch, Birth, Config, DecodeMessageError, Grants,
+    AGENT_VERSION_MAX_BYTES, Ack, Batch, Birth, Command, Config, DecodeMessageError, Grants,
     MESSAGE_MAX_BYTES, Presence, Telemetry,
 };
 use locker_proto::record::{DecodeError, decode_record, encode_record};
@@ -14,11 +15,12 @@ use locker_proto::wire::journal::v1::record::Fact as Form;
 use locker_proto::{FieldProblem, Malformed, entity};
 use prost::Message;
 
-use crate::samples;
+use crate::{later, samples};
 
 /// The form of a record with the fact of the given field.
 fn form(field: &str) -> wire::Record {
-    let mut facts = samples::facts().into_iter();
+    let later = later::facts().into_iter().map(|(_, fact)| fact);
+    let mut facts = samples::facts().into_iter().chain(later);
     let fact = facts.find(|fact| samples::field_of(fact) == field).unwrap();
     wire::Record::decode(&encode_record(&samples::record(fact))[..]).unwrap()
 }
@@ -73,6 +75,13 @@ fn a_record_whose_envelope_is_wrong_names_the_field() {
         assert_eq!(refusal(&form), reason);
         assert!(!reason.may_be_newer());
     }
+}
+
+/// The fact of the named form.
+macro_rules! harmed {
+    ($fact:ident, $form:ident) => {
+        if let Form::$form(fact) = $fact { fact } else { panic!("{:?}", $fact) }
+    };
 }
 
 /// What is done to a good fact.
@@ -140,10 +149,8 @@ fn accepted(fact: &mut Form) -> &mut wire::GrantAccepted {
 }
 
 fn booking(fact: &mut Form) -> &mut wire::Booking {
-    match accepted(fact).grant.as_mut().unwrap().grant.as_mut().unwrap() {
-        wire::grant::Grant::Book(booking) => booking,
-        wire::grant::Grant::Cancel(other) => panic!("{other:?}"),
-    }
+    let grant = accepted(fact).grant.as_mut().unwrap().grant.as_mut().unwrap();
+    if let wire::grant::Grant::Book(booking) = grant { booking } else { panic!("{grant:?}") }
 }
 
 fn spec(fact: &mut Form) -> &mut wire::CompartmentSpec {
@@ -160,9 +167,9 @@ fn pulse(fact: &mut Form) -> &mut wire::PulseSettled {
 
 #[test]
 fn a_fact_of_a_newer_agent_is_told_apart_from_a_malformed_one() {
-    // A fact with the next free number, which an older version skips as an unknown field.
+    // A fact with the next free number, which this version skips as an unknown field.
     let mut newer = wire::Record { fact: None, ..form("booted") }.encode_to_vec();
-    prost::encoding::bytes::encode(36, &b"\x08\x01".to_vec(), &mut newer);
+    prost::encoding::bytes::encode(53, &b"\x08\x01".to_vec(), &mut newer);
     assert_eq!(decode_record(&newer), Err(DecodeError::UnknownFact));
     assert!(DecodeError::UnknownFact.may_be_newer());
 
@@ -212,6 +219,7 @@ fn bytes_that_are_no_protobuf_are_nothing() {
         Ack::decode(&bytes).unwrap_err(),
         Grants::decode(&bytes).unwrap_err(),
         Config::decode(&bytes).unwrap_err(),
+        Command::decode(&bytes).unwrap_err(),
     ];
     for reason in messages {
         assert!(matches!(reason, DecodeMessageError::Malformed(reason) if is_not(&reason)));
@@ -230,6 +238,7 @@ fn nothing_is_no_record_and_no_message() {
     assert_eq!(Ack::decode(&[]), Err(missing("Ack.stream_id").into()));
     assert_eq!(Presence::decode(&[]), Err(missing("Presence.boot_id").into()));
     assert_eq!(Config::decode(&[]), Err(missing("Config.document").into()));
+    assert_eq!(Command::decode(&[]), Err(missing("Command.command_id").into()));
     assert_eq!(entity::decode_meta(&[]), Err(missing("Meta.grants")));
     assert_eq!(entity::decode_compartment(&[]), Err(missing("Compartment.spec")));
     assert_eq!(entity::decode_parcel(&[]), Err(missing("Parcel.parcel_id")));
@@ -248,10 +257,10 @@ fn an_entity_that_is_wrong_names_the_field() {
         Malformed::Field { field: "Parcel.phase", problem: FieldProblem::Missing }
     );
     assert_eq!(
-        refused(wire::Parcel { phase: 8, ..parcel.clone() }),
+        refused(wire::Parcel { phase: 12, ..parcel.clone() }),
         Malformed::Field {
             field: "Parcel.phase",
-            problem: FieldProblem::UnknownValue { value: 8 }
+            problem: FieldProblem::UnknownValue { value: 12 }
         }
     );
     assert_eq!(
@@ -270,6 +279,239 @@ fn an_entity_that_is_wrong_names_the_field() {
         entity::decode_snapshot(&snapshot.encode_to_vec()),
         Err(Malformed::Field { field: "Entity.entity", problem: FieldProblem::Missing })
     );
+}
+
+#[test]
+fn a_value_that_a_newer_agent_added_names_the_field() {
+    let table: Vec<(&str, Harm, &'static str, i32)> = vec![
+        (
+            "deposit_aborted",
+            |f| harmed!(f, DepositAborted).content = 3,
+            "DepositAborted.content",
+            3,
+        ),
+        ("door_moved", |f| harmed!(f, DoorMoved).class = 6, "DoorMoved.class", 6),
+        ("pickup_settled", |f| harmed!(f, PickupSettled).end = 11, "PickupSettled.end", 11),
+        ("grant_refused", |f| harmed!(f, GrantRefused).reason = 9, "GrantRefused.reason", 9),
+        ("config_refused", |f| harmed!(f, ConfigRefused).kind = 5, "ConfigRefused.kind", 5),
+        ("recall_settled", |f| harmed!(f, RecallSettled).end = 6, "RecallSettled.end", 6),
+        (
+            "inspection_settled",
+            |f| harmed!(f, InspectionSettled).finding = 7,
+            "InspectionSettled.finding",
+            7,
+        ),
+        ("alarm", |f| harmed!(f, Alarm).kind = 7, "Alarm.kind", 7),
+        ("code_typed", |f| harmed!(f, CodeTyped).verdict = 4, "CodeTyped.verdict", 4),
+        ("lockdown_began", |f| harmed!(f, LockdownBegan).reason = 4, "LockdownBegan.reason", 4),
+        (
+            "command_answered",
+            |f| harmed!(f, CommandAnswered).answer = 5,
+            "CommandAnswered.answer",
+            5,
+        ),
+    ];
+    for (fact, harm, name, value) in table {
+        let reason = refused_after(fact, harm);
+        assert_eq!(reason, field(name, FieldProblem::UnknownValue { value }));
+        assert!(reason.may_be_newer(), "{name}");
+    }
+}
+
+#[test]
+fn a_later_fact_that_is_wrong_names_the_field() {
+    const MISSING: FieldProblem = FieldProblem::Missing;
+    let range = FieldProblem::Range { value: 65_536, min: 0, max: 65_535 };
+    let table: Vec<(&str, Harm, &'static str, FieldProblem)> = vec![
+        (
+            "inspection_settled",
+            |f| harmed!(f, InspectionSettled).finding = 0,
+            "InspectionSettled.finding",
+            MISSING,
+        ),
+        (
+            "inspection_settled",
+            |f| harmed!(f, InspectionSettled).finding = 3,
+            "InspectionSettled.parcel_id",
+            MISSING,
+        ),
+        ("alarm", |f| harmed!(f, Alarm).kind = 0, "Alarm.kind", MISSING),
+        ("alarm", |f| harmed!(f, Alarm).kind = 5, "Alarm.opener", MISSING),
+        ("alarm", |f| harmed!(f, Alarm).compartment = 65_536, "Alarm.compartment", range.clone()),
+        (
+            "lockdown_lifted",
+            |f| harmed!(f, LockdownLifted).second_badge_id.clear(),
+            "LockdownLifted.second_badge_id",
+            MISSING,
+        ),
+        (
+            "quota_accepted",
+            |f| harmed!(f, QuotaAccepted).ceded[0].count = 65_536,
+            "CededSize.count",
+            range,
+        ),
+        (
+            "quota_accepted",
+            |f| harmed!(f, QuotaAccepted).ceded[0].inside = None,
+            "CededSize.inside",
+            MISSING,
+        ),
+    ];
+    for (fact, harm, name, problem) in table {
+        let reason = refused_after(fact, harm);
+        assert_eq!(reason, field(name, problem));
+        assert!(!reason.may_be_newer(), "{name}");
+    }
+}
+
+#[test]
+fn a_fact_of_the_keypad_that_is_wrong_names_the_field() {
+    const MISSING: FieldProblem = FieldProblem::Missing;
+    let table: Vec<(&str, Harm, &'static str, FieldProblem)> = vec![
+        ("code_typed", |f| harmed!(f, CodeTyped).verdict = 0, "CodeTyped.verdict", MISSING),
+        ("code_typed", |f| harmed!(f, CodeTyped).boot_id.clear(), "CodeTyped.boot_id", MISSING),
+        (
+            "code_typed",
+            |f| harmed!(f, CodeTyped).suffix_tag.truncate(7),
+            "CodeTyped.suffix_tag",
+            length(7, 8),
+        ),
+        (
+            "keypad_reset",
+            |f| harmed!(f, KeypadReset).badge_id.clear(),
+            "KeypadReset.badge_id",
+            MISSING,
+        ),
+        // A code has both or neither.
+        (
+            "deposit_confirmed",
+            |f| harmed!(f, DepositConfirmed).slot_id = vec![1; 16],
+            "DepositConfirmed.sealed",
+            MISSING,
+        ),
+        (
+            "deposit_confirmed",
+            |f| harmed!(f, DepositConfirmed).sealed = vec![1],
+            "DepositConfirmed.slot_id",
+            MISSING,
+        ),
+        (
+            "grant_refused",
+            |f| harmed!(f, GrantRefused).parcel_id.truncate(15),
+            "GrantRefused.parcel_id",
+            length(15, 16),
+        ),
+        (
+            "grant_accepted",
+            |f| accepted(f).grant = Some(slots(GRANTS_PER_BATCH_MAX + 1)),
+            "Slots.slots",
+            FieldProblem::TooMany { entries: 65, max: 64 },
+        ),
+    ];
+    for (fact, harm, name, problem) in table {
+        let reason = refused_after(fact, harm);
+        assert_eq!(reason, field(name, problem));
+        assert!(!reason.may_be_newer(), "{name}");
+    }
+}
+
+fn slots(count: usize) -> wire::Grant {
+    let slots = wire::Slots { slots: vec![good_slot(); count] };
+    wire::Grant { grant: Some(wire::grant::Grant::Slots(slots)) }
+}
+
+fn good_slot() -> wire::Slot {
+    let [held, _] = later::held_slots();
+    let held = wire::HeldSlot::decode(&entity::encode_slot(&held)[..]).unwrap();
+    held.slot.unwrap()
+}
+
+#[test]
+fn a_slot_that_is_wrong_names_the_field() {
+    let refused = |slot| {
+        let held = wire::HeldSlot { slot, parcel_id: vec![] };
+        entity::decode_slot(&held.encode_to_vec()).unwrap_err()
+    };
+    let long = FieldProblem::TooLong { bytes: 65, max_bytes: 64 };
+    let table = [
+        (wire::Slot { slot_id: vec![], ..good_slot() }, "Slot.slot_id", FieldProblem::Missing),
+        (wire::Slot { tag: vec![1; 15], ..good_slot() }, "Slot.tag", length(15, 16)),
+        (wire::Slot { sealed: vec![], ..good_slot() }, "Slot.sealed", FieldProblem::Missing),
+        (wire::Slot { sealed: vec![1; 65], ..good_slot() }, "Slot.sealed", long),
+    ];
+    for (slot, field, problem) in table {
+        assert_eq!(refused(Some(slot)), Malformed::Field { field, problem });
+    }
+    let problem = FieldProblem::Missing;
+    assert_eq!(refused(None), Malformed::Field { field: "HeldSlot.slot", problem });
+}
+
+#[test]
+fn a_budget_that_is_wrong_names_the_field() {
+    let good = wire::Budget::decode(&entity::encode_budget(&later::budget())[..]).unwrap();
+    let by_suffix = |count: u16| {
+        let tag = |n: u16| u64::from(n).to_be_bytes().to_vec();
+        let entry = |n| wire::budget::SuffixCount { suffix_tag: tag(n), wrong: 1 };
+        wire::Budget { by_suffix: (0..count).map(entry).collect(), ..good.clone() }
+    };
+    let mut twice = good.clone();
+    twice.by_suffix[1] = twice.by_suffix[0].clone();
+    let mut short = good.clone();
+    short.by_suffix[0].suffix_tag = vec![];
+    let mut nowhere = good.clone();
+    nowhere.wait.as_mut().unwrap().boot_id = vec![];
+    let range = FieldProblem::Range { value: 65_536, min: 0, max: 65_535 };
+    let many = FieldProblem::TooMany { entries: 101, max: 100 };
+    let table = [
+        (by_suffix(WRONG_PER_DAY + 1), "Budget.by_suffix", many),
+        (twice, "Budget.by_suffix", FieldProblem::Repeated),
+        (short, "SuffixCount.suffix_tag", FieldProblem::Missing),
+        (nowhere, "Wait.boot_id", FieldProblem::Missing),
+        (wire::Budget { wrong: 65_536, ..good.clone() }, "Budget.wrong", range.clone()),
+        (wire::Budget { wrong_alone: 65_536, ..good.clone() }, "Budget.wrong_alone", range.clone()),
+        (wire::Budget { row: 65_536, ..good.clone() }, "Budget.row", range),
+    ];
+    for (budget, field, problem) in table {
+        let reason = entity::decode_budget(&budget.encode_to_vec());
+        assert_eq!(reason, Err(Malformed::Field { field, problem }));
+    }
+}
+
+fn refused_after(fact: &str, harm: Harm) -> DecodeError {
+    let mut form = form(fact);
+    harm(form.fact.as_mut().unwrap());
+    refusal(&form)
+}
+
+#[test]
+fn terms_and_a_governor_that_are_wrong_are_refused() {
+    let terms = wire::Terms { suffix_tag: vec![1; 7], ..wire::Terms::default() };
+    let parcel = wire::Parcel::decode(&entity::encode_parcel(&samples::parcel())[..]).unwrap();
+    let parcel = wire::Parcel { terms: Some(terms), ..parcel };
+    let problem = length(7, 8);
+    assert_eq!(
+        entity::decode_parcel(&parcel.encode_to_vec()),
+        Err(Malformed::Field { field: "Terms.suffix_tag", problem })
+    );
+    let governor = wire::Governor { trip_at_ms: vec![1; 4], ..wire::Governor::default() };
+    let problem = FieldProblem::TooMany { entries: 4, max: 3 };
+    assert_eq!(
+        entity::decode_governor(&governor.encode_to_vec()),
+        Err(Malformed::Field { field: "Governor.trip_at_ms", problem })
+    );
+}
+
+#[test]
+fn a_command_that_is_wrong_names_the_field() {
+    let good = bank::Command::decode(&later::command().encode()[..]).unwrap();
+    let refused = |form: &bank::Command| Command::decode(&form.encode_to_vec()).unwrap_err();
+    let malformed = |field, problem| Malformed::Field { field, problem }.into();
+    let short = bank::Command { command_id: vec![1; 15], ..good.clone() };
+    assert_eq!(refused(&short), malformed("Command.command_id", length(15, 16)));
+    let nobody = bank::Command { bank: String::new(), ..good.clone() };
+    assert_eq!(refused(&nobody), malformed("Command.bank", FieldProblem::Missing));
+    let stale = bank::Command { nonce: vec![], ..good };
+    assert_eq!(refused(&stale), malformed("Command.nonce", FieldProblem::Missing));
 }
 
 #[test]

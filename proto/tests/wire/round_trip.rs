@@ -7,22 +7,33 @@ use locker_core::bank::{
     PulseSettled, SessionEnded, SessionStarted,
 };
 use locker_core::clock::TimeQuality;
+use locker_core::code::budget::{Budget, BudgetDay, WRONG_PER_DAY, Wait};
+use locker_core::code::second_factor::SuffixTag;
+use locker_core::code::slot::{SEALED_MAX_BYTES, Sealed, Slot};
 use locker_core::compartment::{
     Allocation, Compartment, Content, Door, DoorReading, Evidence, Health, QuarantineReason,
 };
-use locker_core::credential::{Credential, CredentialState};
+use locker_core::credential::{Credential, CredentialState, Holder};
 use locker_core::downlink::{
-    ConfigKind, ConfigRefusal, ConfigRefused, GrantAccepted, GrantRefusal, GrantRefused,
+    Booking, ConfigKind, ConfigRefusal, ConfigRefused, GRANTS_PER_BATCH_MAX, Grant, GrantAccepted,
+    GrantRefusal, GrantRefused, Mode, Quota,
 };
 use locker_core::fact::Fact;
-use locker_core::ids::{CompartmentNo, Generation, IntentId};
-use locker_core::journal::{CHAIN_START, Change, MemoryView, Meta, Record, StreamOpened, View};
-use locker_core::parcel::{Parcel, ParcelState};
-use locker_core::session::{Actor, Handover, Phase, Session, SessionEnd, Task};
+use locker_core::governor::{Governor, REMEMBERED_MAX, TRIPS_MAX};
+use locker_core::ids::{CompartmentNo, Generation, HubEpoch, IntentId};
+use locker_core::journal::{
+    CHAIN_START, Change, HeldSlot, MemoryView, Meta, Record, StreamOpened, View,
+};
+use locker_core::parcel::{Parcel, ParcelState, Terms};
+use locker_core::session::{Actor, Handover, Opening, Phase, Session, SessionEnd, Task};
 use locker_core::units::UnixMillis;
 use locker_proto::entity::{self, EncodeSnapshotError, Snapshot};
+use locker_proto::message::{Command, Config, Document};
 use locker_proto::record::{decode_record, encode_record};
+use locker_proto::{decode_grant, decode_mode, decode_quota};
+use locker_proto::{encode_grant, encode_mode, encode_quota};
 
+use crate::later;
 use crate::samples::{self, AT, BOOT, CREDENTIAL, NO, PARCEL, SESSION, STREAM};
 
 const QUARANTINE_REASONS: [QuarantineReason; 5] = [
@@ -33,12 +44,15 @@ const QUARANTINE_REASONS: [QuarantineReason; 5] = [
     QuarantineReason::LockFailed,
 ];
 
+const HEALTHS: [Health; 4] = [Health::Ok, Health::OpenFailed, Health::Unreachable, Health::Stopped];
+
 #[test]
 fn every_value_in_every_fact_survives() {
     let mut facts = samples::facts();
     facts.extend(config_and_grants());
     facts.extend(sessions());
     facts.extend(doors());
+    facts.extend(later::facts().into_iter().map(|(_, fact)| fact));
     for fact in facts {
         let record = samples::record(fact);
         assert_eq!(decode_record(&encode_record(&record)), Ok(record));
@@ -65,7 +79,7 @@ fn config_and_grants() -> Vec<Fact> {
     ];
     facts.extend(refusals.map(|reason| {
         let position = samples::position();
-        Fact::GrantRefused(GrantRefused { position, parcel: PARCEL, reason })
+        Fact::GrantRefused(GrantRefused { position, parcel: Some(PARCEL), reason })
     }));
     for kind in [ConfigKind::Layout, ConfigKind::KeySet] {
         facts.extend([ConfigRefusal::Unsound, ConfigRefusal::CompartmentInUse].map(|reason| {
@@ -121,7 +135,8 @@ fn doors() -> Vec<Fact> {
     let causes = [None, Some(IntentId(0)), Some(IntentId(u64::MAX))];
     let moved = causes.map(|cause| {
         let compartment = CompartmentNo(0);
-        Fact::DoorMoved(DoorMoved { compartment, reading: DoorReading::Closed, cause })
+        let (reading, class) = (DoorReading::Closed, None);
+        Fact::DoorMoved(DoorMoved { compartment, reading, cause, class })
     });
     settled.into_iter().chain(moved).collect()
 }
@@ -155,8 +170,10 @@ fn every_compartment_survives() {
         Allocation::Depositing { session, parcel },
         Allocation::Occupied { parcel },
         Allocation::Collecting { session, parcel },
+        Allocation::Reserved { parcel },
+        Allocation::Recalling { session, parcel },
     ];
-    for reason in QUARANTINE_REASONS {
+    for reason in QUARANTINE_REASONS.into_iter().chain(later::QUARANTINE_REASONS) {
         let quarantined = |parcel| Allocation::Quarantined { reason, parcel };
         allocations.extend([None, Some(PARCEL)].map(quarantined));
     }
@@ -169,10 +186,22 @@ fn every_compartment_survives() {
     for allocation in allocations {
         for door in [Door::Unknown, Door::Closed, Door::Open, Door::ForcedOpen] {
             for content in &contents {
-                for health in [Health::Ok, Health::OpenFailed, Health::Unreachable] {
-                    for pulse in [None, Some(IntentId(0))] {
-                        let (spec, content) = (samples::spec(), *content);
-                        let all = Compartment { spec, allocation, door, content, health, pulse };
+                for health in HEALTHS {
+                    for (pulse, pulsed_at, sensor_doubt, open_too_long) in [
+                        (None, None, false, true),
+                        (Some(IntentId(0)), Some(UnixMillis(0)), true, false),
+                    ] {
+                        let all = Compartment {
+                            spec: samples::spec(),
+                            allocation,
+                            door,
+                            content: *content,
+                            health,
+                            pulse,
+                            pulsed_at,
+                            sensor_doubt,
+                            open_too_long,
+                        };
                         survives(&all, entity::encode_compartment, entity::decode_compartment);
                     }
                 }
@@ -192,10 +221,18 @@ fn every_parcel_and_every_credential_survives() {
         ParcelState::Collected { at },
         ParcelState::Cancelled { at },
         ParcelState::Unresolved { compartment },
+        ParcelState::Recalling { session, compartment, since },
+        ParcelState::BookingExpired { at },
+        ParcelState::Recalled { at },
+        ParcelState::Missing { at },
     ];
-    for state in states {
-        let parcel = Parcel { state, trace: None, ..samples::parcel() };
-        survives(&parcel, entity::encode_parcel, entity::decode_parcel);
+    let recalls = later::RECALL_REASONS.map(Some).into_iter().chain([None]);
+    for (state, recall) in states.into_iter().zip(recalls.cycle()) {
+        for terms in every_terms() {
+            let trace = None;
+            let parcel = Parcel { state, trace, recall, terms, ..samples::parcel() };
+            survives(&parcel, entity::encode_parcel, entity::decode_parcel);
+        }
     }
     let states = [
         CredentialState::Issued,
@@ -203,10 +240,96 @@ fn every_parcel_and_every_credential_survives() {
         CredentialState::UsedPending,
         CredentialState::Consumed,
         CredentialState::Revoked,
+        CredentialState::Superseded,
     ];
-    for state in states {
-        let credential = Credential { state, ..samples::credential() };
+    let holders = [Holder::Recipient, Holder::Delegate { until: UnixMillis(0) }];
+    for (state, holder) in states.into_iter().flat_map(|state| holders.map(|by| (state, by))) {
+        let credential = Credential { state, holder, ..samples::credential() };
         survives(&credential, entity::encode_credential, entity::decode_credential);
+    }
+}
+
+/// None at all, all of them, and each at the value that could be taken for none.
+fn every_terms() -> [Terms; 4] {
+    let zeros = Terms {
+        book_until: Some(UnixMillis(0)),
+        keep_ms: Some(0),
+        keep_until: Some(UnixMillis(0)),
+        suffix: Some(SuffixTag([0; 8])),
+        ..Terms::default()
+    };
+    [Terms::default(), later::terms(), zeros, Terms { hard: true, ..Terms::default() }]
+}
+
+#[test]
+fn every_grant_and_every_document_survives() {
+    let mut grants: Vec<_> = later::grants().into_iter().map(|(_, grant)| grant).collect();
+    let booking = |terms| Grant::Book(Booking { terms, ..samples::booking() });
+    grants.extend(every_terms().map(booking));
+    grants.extend([0, GRANTS_PER_BATCH_MAX].map(|slots| Grant::Slots(vec![later::slot(); slots])));
+    for grant in grants {
+        survives(&grant, encode_grant, decode_grant);
+    }
+    for mode in [Mode::default(), later::mode()] {
+        survives(&mode, encode_mode, decode_mode);
+        let config = Config { epoch: HubEpoch(0), document: Document::Mode(mode) };
+        survives(&config, Config::encode, Config::decode);
+    }
+    for quota in [Quota::default(), later::quota()] {
+        survives(&quota, encode_quota, decode_quota);
+        let config = Config { epoch: HubEpoch(0), document: Document::Quota(quota) };
+        survives(&config, Config::encode, Config::decode);
+    }
+}
+
+#[test]
+fn a_command_survives_and_so_does_one_that_only_a_newer_hub_knows() {
+    survives(&later::command(), Command::encode, Command::decode);
+    let unknown = Command { kind: None, ..later::command() };
+    let mut bytes = unknown.encode();
+    prost::encoding::bytes::encode(17, &vec![8, 1], &mut bytes);
+    assert_eq!(Command::decode(&bytes), Ok(unknown), "its id is needed for the answer");
+}
+
+#[test]
+fn a_full_governor_survives() {
+    let times = |count| vec![UnixMillis(u64::MAX); count];
+    let full = Governor {
+        courier: times(REMEMBERED_MAX),
+        recipient: times(REMEMBERED_MAX),
+        staff: times(REMEMBERED_MAX),
+        remote: times(REMEMBERED_MAX),
+        trips: times(TRIPS_MAX),
+    };
+    for governor in [Governor::default(), later::governor(), full] {
+        survives(&governor, entity::encode_governor, entity::decode_governor);
+    }
+}
+
+#[test]
+fn every_slot_and_every_budget_survives() {
+    for sealed in [vec![0], vec![0xff; SEALED_MAX_BYTES]] {
+        let slot = Slot { sealed: Sealed::try_from(sealed).unwrap(), ..later::slot() };
+        for parcel in [None, Some(PARCEL)] {
+            let held = HeldSlot { slot: slot.clone(), parcel };
+            survives(&held, entity::encode_slot, entity::decode_slot);
+        }
+    }
+    let suffixes = (0..WRONG_PER_DAY).map(|n| SuffixTag(u64::from(n).to_be_bytes()));
+    let full = Budget {
+        day: BudgetDay::Day(u64::MAX),
+        wrong: u16::MAX,
+        wrong_alone: u16::MAX,
+        by_suffix: suffixes.map(|suffix| (suffix, u16::MAX)).collect(),
+        row: u16::MAX,
+        wait: Some(Wait { boot: BOOT, since_uptime_ms: u64::MAX, wait_ms: u64::MAX }),
+    };
+    let waited = Budget {
+        wait: Some(Wait { boot: BOOT, since_uptime_ms: 0, wait_ms: 0 }),
+        ..Budget::default()
+    };
+    for budget in [Budget::default(), later::budget(), later::undated_budget(), full, waited] {
+        survives(&budget, entity::encode_budget, entity::decode_budget);
     }
 }
 
@@ -214,13 +337,19 @@ fn every_parcel_and_every_credential_survives() {
 fn every_session_survives_and_so_does_nobody() {
     let mut sessions = vec![None];
     let phases = [Phase::Opening, Phase::Stuck, Phase::Open, Phase::Shut];
-    let handovers = phases.map(|phase| Handover { phase, ..samples::handover() });
+    let handovers = phases.map(|phase| {
+        let opening = Opening { phase, ..later::opening() };
+        Handover { opening, ..samples::handover() }
+    });
     let tasks = handovers.into_iter().flat_map(|handover| {
         let none_tried = Handover { tried: vec![], ..handover.clone() };
-        [Task::Deposit(handover), Task::Pickup(none_tried)]
+        let opening = Opening { opened_at: Some(UnixMillis(0)), ..handover.opening };
+        let (recall, look) = (Task::Recall(handover.clone()), Task::Inspection(opening));
+        [Task::Deposit(handover), Task::Pickup(none_tried), recall, look]
     });
     for task in tasks.chain([Task::Idle]) {
-        for actor in [samples::courier(), Actor::Recipient { credential: CREDENTIAL }] {
+        let staff = Actor::Staff { badge: later::BADGE };
+        for actor in [samples::courier(), Actor::Recipient { credential: CREDENTIAL }, staff] {
             sessions.push(Some(Session { actor, task: task.clone(), ..samples::session() }));
         }
     }
@@ -231,9 +360,11 @@ fn every_session_survives_and_so_does_nobody() {
 
 #[test]
 fn a_snapshot_of_a_bank_makes_the_same_bank() {
-    let mut bank = MemoryView::default();
+    let (mut bank, mut newer) = (MemoryView::default(), MemoryView::default());
     bank.apply(samples::snapshot().changes);
-    for changes in [MemoryView::default().export(), bank.export()] {
+    newer.apply(later::snapshot().changes);
+    newer.apply(later::snapshot_with_codes().changes);
+    for changes in [MemoryView::default().export(), bank.export(), newer.export()] {
         let snapshot = Snapshot { changes, ..samples::snapshot() };
         let bytes = entity::encode_snapshot(&snapshot).unwrap();
         let read = entity::decode_snapshot(&bytes).unwrap();
@@ -244,11 +375,18 @@ fn a_snapshot_of_a_bank_makes_the_same_bank() {
     }
     assert_eq!(bank.meta(), samples::meta());
     survives(&Meta::default(), entity::encode_meta, entity::decode_meta);
+    for (_, meta) in later::metas() {
+        survives(&meta, entity::encode_meta, entity::decode_meta);
+    }
 }
 
 #[test]
 fn a_snapshot_of_what_is_gone_is_refused() {
-    let gone = [Change::CompartmentRemoved(NO), Change::ParcelForgotten(samples::parcel())];
+    let gone = [
+        Change::CompartmentRemoved(NO),
+        Change::ParcelForgotten(samples::parcel()),
+        Change::SlotForgotten(later::SLOT),
+    ];
     for change in gone {
         let snapshot = Snapshot { changes: vec![change], ..samples::snapshot() };
         assert_eq!(entity::encode_snapshot(&snapshot), Err(EncodeSnapshotError::Removal));

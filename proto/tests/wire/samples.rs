@@ -1,4 +1,5 @@
-//! One of everything, with no field at its default, so that a field that is lost on the way is missed.
+//! One of everything, with no field at its default, so that a field that is lost on the way is missed. What was added
+//! after banks had written their first records is at its default here, and otherwise in [`crate::later`].
 
 use locker_core::bank::{
     AbortedContent, BoardChanged, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted,
@@ -10,10 +11,10 @@ use locker_core::compartment::{
     Allocation, Compartment, CompartmentSpec, Content, Door, DoorReading, Evidence, Health, Layout,
     LockPosition, QuarantineReason,
 };
-use locker_core::credential::{Credential, CredentialKey, CredentialState, KeySet};
+use locker_core::credential::{Credential, CredentialKey, CredentialState, Holder, KeySet};
 use locker_core::downlink::{
     Booking, ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantAccepted,
-    GrantPosition, GrantRefusal, GrantRefused,
+    GrantPosition, GrantRefusal, GrantRefused, Mode, Quota,
 };
 use locker_core::fact::Fact;
 use locker_core::ids::{
@@ -21,8 +22,8 @@ use locker_core::ids::{
     SessionId, StreamId, Version,
 };
 use locker_core::journal::{Booted, ChainHash, Change, Meta, Record, StreamOpened};
-use locker_core::parcel::{Parcel, ParcelState};
-use locker_core::session::{Actor, Handover, Phase, Session, SessionEnd, Task};
+use locker_core::parcel::{Parcel, ParcelState, Terms};
+use locker_core::session::{Actor, Handover, Opening, Phase, Session, SessionEnd, Task};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use locker_proto::entity::Snapshot;
 use locker_proto::message::{
@@ -40,7 +41,7 @@ pub(crate) const HASH: ChainHash = ChainHash([0x77; 32]);
 pub(crate) const NO: CompartmentNo = CompartmentNo(300);
 pub(crate) const AT: UnixMillis = UnixMillis(1_790_000_000_000);
 pub(crate) const NONCE: Nonce = Nonce([0x88; 16]);
-const EPOCH: HubEpoch = HubEpoch(1_780_000_000_000);
+pub(crate) const EPOCH: HubEpoch = HubEpoch(1_780_000_000_000);
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 pub(crate) fn bank() -> BankId {
@@ -65,6 +66,7 @@ pub(crate) fn booking() -> Booking {
         weight: Grams(1_500),
         credential: CREDENTIAL,
         trace: Some(TRACE.parse().unwrap()),
+        terms: Terms::default(),
     }
 }
 
@@ -120,10 +122,27 @@ pub(crate) const fn field_of(fact: &Fact) -> &'static str {
         Fact::DoorMoved(_) => "door_moved",
         Fact::DoorsRead(_) => "doors_read",
         Fact::BoardChanged(_) => "board_changed",
+        Fact::ConfigAccepted(ConfigAccepted::Mode(_)) => "mode_accepted",
+        Fact::ConfigAccepted(ConfigAccepted::Quota(_)) => "quota_accepted",
+        Fact::CompartmentReserved(_) => "compartment_reserved",
+        Fact::RecallStarted(_) => "recall_started",
+        Fact::RecallSettled(_) => "recall_settled",
+        Fact::InspectionStarted(_) => "inspection_started",
+        Fact::InspectionSettled(_) => "inspection_settled",
+        Fact::BookingLapsed(_) => "booking_lapsed",
+        Fact::KeepLapsed(_) => "keep_lapsed",
+        Fact::Alarm(_) => "alarm",
+        Fact::LockdownBegan(_) => "lockdown_began",
+        Fact::LockdownLiftAsked(_) => "lockdown_lift_asked",
+        Fact::LockdownLifted(_) => "lockdown_lifted",
+        Fact::BoardReset(_) => "board_reset",
+        Fact::CommandAnswered(_) => "command_answered",
+        Fact::CodeTyped(_) => "code_typed",
+        Fact::KeypadReset(_) => "keypad_reset",
     }
 }
 
-/// One of each fact, in the order of their field numbers.
+/// One of each fact that there was at first, in the order of their field numbers.
 pub(crate) fn facts() -> Vec<Fact> {
     let (session, parcel, compartment) = (SESSION, PARCEL, NO);
     let tried = vec![CompartmentNo(1), CompartmentNo(65_535)];
@@ -138,7 +157,7 @@ pub(crate) fn facts() -> Vec<Fact> {
         Fact::GrantAccepted(GrantAccepted { position: position(), grant: Grant::Book(booking()) }),
         Fact::GrantRefused(GrantRefused {
             position: position(),
-            parcel,
+            parcel: Some(parcel),
             reason: GrantRefusal::TooLate,
         }),
         Fact::ConfigAccepted(ConfigAccepted::Layout(layout())),
@@ -151,7 +170,7 @@ pub(crate) fn facts() -> Vec<Fact> {
         Fact::SessionStarted(SessionStarted { session, actor: courier() }),
         Fact::SessionEnded(SessionEnded { session, end: SessionEnd::Left }),
         Fact::DepositStarted(DepositStarted { session, parcel, compartment, tried }),
-        Fact::DepositMisfit(DepositMisfit { session, parcel, compartment }),
+        Fact::DepositMisfit(DepositMisfit { session, parcel, compartment, gave_up: false }),
         Fact::DepositAborted(DepositAborted {
             session,
             parcel,
@@ -159,7 +178,13 @@ pub(crate) fn facts() -> Vec<Fact> {
             content: AbortedContent::Unknown(QuarantineReason::DoorLeftOpen),
             lock_failed: true,
         }),
-        Fact::DepositConfirmed(DepositConfirmed { session, parcel, compartment, presumed: true }),
+        Fact::DepositConfirmed(DepositConfirmed {
+            session,
+            parcel,
+            compartment,
+            presumed: true,
+            code: None,
+        }),
         Fact::PickupStarted(PickupStarted { session, parcel, compartment, credential: CREDENTIAL }),
         Fact::PickupSettled(PickupSettled {
             session,
@@ -168,13 +193,18 @@ pub(crate) fn facts() -> Vec<Fact> {
             end: PickupEnd::Collected { presumed: true },
             lock_failed: true,
         }),
-        Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel }),
+        Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel: Some(parcel) }),
         Fact::PulseSettled(PulseSettled {
             intent,
             compartment,
             outcome: PulseOutcome::Opened { after_ms: 180 },
         }),
-        Fact::DoorMoved(DoorMoved { compartment, reading: DoorReading::Open, cause: Some(intent) }),
+        Fact::DoorMoved(DoorMoved {
+            compartment,
+            reading: DoorReading::Open,
+            cause: Some(intent),
+            class: None,
+        }),
         Fact::DoorsRead(DoorsRead {
             readings: vec![(NO, DoorReading::Closed), (CompartmentNo(1), DoorReading::Open)],
         }),
@@ -203,6 +233,9 @@ pub(crate) fn meta() -> Meta {
         grants: position(),
         layout: Generation(4),
         keys: key_set(),
+        mode: Mode::default(),
+        quota: Quota::default(),
+        lockdown: None,
     }
 }
 
@@ -214,6 +247,9 @@ pub(crate) fn compartment() -> Compartment {
         content: Content::Full(Evidence::Attested),
         health: Health::OpenFailed,
         pulse: Some(IntentId(12)),
+        pulsed_at: None,
+        sensor_doubt: false,
+        open_too_long: false,
     }
 }
 
@@ -227,6 +263,9 @@ pub(crate) fn parcel() -> Parcel {
         version: Version(2),
         credential: CREDENTIAL,
         trace: Some(TRACE.parse().unwrap()),
+        terms: Terms::default(),
+        recall: None,
+        misfit_mm3: 0,
         state: ParcelState::Collecting { session: SESSION, compartment: NO, since: AT },
     }
 }
@@ -236,19 +275,15 @@ pub(crate) fn credential() -> Credential {
         id: CREDENTIAL,
         parcel: PARCEL,
         version: Version(2),
+        holder: Holder::Recipient,
         state: CredentialState::UsedPending,
     }
 }
 
 pub(crate) fn handover() -> Handover {
-    Handover {
-        parcel: PARCEL,
-        compartment: NO,
-        intent: IntentId(12),
-        pulses: 2,
-        phase: Phase::Stuck,
-        tried: vec![CompartmentNo(1)],
-    }
+    let opening =
+        Opening { intent: IntentId(12), pulses: 2, phase: Phase::Stuck, ..Opening::of(NO) };
+    Handover { parcel: PARCEL, opening, tried: vec![CompartmentNo(1)] }
 }
 
 pub(crate) fn session() -> Session {

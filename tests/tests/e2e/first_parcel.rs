@@ -89,8 +89,8 @@ async fn a_repeated_call_answers_as_the_first_and_changes_nothing() -> Result<()
     let mut request = BookCompartmentRequest {
         name: world.carrier.parcel("twice"),
         bank: "banks/lobby".to_owned(),
-        firmness: 0,
         request_id: request_id(),
+        ..BookCompartmentRequest::default()
     };
     let book = async |request: &BookCompartmentRequest| {
         let answer = world.carrier.client().book_compartment(timed(request.clone())).await;

@@ -118,7 +118,7 @@ async fn announce_traced(world: &World, order: &Order) -> Result<()> {
         barcode: order.barcode.clone(),
         dimensions: Some(Dimensions { length_mm, width_mm, height_mm }),
         weight_g: 1_000,
-        recipient: Some(Recipient { email: order.email.clone(), display_name: String::new() }),
+        recipient: Some(Recipient { email: order.email.clone(), ..Recipient::default() }),
         ..Parcel::default()
     };
     let mut request = timed(CreateParcelRequest {

@@ -31,6 +31,11 @@ async fn carriers_methods(channel: &Channel) -> Vec<bool> {
         refused(client.create_parcel(carrier::CreateParcelRequest::default()).await),
         refused(client.book_compartment(carrier::BookCompartmentRequest::default()).await),
         refused(client.get_parcel(carrier::GetParcelRequest::default()).await),
+        refused(client.extend_retention(carrier::ExtendRetentionRequest::default()).await),
+        refused(client.recall_parcel(carrier::RecallParcelRequest::default()).await),
+        refused(client.reissue_code(carrier::ReissueCodeRequest::default()).await),
+        refused(client.delegate_pickup(carrier::DelegatePickupRequest::default()).await),
+        refused(client.revoke_delegate(carrier::RevokeDelegateRequest::default()).await),
         refused(client.cancel_parcel(carrier::CancelParcelRequest::default()).await),
         refused(client.watch_parcels(carrier::WatchParcelsRequest::default()).await),
     ]
@@ -47,6 +52,10 @@ async fn operators_methods(channel: &Channel) -> Vec<bool> {
         refused(client.list_banks(fleet::ListBanksRequest::default()).await),
         refused(client.set_layout(fleet::SetLayoutRequest::default()).await),
         refused(client.issue_badge(fleet::IssueBadgeRequest::default()).await),
+        refused(client.issue_staff_badge(fleet::IssueStaffBadgeRequest::default()).await),
+        refused(client.set_bank_mode(fleet::SetBankModeRequest::default()).await),
+        refused(client.set_quota(fleet::SetQuotaRequest::default()).await),
+        refused(client.lock_down_bank(fleet::LockDownBankRequest::default()).await),
         refused(client.find_parcel(fleet::FindParcelRequest::default()).await),
         refused(client.watch_events(fleet::WatchEventsRequest::default()).await),
         refused(guards.list_alarms(fleet::ListAlarmsRequest::default()).await),
@@ -64,8 +73,8 @@ async fn each_role_reaches_its_own_methods_and_no_other() {
         ("banks/bank-1", true, true),
     ] {
         let channel = calls.connect(who).await.unwrap();
-        assert_eq!(carriers_methods(&channel).await, [carriers_refused; 5], "{who}");
-        assert_eq!(operators_methods(&channel).await, [operators_refused; 10], "{who}");
+        assert_eq!(carriers_methods(&channel).await, [carriers_refused; 10], "{who}");
+        assert_eq!(operators_methods(&channel).await, [operators_refused; 14], "{who}");
         let health = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
         assert_eq!(refused(health), who.starts_with("banks/"), "{who}");
     }

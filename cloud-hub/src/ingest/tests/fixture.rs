@@ -14,8 +14,8 @@ use locker_core::credential::KeySet;
 use locker_core::downlink::{ConfigAccepted, Grant, GrantAccepted, GrantPosition};
 use locker_core::fact::Fact;
 use locker_core::ids::{
-    BankId, BootId, CarrierId, CompartmentNo, CredentialId, Generation, HubEpoch, ParcelId,
-    SessionId, StreamId, TraceParent,
+    BankId, BootId, CarrierId, CompartmentNo, CredentialId, Generation, GroupId, HubEpoch,
+    ParcelId, SessionId, StreamId, TraceParent,
 };
 use locker_core::journal::{
     Booted, CHAIN_START, ChainHash, MemoryView, Record, StreamOpened, next_hash,
@@ -35,10 +35,10 @@ use crate::credential_keys::tests::test_keys;
 use crate::ingest::TraceStamp;
 use crate::ingest::batch::{Accepted, fold_batch};
 use crate::ingest::{
-    Caller, Counters, Ingest, IngestLimits, IngestParts, Link, LinkEvent, Presence,
+    Caller, Counters, Ingest, IngestLimits, IngestParts, Link, LinkEvent, Orders, Presence,
 };
 use crate::mqtt::{DownTopic, SendError, UpTopic};
-use crate::parcels::{NewParcel, create_parcel};
+use crate::parcels::{BookingOrder, NewParcel, book_compartment, create_parcel};
 use crate::store::{ParcelRow, RequestKey, Store, StoreLimits};
 
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -101,6 +101,7 @@ pub(crate) fn new_parcel(no: u8, edge_mm: u32) -> NewParcel {
         weight: Grams(500),
         email: "someone@example.org".parse().unwrap(),
         display_name: "Someone".parse().unwrap(),
+        phone: None,
         trace: Some(trace()),
     }
 }
@@ -117,10 +118,20 @@ pub(crate) async fn add_parcel(store: &Store, no: u8, edge_mm: u32) -> ParcelRow
 pub(crate) async fn book(store: &Store, no: u8) -> ParcelRow {
     let name = format!("p{no}");
     let request = request(&format!("book {no}"));
-    let fresh = CredentialId([no; 16]);
-    crate::parcels::book_compartment(store, &carrier(), &name, &bank_id(), request, fresh, NOW)
-        .await
-        .unwrap()
+    book_compartment(store, &carrier(), &name, order(no), request, NOW).await.unwrap()
+}
+
+/// A soft booking at the bank.
+pub(crate) fn order(no: u8) -> BookingOrder {
+    BookingOrder {
+        bank: bank_id(),
+        hard: false,
+        book_until: None,
+        keep_ms: None,
+        connected: false,
+        fresh: CredentialId([no; 16]),
+        fresh_group: GroupId([no; 16]),
+    }
 }
 
 /// A bank's journal, written by nobody's rules but the test's.
@@ -237,6 +248,7 @@ impl Journal {
             parcel: ParcelId([parcel; 16]),
             compartment: CompartmentNo(compartment),
             presumed: false,
+            code: None,
         }));
     }
 
@@ -254,6 +266,21 @@ impl Journal {
 /// Commits a whole new journal without a session.
 pub(crate) async fn commit(store: &Store, journal: &Journal) {
     commit_as(store, &bank_id(), journal).await;
+}
+
+/// Commits what is behind record `known` of a journal, without a session.
+pub(crate) async fn commit_more(store: &Store, journal: &Journal, known: u64) {
+    let bank = bank_id();
+    let mut view = store.load_bank(&bank).await.unwrap().unwrap().view;
+    let hash_at = |seq: u64| journal.hashes[usize::try_from(seq).unwrap()];
+    let before = Cursor { stream: journal.stream, committed: known, hash: hash_at(known) };
+    let next = Cursor { committed: journal.head(), hash: hash_at(journal.head()), ..before };
+    let batch = journal.batch(known + 1, journal.head());
+    let accepted =
+        Accepted { bank: &bank, batch, skip: 0, before, next, incomplete: false, now: NOW };
+    let mut write = fold_batch(&mut view, accepted).unwrap().write;
+    write.follows = (known > 0).then_some(known);
+    store.ingest(write).await.unwrap().await.unwrap().unwrap();
 }
 
 /// As if it were the journal of `bank`.
@@ -308,6 +335,7 @@ pub(crate) struct World {
     pub(crate) stamps: mpsc::Receiver<TraceStamp>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) presence: Presence,
+    pub(crate) orders: Orders,
     keys: HubKeys,
     session: u64,
     pub(crate) caller: Caller,
@@ -332,13 +360,26 @@ impl World {
             IngestLimits { ack_every: tick, layout_every: tick, ..IngestLimits::default() };
         let ingest = Ingest::start_with(parts, limits).await.unwrap();
         let (counters, presence) = (ingest.counters(), ingest.presence());
+        let orders = ingest.orders();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(ingest.run_until(heard, async {
             let _ = stopped.await;
         }));
         let address = "127.0.0.1:1000".parse().unwrap();
         let caller = Caller { address, certificate: [7; 32] };
-        Self { events, did, stamps, counters, presence, keys, session: 0, caller, stop, task }
+        Self {
+            events,
+            did,
+            stamps,
+            counters,
+            presence,
+            orders,
+            keys,
+            session: 0,
+            caller,
+            stop,
+            task,
+        }
     }
 
     /// Stops ingest in an orderly way.

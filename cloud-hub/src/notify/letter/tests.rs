@@ -10,6 +10,7 @@ fn sender() -> Mailbox {
 fn letter<'a>(from: &'a Mailbox, display_name: &'a str, bank_name: &'a str) -> PickupLetter<'a> {
     PickupLetter {
         notice_id: "0198f0c2",
+        occasion: NoticeKind::ParcelStored,
         from,
         email: "rita@example.org",
         display_name,
@@ -89,4 +90,18 @@ fn the_letter_does_not_print_what_it_says() {
     let from = sender();
     let shown = format!("{:?}", letter(&from, "Rita", "Main Station"));
     assert!(!shown.contains("rita") && !shown.contains("Rita") && !shown.contains("LK1"));
+}
+
+#[test]
+fn a_letter_says_why_it_was_written() {
+    let from = sender();
+    for (occasion, subject, words) in [
+        (NoticeKind::CodeReissued, "Subject: Your new pickup code for", "opens nothing any more"),
+        (NoticeKind::ParcelExtended, "Subject: New time for your parcel", "there is a new time"),
+    ] {
+        let letter = PickupLetter { occasion, ..letter(&from, "Rita", "Bank") };
+        let text = String::from_utf8(letter.write().unwrap().formatted()).unwrap();
+        assert!(text.contains(subject), "{text}");
+        assert!(letter.text().contains(words) && letter.html().contains(words));
+    }
 }

@@ -3,7 +3,9 @@ use std::path::Path;
 use locker_core::clock::ClockInterval;
 use locker_core::compartment::Layout;
 use locker_core::credential::{self, Action};
+use locker_core::downlink::{Mode, Quota};
 use locker_core::ids::{CompartmentNo, CredentialId, Generation, ParcelId, Version};
+use locker_core::parcel::Terms;
 use locker_core::units::{Dimensions, Grams};
 
 use super::super::smtp::SmtpSecurity;
@@ -42,6 +44,7 @@ fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
     NoticeRow {
         id: 7,
         kind: NoticeKind::ParcelStored,
+        version: Version(1),
         parcel: ParcelRow {
             uid: ParcelId([5; 16]),
             carrier: "acme".parse().unwrap(),
@@ -51,6 +54,9 @@ fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
             weight: Grams(900),
             email: "rita@example.org".parse().unwrap(),
             display_name: "Rita".parse().unwrap(),
+            phone: None,
+            recall: None,
+            terms: Terms::default(),
             state,
             bank: Some("bank-1".parse().unwrap()),
             compartment: Some(CompartmentNo(4)),
@@ -68,6 +74,11 @@ fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
             layout: Layout { generation: Generation(1), compartments: Vec::new() },
             layout_held: Generation(1),
             keys_held: keys.key_set(Generation(1)),
+            mode: Mode::default(),
+            mode_held: Mode::default(),
+            quota: Quota::default(),
+            quota_held: Quota::default(),
+            lockdown: None,
             stream: None,
             committed_seq: 0,
             stopped_reason: None,

@@ -61,7 +61,7 @@ async fn a_bad_code_is_refused_by_its_reason_and_opens_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t2_without_signed_time_a_recipient_is_served_and_a_courier_is_not() {
+async fn t02_without_signed_time_a_recipient_is_served_and_a_courier_is_not() {
     let mut world = World::ready().await;
     world.stored(1).await;
     let world = world.killed_and_started_again().await;
@@ -78,6 +78,7 @@ async fn k10_a_second_person_is_told_that_the_screen_is_in_use() {
     world.stored(1).await;
     world.stored(2).await;
     world.scan(&code(1)).await.unwrap();
+    assert_eq!(world.scan(&code(1)).await, Err(Refusal::PickupInProgress));
     assert_eq!(world.scan(&code(2)).await, Err(Refusal::SessionBusy));
     assert_eq!(world.scan(&badge()).await, Err(Refusal::SessionBusy));
     assert_eq!(world.ask(Ask::Finish).await, Err(Refusal::NotNow));

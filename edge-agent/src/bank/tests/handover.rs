@@ -9,9 +9,9 @@ async fn a_parcel_goes_in_and_out_with_one_pulse_each() {
     world.scan("PKG1").await.unwrap();
     let no = world.until_phase(PanelPhase::Open).await;
     assert_eq!(no, 1, "the smallest that fits");
-    assert_eq!(world.ask(Ask::Deposited).await, Err(Refusal::DoorOpen));
+    assert_eq!(world.ask(DEPOSITED).await, Err(Refusal::DoorOpen));
     world.close(no).await;
-    world.ask(Ask::Deposited).await.unwrap();
+    world.ask(DEPOSITED).await.unwrap();
     assert_eq!(world.state.borrow().last_result, Some(PanelResult::Stored { compartment: 1 }));
     world.ask(Ask::Finish).await.unwrap();
     assert!(world.state.borrow().session.is_none());
@@ -34,16 +34,18 @@ async fn a_parcel_goes_in_and_out_with_one_pulse_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d4_a_parcel_that_does_not_fit_gets_the_next_larger_compartment() {
+async fn d04_a_parcel_that_does_not_fit_gets_the_next_larger_compartment() {
     let mut world = World::ready().await;
     world.courier_with(1).await;
     world.scan("PKG1").await.unwrap();
     let no = world.until_phase(PanelPhase::Open).await;
     world.close(no).await;
     world.ask(Ask::DoesNotFit).await.unwrap();
+    let misfit = PanelResult::DidNotFit { compartment: 1, gave_up: false };
+    assert_eq!(world.state.borrow().last_result, Some(misfit));
     assert_eq!(world.until_phase(PanelPhase::Open).await, 2);
     world.close(2).await;
-    world.ask(Ask::Deposited).await.unwrap();
+    world.ask(DEPOSITED).await.unwrap();
     assert_eq!(world.compartment(1).allocation, Allocation::Free);
     assert!(matches!(world.parcel(1).state, ParcelState::Stored { .. }));
 }
@@ -64,7 +66,7 @@ async fn d02_a_door_that_jams_twice_gives_way_to_another_compartment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k1_a_code_stays_good_when_its_door_does_not_open() {
+async fn k01_a_code_stays_good_when_its_door_does_not_open() {
     let mut world = World::ready().await;
     let no = world.stored(1).await;
     world.sim.command("jam 0 on").unwrap();
@@ -79,7 +81,7 @@ async fn k1_a_code_stays_good_when_its_door_does_not_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn h6_a_silent_board_gets_no_pulse_and_then_says_so_at_once() {
+async fn h06_a_silent_board_gets_no_pulse_and_then_says_so_at_once() {
     let mut world = World::ready().await;
     world.stored(1).await;
     let before = world.sim.pulses();
@@ -118,7 +120,7 @@ async fn a_board_without_a_bus_is_not_pulsed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d8_a_courier_who_does_nothing_is_signed_out() {
+async fn d08_a_courier_who_does_nothing_is_signed_out() {
     let mut world = World::ready().await;
     world.courier_with(1).await;
     let before = Instant::now();
@@ -130,7 +132,7 @@ async fn d8_a_courier_who_does_nothing_is_signed_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d8_a_courier_who_leaves_after_shutting_the_door_has_deposited() {
+async fn d08_a_courier_who_leaves_after_shutting_the_door_has_deposited() {
     let mut world = World::ready().await;
     world.courier_with(1).await;
     world.scan("PKG1").await.unwrap();
@@ -158,7 +160,7 @@ async fn d01_a_door_left_open_ends_the_session_and_quarantines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t3_a_clock_that_jumps_neither_ends_nor_prolongs_a_session() {
+async fn t03_a_clock_that_jumps_neither_ends_nor_prolongs_a_session() {
     for forward in [true, false] {
         let mut world = World::ready().await;
         world.courier_with(1).await;
@@ -178,7 +180,7 @@ async fn t3_a_clock_that_jumps_neither_ends_nor_prolongs_a_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn h8_a_door_opened_by_nobody_is_quarantined() {
+async fn h08_a_door_opened_by_nobody_is_quarantined() {
     let world = World::ready().await;
     world.sim.command("open 2").unwrap();
     world

@@ -11,7 +11,7 @@ fn refusals(world: &World) -> Vec<GrantRefusal> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r1_grants_are_answered_once_and_in_order() {
+async fn r01_grants_are_answered_once_and_in_order() {
     let world = World::ready().await;
     world.grants(1, 1, vec![Grant::Book(booking(1)), Grant::Book(booking(2))]).await;
     assert_eq!(world.introduction().await.grants.gseq, 2);
@@ -61,7 +61,7 @@ async fn r11_a_grant_that_does_not_fit_is_answered_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f6_documents_are_taken_whole_or_refused_with_a_reason() {
+async fn f06_documents_are_taken_whole_or_refused_with_a_reason() {
     let mut world = World::ready().await;
     world.stored(1).await;
     let facts = world.facts().len();

@@ -8,19 +8,25 @@ use std::task::{Context, Poll};
 
 use ed25519_dalek::SigningKey;
 use locker_core::clock::TimeQuality;
+use locker_core::code::digits::normalise;
+use locker_core::code::second_factor::PhoneSuffix;
+use locker_core::code::slot::{Slot, SlotId};
+use locker_core::code::tag::TagKeys;
 use locker_core::compartment::{Compartment, CompartmentSpec, Layout};
 use locker_core::credential::CredentialKey;
 use locker_core::downlink::Booking;
-use locker_core::ids::{CredentialId, ParcelId, Version};
+use locker_core::ids::{CommandId, CredentialId, ParcelId, Version};
 use locker_core::journal::{MemoryView, fold};
-use locker_core::parcel::Parcel;
+use locker_core::parcel::{Parcel, Terms};
 use locker_core::units::{Dimensions, Grams};
+use locker_proto::message::{CommandKind, Nonce};
 use locker_proto::record::decode_record;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::board::{
@@ -33,6 +39,8 @@ use crate::store::Keeper;
 use crate::store::tests::disk::TestDisk;
 use crate::store::tests::sled_let_go;
 
+/// "It is inside."
+pub(super) const DEPOSITED: Ask = Ask::Deposited { compartment: None };
 /// When every world begins.
 pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 /// Virtual time within which everything awaited must have happened.
@@ -51,7 +59,16 @@ pub(super) struct World {
     began: Instant,
     boots: u8,
     gseq: u64,
+    how: How,
     bank: JoinHandle<Result<(), BankError>>,
+}
+
+/// How a world is made.
+#[derive(Clone, Copy)]
+struct How {
+    policy: SessionPolicy,
+    /// Addresses of the lock boards.
+    boards: &'static [u8],
 }
 
 /// What was done at each unlock frame, before its first byte left.
@@ -60,16 +77,41 @@ pub(super) type Frames = Arc<Mutex<Vec<Vec<u8>>>>;
 impl World {
     /// A bank with three compartments and all doors read shut, whose clock is set.
     pub(super) async fn ready() -> Self {
-        let mut world = Self::bare().await;
+        Self::ready_with(SessionPolicy::default()).await
+    }
+
+    /// As [`Self::ready`], with other limits.
+    pub(super) async fn ready_with(policy: SessionPolicy) -> Self {
+        let mut world = Self::bare_with(How { policy, boards: &[0] }).await;
         world.configure().await;
+        world
+    }
+
+    /// As [`Self::ready`], and three more compartments on a second board: compartment n is lock
+    /// n - 4 there.
+    pub(super) async fn ready_on_two_boards() -> Self {
+        let how = How { policy: SessionPolicy::default(), boards: &[0, 1] };
+        let mut world = Self::bare_with(how).await;
+        world.configure().await;
+        let mut both = layout(2);
+        both.compartments.extend(layout(1).compartments.into_iter().map(|spec| {
+            let lock = LockPosition { board: 1, lock: spec.lock.lock };
+            CompartmentSpec { no: CompartmentNo(spec.no.0 + 3), lock, ..spec }
+        }));
+        world.config(Document::Layout(both)).await;
+        world.doors_known().await;
         world
     }
 
     /// A bank that has heard of nothing yet.
     pub(super) async fn bare() -> Self {
-        let sim = Sim::new(SimConfig::default());
+        Self::bare_with(How { policy: SessionPolicy::default(), boards: &[0] }).await
+    }
+
+    async fn bare_with(how: How) -> Self {
+        let sim = Sim::new(SimConfig { boards: how.boards.to_vec(), ..SimConfig::default() });
         let dir = Arc::new(TempDir::new().unwrap());
-        Self::start(sim, dir, TestDisk::default(), Instant::now(), 1, 0).await
+        Self::start(sim, dir, TestDisk::default(), Instant::now(), 1, 0, how).await
     }
 
     async fn start(
@@ -79,6 +121,7 @@ impl World {
         began: Instant,
         boots: u8,
         gseq: u64,
+        how: How,
     ) -> Self {
         sled_let_go(&dir.path().join("sled"));
         let keeper = Keeper {
@@ -97,7 +140,7 @@ impl World {
         let frames = Frames::default();
         let cable = Cable { sim: sim.clone(), disk: disk.clone(), frames: Arc::clone(&frames) };
         let (bus_events, mut heard) = mpsc::channel(64);
-        let (bus, _) = Bus::spawn(bus_config(), cable, bus_events);
+        let (bus, _) = Bus::spawn(bus_config(how.boards), cable, bus_events);
         let forward = events.clone();
         tokio::spawn(async move {
             while let Some(event) = heard.recv().await {
@@ -110,14 +153,15 @@ impl World {
         let (bank, watches) = Bank::start(Parts {
             bank: bank(),
             ledger,
-            buses: HashMap::from([(0, bus)]),
-            policy: SessionPolicy::default(),
+            buses: how.boards.iter().map(|board| (*board, bus.clone())).collect(),
+            policy: how.policy,
             floor: Floor::open(dir.path()).unwrap(),
             fresh_session: Box::new(move || {
                 SessionId([sessions.fetch_add(1, Ordering::Relaxed); 16])
             }),
             system_time: Box::new(time),
             deposit_reserve_bytes: 1_000,
+            tag_keys: Some(tag_keys()),
             timings: None,
         })
         .unwrap();
@@ -129,7 +173,7 @@ impl World {
             tokio::spawn(bank.run(inbox))
         };
         let state = watches.state;
-        Self { sim, disk, events, state, reader, frames, dir, began, boots, gseq, bank }
+        Self { sim, disk, events, state, reader, frames, dir, began, boots, gseq, how, bank }
     }
 
     async fn configure(&mut self) {
@@ -194,6 +238,62 @@ impl World {
         answer.await.unwrap()
     }
 
+    /// The hub mints slots for these codes.
+    pub(super) async fn mint(&mut self, codes: &[&str]) {
+        let slot = |(n, digits): (u8, &&str)| Slot {
+            id: SlotId([n; 16]),
+            tag: tag_keys().tag(normalise(digits).unwrap()),
+            sealed: vec![n; 35].try_into().unwrap(),
+        };
+        self.grant(Grant::Slots((1..).zip(codes).map(slot).collect())).await;
+    }
+
+    /// Digits are typed, and the phone's last four if any.
+    pub(super) async fn key_in(&self, digits: &str, phone: Option<&str>) -> Result<(), Refusal> {
+        let phone = phone.map(|phone| PhoneSuffix::typed(phone).unwrap());
+        self.ask(Ask::Keypad { digits: normalise(digits).unwrap(), phone }).await
+    }
+
+    /// What must leave, as the screen lists it: barcodes in the order shown.
+    pub(super) async fn recalls(&self) -> Result<Vec<String>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Recalls { reply }).await.unwrap();
+        let listed = answer.await.unwrap()?;
+        Ok(listed.into_iter().map(|recall| recall.barcode).collect())
+    }
+
+    /// The hub orders a lockdown that must begin by `not_after`.
+    pub(super) async fn order(&self, id: u8, not_after: UnixMillis, current: bool) {
+        self.order_of(id, not_after, current, Some(CommandKind::LockDown)).await;
+    }
+
+    pub(super) async fn order_of(
+        &self,
+        id: u8,
+        not_after: UnixMillis,
+        current: bool,
+        kind: Option<CommandKind>,
+    ) {
+        let (id, nonce) = (CommandId([id; 16]), Nonce([0; 16]));
+        let command = Command { id, bank: bank(), nonce, not_after, kind };
+        self.events.send(Event::Command { command, current }).await.unwrap();
+        self.settle().await;
+    }
+
+    /// What became of the hub's orders.
+    pub(super) fn answers(&self) -> Vec<CommandAnswer> {
+        let answer =
+            |fact| if let Fact::CommandAnswered(said) = fact { Some(said.answer) } else { None };
+        self.facts().into_iter().filter_map(answer).collect()
+    }
+
+    /// The same door once more: it opens and is shut again, and the person says `what`.
+    pub(super) async fn through_the_door(&self, what: Ask) -> Result<(), Refusal> {
+        let no = self.until_phase(PanelPhase::Open).await;
+        self.close(no).await;
+        self.ask(what).await
+    }
+
     pub(super) async fn scan(&self, text: &str) -> Result<(), Refusal> {
         self.ask(Ask::Scan(text.to_owned())).await
     }
@@ -210,7 +310,7 @@ impl World {
         self.scan(&format!("PKG{n}")).await.unwrap();
         let no = self.until_phase(PanelPhase::Open).await;
         self.close(no).await;
-        self.ask(Ask::Deposited).await.unwrap();
+        self.ask(DEPOSITED).await.unwrap();
         self.ask(Ask::Finish).await.unwrap();
         no
     }
@@ -289,11 +389,11 @@ impl World {
 
     /// The process is killed: everything is dropped where it stands.
     pub(super) async fn killed_and_started_again(self) -> Self {
-        let Self { sim, dir, disk, began, boots, gseq, bank, events, .. } = self;
+        let Self { sim, dir, disk, began, boots, gseq, how, bank, events, .. } = self;
         bank.abort();
         assert!(bank.await.unwrap_err().is_cancelled());
         drop(events);
-        Self::start(sim, dir, disk, began, boots + 1, gseq).await
+        Self::start(sim, dir, disk, began, boots + 1, gseq, how).await
     }
 
     /// Asks the loop to stop; what it ended with.
@@ -311,15 +411,15 @@ impl World {
 
 /// Compartment and phase of the handover under way.
 pub(super) fn task(state: &PanelState) -> Option<(u16, PanelPhase)> {
-    match &state.session.as_ref()?.task {
-        PanelTask::Idle => None,
-        PanelTask::Deposit { compartment, phase, .. }
-        | PanelTask::Pickup { compartment, phase } => Some((*compartment, *phase)),
-    }
+    state.session.as_ref()?.task.opening()
 }
 
 pub(super) fn bank() -> BankId {
     "lobby-1".parse().unwrap()
+}
+
+pub(super) fn tag_keys() -> TagKeys {
+    TagKeys::new([4; 16], Zeroizing::new([5; 32]))
 }
 
 pub(super) fn key() -> SigningKey {
@@ -350,6 +450,7 @@ pub(super) fn booking(n: u8) -> Booking {
         weight: Grams(500),
         credential: CredentialId([n; 16]),
         trace: None,
+        terms: Terms::default(),
     }
 }
 
@@ -372,23 +473,28 @@ pub(super) fn badge() -> String {
     signed(&Claims { action: Action::Courier { carrier: "acme".parse().unwrap() }, ..claims(200) })
 }
 
+/// The badge of a member of staff.
+pub(super) fn staff(n: u8) -> String {
+    signed(&Claims { action: Action::Staff, ..claims(n) })
+}
+
 pub(super) fn signed(claims: &Claims) -> String {
     credential::sign(&key(), 1, claims).unwrap()
 }
 
-fn bus_config() -> BusConfig {
+fn bus_config(boards: &[u8]) -> BusConfig {
     let lock = |index: u8| LockConfig {
         index: index.try_into().unwrap(),
         polarity: Polarity::OneIsLocked,
     };
-    let board = BoardConfig {
-        addr: 0.try_into().unwrap(),
+    let board = |addr: &u8| BoardConfig {
+        addr: (*addr).try_into().unwrap(),
         locks: (0..3).map(lock).collect(),
         poll: PollForm::default(),
     };
     BusConfig {
         port: PortConfig::Tcp { addr: String::new() },
-        boards: vec![board],
+        boards: boards.iter().map(board).collect(),
         line: LineConfig::default(),
         timing: BusTiming::default(),
         backoff: Backoff::default(),

@@ -1,23 +1,34 @@
 //! A small world of facts: few parcels, barcodes and compartments, so that they meet often.
 
 use locker_core::bank::{
-    AbortedContent, BoardChanged, DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted,
-    DoorMoved, DoorsRead, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
-    PulseSettled, SessionEnded, SessionStarted,
+    AbortedContent, Alarm, BoardChanged, BookingLapsed, BoundCode, CodeTyped, DepositAborted,
+    DepositConfirmed, DepositMisfit, DepositStarted, DoorMoved, DoorsRead, Finding,
+    InspectionSettled, InspectionStarted, KeepLapsed, KeypadReset, LockdownBegan,
+    LockdownLiftAsked, LockdownReason, OpenerKind, PickupEnd, PickupSettled, PickupStarted,
+    PulseIntended, PulseOutcome, PulseSettled, RecallEnd, RecallSettled, RecallStarted,
+    SessionEnded, SessionStarted,
 };
+use locker_core::clock::ClockInterval;
+use locker_core::code::budget::{Now, Verdict};
+use locker_core::code::second_factor::SuffixTag;
+use locker_core::code::slot::{Sealed, Slot, SlotId};
+use locker_core::code::tag::Tag;
 use locker_core::compartment::{
     CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason,
 };
 use locker_core::credential::{CredentialKey, KeySet};
-use locker_core::downlink::{Booking, ConfigAccepted, Grant, GrantAccepted, GrantPosition};
+use locker_core::downlink::{
+    Booking, CompartmentReserved, ConfigAccepted, Grant, GrantAccepted, GrantPosition, Mode, Quota,
+};
 use locker_core::fact::Fact;
 use locker_core::ids::{
-    Barcode, BootId, CompartmentNo, CredentialId, Generation, HubEpoch, IntentId, ParcelId,
-    SessionId, Version,
+    Barcode, BootId, CarrierId, CompartmentNo, CredentialId, Generation, HubEpoch, IntentId,
+    ParcelId, SessionId, Version,
 };
 use locker_core::journal::Booted;
+use locker_core::parcel::{RecallReason, Terms};
 use locker_core::session::{Actor, SessionEnd};
-use locker_core::units::{Dimensions, Grams};
+use locker_core::units::{Dimensions, Grams, UnixMillis};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -36,6 +47,10 @@ pub(super) fn code(n: u16) -> CredentialId {
 
 pub(super) fn barcode(n: u16) -> Barcode {
     format!("PKG{n}").parse().unwrap()
+}
+
+pub(super) fn carriers() -> [CarrierId; 2] {
+    ["acme", "other"].map(|name| name.parse().unwrap())
 }
 
 pub(super) fn specs() -> Vec<CompartmentSpec> {
@@ -57,15 +72,18 @@ pub(super) fn booked(n: u16, version: u32) -> Fact {
 }
 
 fn booked_as(n: u16, version: u32, label: u16, credential: u16) -> Fact {
+    let [acme, other] = carriers();
     let booking = Booking {
         parcel: parcel_id(n),
         version: Version(version),
-        carrier: "acme".parse().unwrap(),
+        // The last one is of another carrier, and may bear the same label.
+        carrier: if n + 1 == PARCELS { other } else { acme },
         barcode: barcode(label),
         size: Dimensions { length_mm: 100, width_mm: 100, height_mm: 50 },
         weight: Grams(500),
         credential: code(credential),
         trace: None,
+        terms: Terms { hard: n == 0, keep_ms: Some(1_000), ..Terms::default() },
     };
     accepted(u64::from(n), Grant::Book(booking))
 }
@@ -100,11 +118,17 @@ pub(super) fn any_fact() -> impl Strategy<Value = Fact> {
             Fact::SessionEnded(SessionEnded { session, end: SessionEnd::Finished })
         }),
         4 => deposit(),
+        4 => decision(),
+        3 => slots(),
+        3 => keypad(),
+        3 => recall(),
+        3 => inspection(),
+        3 => of_its_own(),
         4 => pickup(),
         3 => pulse(),
         2 => (no(), reading(), any::<bool>()).prop_map(|(compartment, reading, ours)| {
             let cause = ours.then_some(IntentId(1));
-            Fact::DoorMoved(DoorMoved { compartment, reading, cause })
+            Fact::DoorMoved(DoorMoved { compartment, reading, cause, class: None })
         }),
         1 => (no(), reading()).prop_map(|door| Fact::DoorsRead(DoorsRead { readings: vec![door] })),
         1 => (0..2_u8, any::<bool>())
@@ -127,12 +151,10 @@ fn key_set(generation: u64) -> Fact {
 }
 
 fn actor() -> impl Strategy<Value = Actor> {
-    (0..PARCELS, any::<bool>()).prop_map(|(n, courier)| {
-        if courier {
-            Actor::Courier { carrier: "acme".parse().unwrap(), badge: code(n) }
-        } else {
-            Actor::Recipient { credential: code(n) }
-        }
+    (0..PARCELS, 0..3_u8).prop_map(|(n, who)| match who {
+        0 => Actor::Courier { carrier: "acme".parse().unwrap(), badge: code(n) },
+        1 => Actor::Recipient { credential: code(n) },
+        _ => Actor::Staff { badge: code(n) },
     })
 }
 
@@ -144,7 +166,7 @@ fn deposit() -> impl Strategy<Value = Fact> {
                 let tried = flag.then_some(CompartmentNo(9)).into_iter().collect();
                 Fact::DepositStarted(DepositStarted { session, parcel, compartment, tried })
             }
-            1 => Fact::DepositMisfit(DepositMisfit { session, parcel, compartment }),
+            1 => Fact::DepositMisfit(DepositMisfit { session, parcel, compartment, gave_up: flag }),
             2 => {
                 let content = AbortedContent::Unknown(QuarantineReason::DepositUnresolved);
                 let content = if flag { AbortedContent::Untouched } else { content };
@@ -162,6 +184,8 @@ fn deposit() -> impl Strategy<Value = Fact> {
                 parcel,
                 compartment,
                 presumed: flag,
+                // Bound to a parcel, perhaps of another's, or a slot that nobody minted.
+                code: flag.then(|| BoundCode { slot: slot(s).id, sealed: slot(s).sealed }),
             }),
         }
     })
@@ -173,6 +197,8 @@ fn pickup() -> impl Strategy<Value = Fact> {
         PickupEnd::CollectedDoorOpen,
         PickupEnd::NotTaken,
         PickupEnd::Interrupted,
+        PickupEnd::Refused,
+        PickupEnd::WrongParcel,
     ]);
     (0..3_u8, 0..PARCELS, 1..5_u16, end, any::<bool>()).prop_map(|(s, n, no, end, starts)| {
         let (session, parcel, compartment) = (SessionId([s; 16]), parcel_id(n), CompartmentNo(no));
@@ -199,8 +225,109 @@ fn pulse() -> impl Strategy<Value = Fact> {
         match outcome {
             Some(outcome) => Fact::PulseSettled(PulseSettled { intent, compartment, outcome }),
             None => {
-                let (session, parcel) = (SessionId([0; 16]), parcel_id(n));
+                let (session, parcel) = (SessionId([0; 16]), Some(parcel_id(n)));
                 Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel })
+            }
+        }
+    })
+}
+
+/// Codes come, go and move from parcel to parcel.
+fn decision() -> impl Strategy<Value = Fact> {
+    (0..PARCELS, 1..4_u32, 0..PARCELS, 0..5_u8).prop_map(|(n, version, other, what)| {
+        let (parcel, version, credential) = (parcel_id(n), Version(version), code(other));
+        let until = UnixMillis(5_000);
+        accepted(
+            u64::from(n),
+            match what {
+                0 => Grant::Keep { parcel, version, until },
+                1 => Grant::Recall { parcel, version, reason: RecallReason::Safety },
+                2 => Grant::Reissue { parcel, version, credential },
+                3 => Grant::Delegate { parcel, version, credential, until },
+                _ => Grant::Revoke { parcel, version, credential },
+            },
+        )
+    })
+}
+
+fn slot(n: u8) -> Slot {
+    let sealed = Sealed::try_from(vec![n; 35]).unwrap();
+    Slot { id: SlotId([n; 16]), tag: Tag::from_bytes([n; 16]), sealed }
+}
+
+fn slots() -> impl Strategy<Value = Fact> {
+    (0..4_u8, 0..4_u8).prop_map(|(first, last)| {
+        accepted(u64::from(first), Grant::Slots((first..last).map(slot).collect()))
+    })
+}
+
+/// Codes are typed on several days, after several starts, and staff opens the keypad again.
+fn keypad() -> impl Strategy<Value = Fact> {
+    let suffix = prop::option::of((0..3_u8).prop_map(|n| SuffixTag([n; 8])));
+    let verdict = select(vec![Verdict::Right, Verdict::Spent, Verdict::Wrong, Verdict::Wrong]);
+    let moment = (0..4_u64, 0..3_u8, 0..100_000_u64);
+    (suffix, verdict, moment, 0..9_u8).prop_map(|(suffix, verdict, moment, what)| {
+        let (day, boot, uptime_ms) = moment;
+        if what == 0 {
+            return Fact::KeypadReset(KeypadReset { badge: code(1) });
+        }
+        let earliest = UnixMillis(day * 86_400_000);
+        let latest = (what != 1).then(|| earliest.plus_ms(1_000));
+        let clock = ClockInterval { earliest, latest };
+        let now = Now { clock, boot: BootId([boot; 16]), uptime_ms };
+        Fact::CodeTyped(CodeTyped { suffix, verdict, now })
+    })
+}
+
+fn recall() -> impl Strategy<Value = Fact> {
+    let end = select(vec![RecallEnd::Removed, RecallEnd::FoundEmpty, RecallEnd::Interrupted]);
+    (0..3_u8, 0..PARCELS, 1..5_u16, end, any::<bool>()).prop_map(|(s, n, no, end, starts)| {
+        let (session, parcel, compartment) = (SessionId([s; 16]), parcel_id(n), CompartmentNo(no));
+        if starts {
+            Fact::RecallStarted(RecallStarted { session, parcel, compartment })
+        } else {
+            let lock_failed = false;
+            Fact::RecallSettled(RecallSettled { session, parcel, compartment, end, lock_failed })
+        }
+    })
+}
+
+fn inspection() -> impl Strategy<Value = Fact> {
+    (0..3_u8, 0..PARCELS, 1..5_u16, 0..6_u8).prop_map(|(s, n, no, what)| {
+        let (session, parcel, compartment) = (SessionId([s; 16]), parcel_id(n), CompartmentNo(no));
+        let finding = match what {
+            0 | 1 => {
+                return Fact::InspectionStarted(InspectionStarted { session, compartment });
+            }
+            2 => Finding::Empty,
+            3 => Finding::Holds(parcel),
+            4 => Finding::TakenOut(parcel),
+            _ => Finding::Unfinished,
+        };
+        Fact::InspectionSettled(InspectionSettled { session, compartment, finding })
+    })
+}
+
+/// What the bank comes to by itself, and the rest of what the hub says.
+fn of_its_own() -> impl Strategy<Value = Fact> {
+    (0..PARCELS, 1..5_u16, 0..9_u8).prop_map(|(n, no, what)| {
+        let (parcel, compartment) = (parcel_id(n), CompartmentNo(no));
+        let generation = Generation(u64::from(no));
+        match what {
+            0 => Fact::BookingLapsed(BookingLapsed { parcel }),
+            1 => Fact::KeepLapsed(KeepLapsed { parcel }),
+            2 => Fact::CompartmentReserved(CompartmentReserved { parcel, compartment }),
+            3 => Fact::Alarm(Alarm::TooManyOpenings(OpenerKind::Courier)),
+            4 => Fact::Alarm(Alarm::DoorOpenTooLong(compartment)),
+            5 => Fact::LockdownBegan(LockdownBegan { reason: LockdownReason::Ordered }),
+            6 => Fact::LockdownLiftAsked(LockdownLiftAsked { badge: code(n) }),
+            7 => {
+                let mode = Mode { generation, maintenance: n % 2 == 0 };
+                Fact::ConfigAccepted(ConfigAccepted::Mode(mode))
+            }
+            _ => {
+                let ceded = vec![(specs()[0].inside, n)];
+                Fact::ConfigAccepted(ConfigAccepted::Quota(Quota { generation, ceded }))
             }
         }
     })

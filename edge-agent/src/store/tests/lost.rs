@@ -71,8 +71,14 @@ fn a_sled_of_another_history_of_the_same_stream_is_not_believed() {
 }
 
 #[test]
-fn f2_a_sled_of_a_newer_format_or_other_rules_is_made_again() {
-    for (at, value, said) in [(1, 9, "store format 9"), (5, 99, "fold version 99")] {
+fn f02_a_sled_of_another_format_or_other_rules_is_made_again() {
+    for (at, value, said) in [
+        (1, 9, "store format 9"),
+        // As the first agents wrote it.
+        (1, 2, "store format 2"),
+        (5, 1, "fold version 1"),
+        (5, 99, "fold version 99"),
+    ] {
         let mut store = Store::with(&world());
         {
             sled_let_go(&store.path("sled"));

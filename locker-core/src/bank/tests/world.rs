@@ -9,25 +9,30 @@ use std::fmt::Write as _;
 
 use ed25519_dalek::SigningKey;
 
-use super::super::{AbortedContent, Command, Moment, Observation, PickupEnd, PulseOutcome, Step};
-use super::super::{command, deadline, observe, recover};
+use super::super::{AbortedContent, Command, Finding, Moment, Observation, PickupEnd};
+use super::super::{PulseOutcome, RecallEnd, StaffFinding, Step};
+use super::super::{Typed, command, deadline, lapsed, may_type, observe, recover};
 use crate::clock::{ClockInterval, TimeQuality};
+use crate::code::budget::Now;
+use crate::code::second_factor::SuffixTag;
+use crate::code::slot::{Slot, SlotId};
+use crate::code::tag::Tag;
 use crate::compartment::{Allocation, CompartmentSpec, Content, DoorReading, Layout, LockPosition};
 use crate::credential::{Action, Claims, CredentialKey, CredentialState, KeySet, VerifiedToken};
 use crate::credential::{sign, verify};
-use crate::downlink::{Booking, ConfigAccepted, Grant, GrantPosition};
-use crate::downlink::{apply_grant, apply_key_set, apply_layout};
+use crate::downlink::{Booking, ConfigAccepted, Grant, GrantPosition, Mode, Quota};
+use crate::downlink::{apply_grant, apply_key_set, apply_layout, apply_mode, apply_quota};
 use crate::fact::Fact;
 use crate::ids::{BankId, Barcode, BootId, CompartmentNo, CredentialId, Generation};
-use crate::ids::{HubEpoch, ParcelId, SessionId, StreamId, Version};
+use crate::ids::{GroupId, HubEpoch, ParcelId, SessionId, StreamId, Version};
 use crate::journal::fold;
 use crate::journal::{
     Booted, CHAIN_START, Change, MemoryView, Overlay, Record, StreamOpened, View,
 };
-use crate::parcel::ParcelState;
+use crate::parcel::{ParcelState, RecallReason, Terms};
 use crate::policy::{PULSES_PER_OPENING, SessionPolicy};
 use crate::refusal::Refusal;
-use crate::session::{Actor, Phase, Task};
+use crate::session::{Actor, Phase, REOPENED_MAX, Task};
 use crate::units::{Dimensions, Grams, UnixMillis};
 
 /// Cubes of 100, 200 and 300 mm on board 0: compartment n is lock n - 1.
@@ -101,7 +106,10 @@ impl World {
                 Ok(step) => {
                     self.promised(rest, &step);
                     self.commit(&step.facts, step.pulse.map(|pulse| pulse.intent.0));
-                    told(&step)
+                    match step.refusal {
+                        Some(refusal) => format!("{}, refused: {}", told(&step), refusal.reason()),
+                        None => told(&step),
+                    }
                 }
                 Err(refusal) => format!("refused: {}", refusal.reason()),
             },
@@ -129,7 +137,7 @@ impl World {
         self.play(&format!("+0 badge {carrier}"));
         self.play(&format!("+0 scan {label}"));
         let session = self.view.session().unwrap();
-        let no = session.handover().unwrap().compartment;
+        let no = session.opening().unwrap().compartment;
         for line in ["settled NO opened", "door NO open", "door NO closed", "deposited", "finish"] {
             self.play(&format!("+0 {}", line.replace("NO", &no.to_string())));
         }
@@ -149,6 +157,9 @@ impl World {
 
     fn step(&mut self, line: &[&str]) -> Result<Step, Refusal> {
         let granted = |fact: Option<Fact>| Ok(Step::of(fact));
+        if let Some(step) = self.staff_step(line) {
+            return step;
+        }
         match line {
             ["badge", carrier] => {
                 let token = self.token(Action::Courier { carrier: carrier.parse().unwrap() }, 0);
@@ -160,7 +171,23 @@ impl World {
             }
             ["scan", label] => self.command(Command::ScanParcel(label.parse().unwrap())),
             ["again"] => self.command(Command::TryAgain),
-            ["deposited"] => self.command(Command::ConfirmDeposited),
+            ["deposited"] => self.command(Command::ConfirmDeposited { compartment: None }),
+            ["deposited", no] => {
+                let compartment = Some(CompartmentNo(no.parse().unwrap()));
+                self.command(Command::ConfirmDeposited { compartment })
+            }
+            ["tookback"] => self.command(Command::TookBack),
+            ["foreign"] => self.command(Command::FoundOccupied),
+            ["wontshut"] => self.command(Command::DoorWillNotShut),
+            ["reopen"] => self.command(Command::Reopen),
+            ["next"] => self.command(Command::OpenNext),
+            ["refuse"] => self.command(Command::RefuseParcel),
+            ["foundempty"] => self.command(Command::FoundEmpty),
+            ["wrongparcel"] => self.command(Command::WrongParcel),
+            ["delegate", code] => {
+                let token = self.token(Action::Pickup, code.parse().unwrap());
+                self.command(Command::Present(token))
+            }
             ["misfit"] => self.command(Command::DoesNotFit),
             ["taken"] => self.command(Command::ConfirmTaken),
             ["nottaken"] => self.command(Command::NotTaken),
@@ -184,16 +211,29 @@ impl World {
             ["deadline"] => Ok(self.observe(Observation::DeadlinePassed)),
             ["reboot"] => Ok(self.reboot()),
             ["book", label, carrier, size, rest @ ..] => {
-                granted(self.grant(Grant::Book(booking(label, carrier, size, rest))))
+                Ok(self.grant(Grant::Book(booking(label, carrier, size, rest))))
             }
-            ["withdraw", label, version] => {
-                let version = Version(version.parse().unwrap());
-                let parcel = parcel(number(label));
-                granted(self.grant(Grant::Cancel { parcel, version }))
+            [
+                verb @ ("withdraw" | "keep" | "askback" | "reissue" | "lend" | "revoke"),
+                label,
+                rest @ ..,
+            ] => {
+                let numbers: Vec<u64> = rest.iter().filter_map(|word| word.parse().ok()).collect();
+                Ok(self.grant(change(verb, parcel(number(label)), &numbers, rest)))
             }
             ["redeliver"] => {
                 let grant = self.last_grant.clone().unwrap();
-                granted(apply_grant(&self.view, self.grants, &grant))
+                Ok(Step::of(apply_grant(&self.view, self.grants, &grant)))
+            }
+            ["mode", mode] => {
+                let generation = Generation(self.view.meta().mode.generation.0 + 1);
+                let mode = Mode { generation, maintenance: *mode == "maintenance" };
+                granted(apply_mode(&self.view, mode))
+            }
+            ["quota", size, count] => {
+                let generation = Generation(self.view.meta().quota.generation.0 + 1);
+                let ceded = vec![(dimensions(size), count.parse().unwrap())];
+                granted(apply_quota(&self.view, &Quota { generation, ceded }))
             }
             ["layout", specs @ ..] => {
                 let generation = Generation(self.view.meta().layout.0 + 1);
@@ -208,6 +248,64 @@ impl World {
             }
             _ => panic!("cannot play {line:?}"),
         }
+    }
+
+    /// What staff and couriers who take out do, and what boards and clocks bring about.
+    fn staff_step(&mut self, line: &[&str]) -> Option<Result<Step, Refusal>> {
+        let acme = || "acme".parse().unwrap();
+        let label = |word: &str| -> Barcode { word.parse().unwrap() };
+        let step = match line {
+            ["staff", person] => {
+                let token = self.token(Action::Staff, 100 + person.parse::<u8>().unwrap());
+                self.command(Command::Present(token))
+            }
+            ["takeout", barcode] => {
+                let session = self.view.session();
+                let staff =
+                    session.is_some_and(|session| matches!(session.actor, Actor::Staff { .. }));
+                let carrier = staff.then(acme);
+                self.command(Command::Recall { carrier, barcode: label(barcode) })
+            }
+            ["removed", barcode] => self.command(Command::Removed(label(barcode))),
+            ["inspect", no] => self.command(Command::Inspect(CompartmentNo(no.parse().unwrap()))),
+            ["found", "empty"] => self.command(Command::Found(StaffFinding::Empty)),
+            ["found", what, barcode] => {
+                let (carrier, barcode) = (acme(), label(barcode));
+                self.command(Command::Found(match *what {
+                    "inside" => StaffFinding::Holds { carrier, barcode },
+                    "takenout" => StaffFinding::TakenOut { carrier, barcode },
+                    _ => StaffFinding::HandedOver { carrier, barcode },
+                }))
+            }
+            ["lockdown"] => self.command(Command::LockDown),
+            ["lift"] => self.command(Command::LiftLockdown),
+            ["reset", board] => self.command(Command::ResetBoard(board.parse().unwrap())),
+            ["doubt", no] => {
+                let lock = lock(no.parse().unwrap());
+                Ok(self.observe(Observation::SensorDoubt { lock }))
+            }
+            ["slots", range] => {
+                let (first, last) = range.split_once('-').unwrap();
+                let (first, last) = (first.parse().unwrap(), last.parse().unwrap());
+                let slots = (first..=last).map(code_slot).collect();
+                Ok(self.grant(Grant::Slots(slots)))
+            }
+            ["type", n, rest @ ..] => {
+                let tag = Tag::from_bytes([n.parse().unwrap(); 16]);
+                let suffix = rest.first().map(|suffix| SuffixTag([suffix.parse().unwrap(); 8]));
+                let (clock, boot) = (clock(self.now), self.boot());
+                let now = Now { clock, boot, uptime_ms: self.now };
+                match may_type(&self.view, suffix, &now) {
+                    Ok(()) => self.command(Command::Type(Typed { tag, suffix, now })),
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            ["keypad", "reset"] => self.command(Command::ResetKeypad),
+            ["power"] => Ok(self.observe(Observation::BoardPower { board: 0 })),
+            ["lapse"] => Ok(lapsed(&self.view, clock(self.now))),
+            _ => return None,
+        };
+        Some(step)
     }
 
     fn moment(&self) -> Moment<'_> {
@@ -253,10 +351,10 @@ impl World {
         step
     }
 
-    fn grant(&mut self, grant: Grant) -> Option<Fact> {
+    fn grant(&mut self, grant: Grant) -> Step {
         self.grants.gseq += 1;
         self.last_grant = Some(grant.clone());
-        apply_grant(&self.view, self.grants, &grant)
+        Step::of(apply_grant(&self.view, self.grants, &grant))
     }
 
     fn token(&mut self, action: Action, n: u8) -> VerifiedToken {
@@ -272,7 +370,7 @@ impl World {
             verify(&text, &bank(), &[CredentialKey { kid: 1, public }], clock(0)).unwrap()
         };
         match action {
-            Action::Courier { .. } => fresh(),
+            Action::Courier { .. } | Action::Staff => fresh(),
             Action::Pickup => self.tokens.entry(credential(n)).or_insert_with(fresh).clone(),
         }
     }
@@ -326,9 +424,23 @@ impl World {
         let session = self.view.session();
         let credential = match (line, session.as_ref().map(|session| &session.actor)) {
             (["pickup", label], _) if picks => credential(number(label)),
+            (["type", ..], _) if picks => match step.facts.iter().find_map(|fact| match fact {
+                Fact::PickupStarted(started) => Some(started.credential),
+                _ => None,
+            }) {
+                Some(credential) => credential,
+                None => return,
+            },
+            (["delegate", code], _) if picks => credential(code.parse().unwrap()),
             (["again"], Some(&Actor::Recipient { credential })) => credential,
             _ => return,
         };
+        // One code opens all of a person's parcels, one after the other.
+        let busy_with = session.as_ref().and_then(crate::session::Session::parcel);
+        let own = self.view.credential(credential).map(|held| held.parcel);
+        if busy_with.is_some() && busy_with != own {
+            return;
+        }
         let state = self.view.credential(credential).map(|held| held.state);
         assert_eq!(state, Some(CredentialState::Active), "only an active code opens a door");
     }
@@ -343,6 +455,8 @@ impl World {
                 Allocation::Depositing { parcel, .. } => format!("Depositing {}", label(parcel)),
                 Allocation::Occupied { parcel } => format!("Occupied {}", label(parcel)),
                 Allocation::Collecting { parcel, .. } => format!("Collecting {}", label(parcel)),
+                Allocation::Recalling { parcel, .. } => format!("Recalling {}", label(parcel)),
+                Allocation::Reserved { parcel } => format!("Reserved {}", label(parcel)),
                 Allocation::Quarantined { reason, parcel } => {
                     let parcel = parcel.map_or("nothing known".to_owned(), label);
                     format!("Quarantined {reason:?} {parcel}")
@@ -367,6 +481,14 @@ impl World {
             ParcelState::Collected { at } => format!("Collected at {}", at.0),
             ParcelState::Cancelled { at } => format!("Cancelled at {}", at.0),
             ParcelState::Unresolved { compartment } => format!("Unresolved in {compartment}"),
+            ParcelState::Recalling { compartment, .. } => format!("Recalling from {compartment}"),
+            ParcelState::BookingExpired { at } => format!("BookingExpired at {}", at.0),
+            ParcelState::Recalled { at } => format!("Recalled at {}", at.0),
+            ParcelState::Missing { at } => format!("Missing at {}", at.0),
+        };
+        let state = match known.recall {
+            Some(reason) => format!("{state}, asked back: {reason:?}"),
+            None => state,
         };
         let code = self.view.credential(known.credential).map(|held| held.state);
         format!("{state}, version {}, code {code:?}", known.version.0)
@@ -412,8 +534,14 @@ impl Watch {
                 self.pulses.insert(started.compartment, 0);
             }
             Fact::PulseIntended(intended) => {
+                // Opened again after it was shut: a new opening.
+                let again = self.opened.get(&intended.compartment) == Some(&true);
+                let shut = before
+                    .session()
+                    .and_then(|session| session.opening().map(|opening| opening.phase))
+                    == Some(Phase::Shut);
                 let pulses = self.pulses.entry(intended.compartment).or_default();
-                *pulses += 1;
+                *pulses = if again && shut { 1 } else { *pulses + 1 };
                 assert!(*pulses <= PULSES_PER_OPENING, "pulse {pulses} of one opening");
                 self.opened.entry(intended.compartment).or_insert(false);
             }
@@ -428,7 +556,7 @@ impl Watch {
             Fact::BoardChanged(changed) if !changed.online => {
                 // A stuck door that was pushed while nobody looked may have sprung open.
                 let session = before.session();
-                let handover = session.as_ref().and_then(|session| session.handover());
+                let handover = session.as_ref().and_then(|session| session.opening());
                 if let Some(handover) = handover.filter(|opening| opening.phase == Phase::Stuck) {
                     self.opened.insert(handover.compartment, true);
                 }
@@ -439,11 +567,40 @@ impl Watch {
             Fact::DepositConfirmed(confirmed) => {
                 self.opened.remove(&confirmed.compartment);
             }
-            Fact::PickupSettled(settled) => match settled.end {
-                PickupEnd::Collected { .. } | PickupEnd::NotTaken => {
+            Fact::DepositAborted(aborted) if aborted.content == AbortedContent::TakenBack => {
+                self.opened.remove(&aborted.compartment);
+            }
+            Fact::RecallStarted(started) => {
+                self.pulses.insert(started.compartment, 0);
+            }
+            Fact::InspectionStarted(started) => {
+                self.pulses.insert(started.compartment, 0);
+            }
+            Fact::RecallSettled(settled) => match settled.end {
+                RecallEnd::Removed | RecallEnd::NotTaken => {
                     self.opened.remove(&settled.compartment);
                 }
-                PickupEnd::CollectedDoorOpen | PickupEnd::NotOpened | PickupEnd::Interrupted => {}
+                RecallEnd::FoundEmpty | RecallEnd::NotOpened | RecallEnd::Interrupted => {}
+            },
+            Fact::InspectionSettled(settled) => match settled.finding {
+                Finding::Empty
+                | Finding::Holds(_)
+                | Finding::TakenOut(_)
+                | Finding::HandedOver(_) => {
+                    self.opened.remove(&settled.compartment);
+                }
+                Finding::NotOpened | Finding::Unfinished => {}
+            },
+            Fact::PickupSettled(settled) => match settled.end {
+                PickupEnd::Collected { .. } | PickupEnd::NotTaken | PickupEnd::Refused => {
+                    self.opened.remove(&settled.compartment);
+                }
+                PickupEnd::CollectedDoorOpen
+                | PickupEnd::NotOpened
+                | PickupEnd::Interrupted
+                | PickupEnd::Unconfirmed
+                | PickupEnd::FoundEmpty
+                | PickupEnd::WrongParcel => {}
             },
             _ => {}
         }
@@ -478,7 +635,10 @@ impl Watch {
                 assert!(matches!(held.content, Content::Empty(_)), "{no} is free, not empty");
                 assert!(!self.opened.contains_key(&no), "{no} is free after an opening");
             }
-            if let Some(owner) = held.parcel() {
+            if let Allocation::Reserved { parcel } = held.allocation {
+                let state = view.parcel(parcel).map(|known| known.state);
+                assert_eq!(state, Some(ParcelState::Booked), "{no} is kept for what will not come");
+            } else if let Some(owner) = held.parcel() {
                 let state = view.parcel(owner).map(|known| known.state);
                 let named = state.and_then(compartment_of);
                 assert_eq!(named, Some(no), "{no} is owned by a parcel that names another");
@@ -498,6 +658,10 @@ impl Watch {
                 | (
                     ParcelState::Collecting { session: a, .. },
                     Allocation::Collecting { session: b, .. },
+                )
+                | (
+                    ParcelState::Recalling { session: a, .. },
+                    Allocation::Recalling { session: b, .. },
                 ) => a == b,
                 (ParcelState::Stored { .. }, Allocation::Occupied { .. })
                 | (ParcelState::Stored { .. }, Allocation::Quarantined { .. })
@@ -510,19 +674,29 @@ impl Watch {
             let code = view.credential(known.credential).unwrap();
             assert_eq!(code.parcel, known.id);
             let fits = match known.state {
+                // The hub may withdraw a code at any time.
+                _ if code.state == CredentialState::Revoked => true,
                 ParcelState::Booked
-                | ParcelState::Depositing { .. }
-                | ParcelState::Unresolved { .. } => code.state == CredentialState::Issued,
-                ParcelState::Stored { .. } => code.state == CredentialState::Active,
+                | ParcelState::BookingExpired { .. }
+                | ParcelState::Depositing { .. } => code.state == CredentialState::Issued,
+                ParcelState::Unresolved { .. } => {
+                    matches!(code.state, CredentialState::Issued | CredentialState::Active)
+                }
+                ParcelState::Stored { .. } | ParcelState::Recalling { .. } => {
+                    code.state == CredentialState::Active || known.recall.is_some()
+                }
                 ParcelState::Collecting { .. } => {
                     matches!(code.state, CredentialState::Active | CredentialState::UsedPending)
                 }
                 ParcelState::Collected { .. } => code.state == CredentialState::Consumed,
-                ParcelState::Cancelled { .. } => code.state == CredentialState::Revoked,
+                ParcelState::Missing { .. } => code.state == CredentialState::Active,
+                // Collected once, and found inside all the same.
+                ParcelState::Recalled { .. } => code.state == CredentialState::Consumed,
+                ParcelState::Cancelled { .. } => false,
             };
             assert!(fits, "the code of a parcel {:?} is {:?}", known.state, code.state);
             if known.state.settled_at().is_none() {
-                let found = view.parcel_by_barcode(&known.barcode);
+                let found = view.parcel_by_barcode(&known.carrier, &known.barcode);
                 assert_eq!(found, Some(known.id), "a live parcel is not found by its barcode");
             }
         }
@@ -532,22 +706,20 @@ impl Watch {
     }
 
     fn session(&self, task: &Task, view: &impl View) {
-        let (Task::Deposit(handover) | Task::Pickup(handover)) = task else { return };
-        assert!(handover.pulses <= PULSES_PER_OPENING);
-        let held = view.compartment(handover.compartment).unwrap();
+        let (Task::Deposit(handover) | Task::Pickup(handover) | Task::Recall(handover)) = task
+        else {
+            return;
+        };
+        let opening = &handover.opening;
+        assert!(opening.pulses <= PULSES_PER_OPENING && opening.reopened <= REOPENED_MAX);
+        let held = view.compartment(opening.compartment).unwrap();
         assert_eq!(held.parcel(), Some(handover.parcel));
-        assert!(handover.tried.iter().all(|no| *no != handover.compartment));
+        assert!(handover.tried.iter().all(|no| *no != opening.compartment));
     }
 }
 
 const fn compartment_of(state: ParcelState) -> Option<CompartmentNo> {
-    match state {
-        ParcelState::Depositing { compartment, .. }
-        | ParcelState::Stored { compartment, .. }
-        | ParcelState::Collecting { compartment, .. }
-        | ParcelState::Unresolved { compartment } => Some(compartment),
-        ParcelState::Booked | ParcelState::Collected { .. } | ParcelState::Cancelled { .. } => None,
-    }
+    state.compartment()
 }
 
 fn each_entity_once(changes: &[Change], fact: &Fact) {
@@ -560,6 +732,10 @@ fn each_entity_once(changes: &[Change], fact: &Fact) {
             Change::CompartmentRemoved(no) => format!("compartment {no}"),
             Change::Parcel(parcel) | Change::ParcelForgotten(parcel) => format!("{}", parcel.id),
             Change::Credential(credential) => format!("credential {}", credential.id),
+            Change::Governor(_) => "governor".to_owned(),
+            Change::Slot(held) => format!("slot {}", held.slot.id),
+            Change::SlotForgotten(id) => format!("slot {id}"),
+            Change::Budget(_) => "budget".to_owned(),
         })
         .collect();
     let distinct: BTreeSet<&String> = names.iter().collect();
@@ -572,14 +748,21 @@ fn same(one: &impl View, other: &impl View) {
     assert_eq!(one.compartments(), other.compartments());
     assert_eq!(one.parcels(), other.parcels());
     assert_eq!(one.session(), other.session());
+    assert_eq!(one.governor(), other.governor());
+    assert_eq!((one.slots(), one.budget()), (other.slots(), other.budget()));
     for no in (0..9).map(CompartmentNo) {
         assert_eq!(one.compartment(no), other.compartment(no));
     }
-    for n in 0..14 {
+    for n in 0..40 {
         assert_eq!(one.parcel(parcel(n)), other.parcel(parcel(n)));
         assert_eq!(one.credential(credential(n)), other.credential(credential(n)));
         let barcode: Barcode = format!("PKG{n}").parse().unwrap();
-        assert_eq!(one.parcel_by_barcode(&barcode), other.parcel_by_barcode(&barcode));
+        for carrier in ["acme", "zeta"] {
+            let carrier = carrier.parse().unwrap();
+            let found = one.parcel_by_barcode(&carrier, &barcode);
+            assert_eq!(found, other.parcel_by_barcode(&carrier, &barcode));
+        }
+        assert_eq!(one.credentials_of(parcel(n)), other.credentials_of(parcel(n)));
     }
 }
 
@@ -601,13 +784,32 @@ fn fact(fact: &Fact) -> String {
         Fact::GrantAccepted(accepted) => match &accepted.grant {
             Grant::Book(booking) => format!("booked {}", label(booking.parcel)),
             Grant::Cancel { parcel, .. } => format!("withdrawn {}", label(*parcel)),
+            Grant::Keep { parcel, until, .. } => {
+                format!("{} may stay until {}", label(*parcel), until.0)
+            }
+            Grant::Recall { parcel, reason, .. } => {
+                format!("{} asked back: {reason:?}", label(*parcel))
+            }
+            Grant::Reissue { parcel, .. } => format!("new code for {}", label(*parcel)),
+            Grant::Delegate { parcel, .. } => format!("second code for {}", label(*parcel)),
+            Grant::Revoke { parcel, .. } => format!("code of {} withdrawn", label(*parcel)),
+            Grant::Slots(slots) => format!("{} slots", slots.len()),
         },
-        Fact::GrantRefused(no) => format!("grant refused {} {:?}", label(no.parcel), no.reason),
+        Fact::GrantRefused(no) => {
+            let about = no.parcel.map_or("slots".to_owned(), label);
+            format!("grant refused {about} {:?}", no.reason)
+        }
         Fact::ConfigAccepted(ConfigAccepted::Layout(layout)) => {
             format!("layout {} accepted", layout.generation.0)
         }
         Fact::ConfigAccepted(ConfigAccepted::KeySet(keys)) => {
             format!("keys {} accepted", keys.generation.0)
+        }
+        Fact::ConfigAccepted(ConfigAccepted::Mode(mode)) => {
+            format!("maintenance {}", mode.maintenance)
+        }
+        Fact::ConfigAccepted(ConfigAccepted::Quota(quota)) => {
+            format!("quota {} accepted", quota.generation.0)
         }
         Fact::ConfigRefused(no) => {
             format!("{:?} {} refused {:?}", no.kind, no.generation.0, no.reason)
@@ -615,6 +817,7 @@ fn fact(fact: &Fact) -> String {
         Fact::SessionStarted(started) => match &started.actor {
             Actor::Courier { carrier, .. } => format!("courier {carrier} in"),
             Actor::Recipient { .. } => "recipient in".to_owned(),
+            Actor::Staff { badge } => format!("staff {} in", badge.0[0] - 100),
         },
         Fact::SessionEnded(ended) => format!("session {:?}", ended.end),
         Fact::DepositStarted(started) => {
@@ -626,11 +829,14 @@ fn fact(fact: &Fact) -> String {
             said
         }
         Fact::DepositMisfit(misfit) => {
-            format!("misfit {} in {}", label(misfit.parcel), misfit.compartment)
+            let gave_up = if misfit.gave_up { ", no larger one" } else { "" };
+            format!("misfit {} in {}{gave_up}", label(misfit.parcel), misfit.compartment)
         }
         Fact::DepositAborted(aborted) => {
             let content = match aborted.content {
                 AbortedContent::Untouched => "Untouched".to_owned(),
+                AbortedContent::TakenBack => "TakenBack".to_owned(),
+                AbortedContent::Foreign => "Foreign".to_owned(),
                 AbortedContent::Unknown(reason) => format!("{reason:?}"),
             };
             let failed = if aborted.lock_failed { " lock failed" } else { "" };
@@ -642,7 +848,15 @@ fn fact(fact: &Fact) -> String {
         }
         Fact::DepositConfirmed(confirmed) => {
             let presumed = if confirmed.presumed { " presumed" } else { "" };
-            format!("stored {} in {}{presumed}", label(confirmed.parcel), confirmed.compartment)
+            let code = confirmed
+                .code
+                .as_ref()
+                .map_or(String::new(), |code| format!(" with digits {}", code.slot.0[0]));
+            format!(
+                "stored {} in {}{presumed}{code}",
+                label(confirmed.parcel),
+                confirmed.compartment
+            )
         }
         Fact::PickupStarted(started) => {
             format!("pickup {} from {}", label(started.parcel), started.compartment)
@@ -654,7 +868,11 @@ fn fact(fact: &Fact) -> String {
                 end @ (PickupEnd::CollectedDoorOpen
                 | PickupEnd::NotTaken
                 | PickupEnd::NotOpened
-                | PickupEnd::Interrupted) => format!("{end:?}"),
+                | PickupEnd::Interrupted
+                | PickupEnd::Unconfirmed
+                | PickupEnd::Refused
+                | PickupEnd::FoundEmpty
+                | PickupEnd::WrongParcel) => format!("{end:?}"),
             };
             let failed = if settled.lock_failed { " lock failed" } else { "" };
             format!("{end} {} in {}{failed}", label(settled.parcel), settled.compartment)
@@ -670,7 +888,8 @@ fn fact(fact: &Fact) -> String {
         Fact::DoorMoved(moved) => {
             let cause =
                 moved.cause.map_or("nobody".to_owned(), |cause| format!("intent {}", cause.0));
-            format!("door {} {:?} by {cause}", moved.compartment, moved.reading)
+            let class = moved.class.map_or(String::new(), |class| format!(" ({class:?})"));
+            format!("door {} {:?} by {cause}{class}", moved.compartment, moved.reading)
         }
         Fact::DoorsRead(read) => {
             let doors = read.readings.iter().map(|(no, reading)| format!(" {no}:{reading:?}"));
@@ -679,6 +898,44 @@ fn fact(fact: &Fact) -> String {
         Fact::BoardChanged(changed) => {
             format!("board {} {}", changed.board, if changed.online { "online" } else { "offline" })
         }
+        Fact::RecallStarted(started) => {
+            format!("take out {} from {}", label(started.parcel), started.compartment)
+        }
+        Fact::RecallSettled(settled) => {
+            let failed = if settled.lock_failed { " lock failed" } else { "" };
+            format!(
+                "recall {:?} {} in {}{failed}",
+                settled.end,
+                label(settled.parcel),
+                settled.compartment
+            )
+        }
+        Fact::InspectionStarted(started) => format!("look into {}", started.compartment),
+        Fact::InspectionSettled(settled) => match settled.finding {
+            Finding::Holds(parcel) => format!("{} found in {}", label(parcel), settled.compartment),
+            Finding::TakenOut(parcel) => {
+                format!("{} taken out of {}", label(parcel), settled.compartment)
+            }
+            Finding::HandedOver(parcel) => {
+                format!("{} handed over from {}", label(parcel), settled.compartment)
+            }
+            finding @ (Finding::NotOpened | Finding::Empty | Finding::Unfinished) => {
+                format!("{} found {finding:?}", settled.compartment)
+            }
+        },
+        Fact::BookingLapsed(lapsed) => format!("booking of {} lapsed", label(lapsed.parcel)),
+        Fact::KeepLapsed(lapsed) => format!("time of {} is over", label(lapsed.parcel)),
+        Fact::CompartmentReserved(reserved) => {
+            format!("{} kept for {}", reserved.compartment, label(reserved.parcel))
+        }
+        Fact::Alarm(alarm) => format!("alarm {alarm:?}"),
+        Fact::LockdownBegan(began) => format!("lockdown {:?}", began.reason),
+        Fact::LockdownLiftAsked(asked) => format!("staff {} asks to lift", asked.badge.0[0] - 100),
+        Fact::LockdownLifted(_) => "lockdown lifted".to_owned(),
+        Fact::BoardReset(reset) => format!("board {} reset", reset.board),
+        Fact::CodeTyped(typed) => format!("digits {:?}", typed.verdict),
+        Fact::KeypadReset(_) => "keypad reset".to_owned(),
+        Fact::CommandAnswered(answered) => format!("command {:?}", answered.answer),
     }
 }
 
@@ -696,7 +953,41 @@ fn booking(label: &str, carrier: &str, size: &str, rest: &[&str]) -> Booking {
         weight: Grams(500),
         credential: credential(code),
         trace: None,
+        terms: Terms {
+            hard: rest.contains(&"hard"),
+            book_until: option("until").map(|at| UnixMillis(at.parse().unwrap())),
+            keep_ms: option("keep").map(|ms| ms.parse().unwrap()),
+            suffix: option("phone").map(|n| SuffixTag([n.parse().unwrap(); 8])),
+            group: option("group").map(|n| GroupId([n.parse().unwrap(); 16])),
+            ..Terms::default()
+        },
     }
+}
+
+/// `withdraw LABEL VERSION`, `keep LABEL VERSION UNTIL`, `askback LABEL VERSION REASON`,
+/// `reissue|revoke LABEL VERSION CODE`, `lend LABEL VERSION CODE UNTIL`.
+fn change(verb: &str, parcel: ParcelId, numbers: &[u64], words: &[&str]) -> Grant {
+    let version = Version(u32::try_from(numbers[0]).unwrap());
+    let code = || credential(u8::try_from(numbers[1]).unwrap());
+    match verb {
+        "withdraw" => Grant::Cancel { parcel, version },
+        "keep" => Grant::Keep { parcel, version, until: UnixMillis(numbers[1]) },
+        "askback" => {
+            let reason =
+                if words[1] == "safety" { RecallReason::Safety } else { RecallReason::Sender };
+            Grant::Recall { parcel, version, reason }
+        }
+        "reissue" => Grant::Reissue { parcel, version, credential: code() },
+        "lend" => {
+            Grant::Delegate { parcel, version, credential: code(), until: UnixMillis(numbers[2]) }
+        }
+        _ => Grant::Revoke { parcel, version, credential: code() },
+    }
+}
+
+fn code_slot(n: u8) -> Slot {
+    let sealed = vec![n; 35].try_into().unwrap();
+    Slot { id: SlotId([n; 16]), tag: Tag::from_bytes([n; 16]), sealed }
 }
 
 /// `NO:LxWxH`, or `NO:LxWxH@LOCK` for another lock than the number's own.

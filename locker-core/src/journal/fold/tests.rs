@@ -1,17 +1,26 @@
 //! Any facts in any order fold without a panic, alike from memory and from an overlay: a hub folds
 //! what a damaged bank sends. What honest facts add up to, the scripts in `bank::tests` tell.
 
+#![expect(clippy::too_many_lines, reason = "one line for each thing that can happen")]
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::bank::SessionEnded;
+use crate::bank::{AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed};
+use crate::bank::{DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted, DoorMoved};
+use crate::bank::{DoorsRead, Finding, InspectionSettled, InspectionStarted, KeepLapsed};
+use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind};
+use crate::bank::{PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome};
+use crate::bank::{PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded};
 use crate::clock::TimeQuality;
-use crate::compartment::{CompartmentSpec, LockPosition};
+use crate::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason};
 use crate::credential::{CredentialKey, KeySet};
-use crate::downlink::{ConfigKind, ConfigRefusal, ConfigRefused, GrantAccepted, GrantPosition};
-use crate::downlink::{GrantRefusal, GrantRefused};
-use crate::ids::{BankId, BootId, CredentialId, Generation, HubEpoch, SessionId, StreamId};
+use crate::downlink::{Booking, CompartmentReserved, ConfigKind, ConfigRefusal, ConfigRefused};
+use crate::downlink::{Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused, Mode};
+use crate::ids::{BankId, BootId, CredentialId, Generation, HubEpoch, IntentId, SessionId};
+use crate::ids::{StreamId, Version};
 use crate::journal::{Booted, CHAIN_START, MemoryView, Overlay, StreamOpened};
+use crate::parcel::Terms;
 use crate::session::{Actor, SessionEnd};
 use crate::units::{Dimensions, Grams};
 
@@ -52,22 +61,29 @@ fn fact() -> impl Strategy<Value = Fact> {
         PickupEnd::NotTaken,
         PickupEnd::NotOpened,
         PickupEnd::Interrupted,
+        PickupEnd::Unconfirmed,
+        PickupEnd::Refused,
+        PickupEnd::FoundEmpty,
+        PickupEnd::WrongParcel,
     ]);
     let content = prop_oneof![
         Just(AbortedContent::Untouched),
+        Just(AbortedContent::TakenBack),
+        Just(AbortedContent::Foreign),
         Just(AbortedContent::Unknown(QuarantineReason::Interrupted)),
     ];
     let who = || (session(), parcel(), no());
     prop_oneof![
         device(),
         hub(),
+        staff(),
         (who(), prop::collection::vec(no(), 0..3)).prop_map(
             |((session, parcel, compartment), tried)| {
                 Fact::DepositStarted(DepositStarted { session, parcel, compartment, tried })
             }
         ),
         who().prop_map(|(session, parcel, compartment)| {
-            Fact::DepositMisfit(DepositMisfit { session, parcel, compartment })
+            Fact::DepositMisfit(DepositMisfit { session, parcel, compartment, gave_up: false })
         }),
         (who(), content, any::<bool>()).prop_map(
             |((session, parcel, compartment), content, lock_failed)| {
@@ -76,7 +92,13 @@ fn fact() -> impl Strategy<Value = Fact> {
             }
         ),
         (who(), any::<bool>()).prop_map(|((session, parcel, compartment), presumed)| {
-            Fact::DepositConfirmed(DepositConfirmed { session, parcel, compartment, presumed })
+            Fact::DepositConfirmed(DepositConfirmed {
+                session,
+                parcel,
+                compartment,
+                presumed,
+                code: None,
+            })
         }),
         (who(), code()).prop_map(|((session, parcel, compartment), credential)| {
             Fact::PickupStarted(PickupStarted { session, parcel, compartment, credential })
@@ -93,13 +115,77 @@ fn fact() -> impl Strategy<Value = Fact> {
             }
         ),
         (who(), intent()).prop_map(|((session, parcel, compartment), intent)| {
-            Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel })
+            Fact::PulseIntended(PulseIntended {
+                intent,
+                session,
+                compartment,
+                parcel: Some(parcel),
+            })
         }),
         (no(), intent(), outcome).prop_map(|(compartment, intent, outcome)| {
             Fact::PulseSettled(PulseSettled { intent, compartment, outcome })
         }),
         (no(), reading(), prop::option::of(intent())).prop_map(|(compartment, reading, cause)| {
-            Fact::DoorMoved(DoorMoved { compartment, reading, cause })
+            Fact::DoorMoved(DoorMoved { compartment, reading, cause, class: None })
+        }),
+    ]
+}
+
+/// What couriers take out, staff do, and what ends by itself.
+fn staff() -> impl Strategy<Value = Fact> {
+    let who = || (session(), parcel(), no());
+    let end = prop::sample::select(vec![
+        RecallEnd::Removed,
+        RecallEnd::FoundEmpty,
+        RecallEnd::NotTaken,
+        RecallEnd::NotOpened,
+        RecallEnd::Interrupted,
+    ]);
+    let finding = prop_oneof![
+        Just(Finding::NotOpened),
+        Just(Finding::Empty),
+        Just(Finding::Unfinished),
+        parcel().prop_map(Finding::Holds),
+        parcel().prop_map(Finding::TakenOut),
+        parcel().prop_map(Finding::HandedOver),
+    ];
+    let alarm = prop_oneof![
+        no().prop_map(Alarm::DoorOpenTooLong),
+        no().prop_map(Alarm::SensorDoubt),
+        Just(Alarm::BoardPower { board: 0 }),
+        Just(Alarm::AddressClash { board: 0 }),
+        Just(Alarm::TooManyOpenings(OpenerKind::Courier)),
+    ];
+    let reason = LockdownReason::Staff;
+    prop_oneof![
+        who().prop_map(|(session, parcel, compartment)| {
+            Fact::RecallStarted(RecallStarted { session, parcel, compartment })
+        }),
+        (who(), end).prop_map(|((session, parcel, compartment), end)| {
+            let lock_failed = false;
+            Fact::RecallSettled(RecallSettled { session, parcel, compartment, end, lock_failed })
+        }),
+        (session(), no()).prop_map(|(session, compartment)| {
+            Fact::InspectionStarted(InspectionStarted { session, compartment })
+        }),
+        (session(), no(), finding).prop_map(|(session, compartment, finding)| {
+            Fact::InspectionSettled(InspectionSettled { session, compartment, finding })
+        }),
+        parcel().prop_map(|parcel| Fact::BookingLapsed(BookingLapsed { parcel })),
+        parcel().prop_map(|parcel| Fact::KeepLapsed(KeepLapsed { parcel })),
+        (parcel(), no()).prop_map(|(parcel, compartment)| {
+            Fact::CompartmentReserved(CompartmentReserved { parcel, compartment })
+        }),
+        alarm.prop_map(Fact::Alarm),
+        Just(Fact::LockdownBegan(LockdownBegan { reason })),
+        code().prop_map(|badge| Fact::LockdownLiftAsked(LockdownLiftAsked { badge })),
+        code().prop_map(|first| {
+            Fact::LockdownLifted(LockdownLifted { first, second: CredentialId([9; 16]) })
+        }),
+        code().prop_map(|badge| Fact::BoardReset(BoardReset { board: 0, badge })),
+        any::<bool>().prop_map(|maintenance| {
+            let mode = Mode { generation: Generation(1), maintenance };
+            Fact::ConfigAccepted(ConfigAccepted::Mode(mode))
         }),
     ]
 }
@@ -149,6 +235,7 @@ fn hub() -> impl Strategy<Value = Fact> {
                     weight: Grams(1),
                     credential,
                     trace: None,
+                    terms: Terms::default(),
                 });
                 Fact::GrantAccepted(GrantAccepted { position, grant })
             }
@@ -157,9 +244,23 @@ fn hub() -> impl Strategy<Value = Fact> {
             let grant = Grant::Cancel { parcel, version };
             Fact::GrantAccepted(GrantAccepted { position, grant })
         }),
+        (position(), parcel(), version(), code(), 0..5_u8).prop_map(
+            |(position, parcel, version, credential, kind)| {
+                let until = UnixMillis(5);
+                let reason = RecallReason::Safety;
+                let grant = match kind {
+                    0 => Grant::Keep { parcel, version, until },
+                    1 => Grant::Recall { parcel, version, reason },
+                    2 => Grant::Reissue { parcel, version, credential },
+                    3 => Grant::Delegate { parcel, version, credential, until },
+                    _ => Grant::Revoke { parcel, version, credential },
+                };
+                Fact::GrantAccepted(GrantAccepted { position, grant })
+            }
+        ),
         (position(), parcel()).prop_map(|(position, parcel)| {
             let reason = GrantRefusal::Stale;
-            Fact::GrantRefused(GrantRefused { position, parcel, reason })
+            Fact::GrantRefused(GrantRefused { position, parcel: Some(parcel), reason })
         }),
         (any::<u64>(), prop::collection::vec((no(), 0..3_u8), 0..4)).prop_map(
             |(generation, locks)| {

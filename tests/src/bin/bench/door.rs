@@ -11,9 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use edge_agent::bank::{
-    Bank, BankError, Event, Floor, PanelPhase, PanelState, PanelTask, Parts, PulseTiming,
-};
+use edge_agent::bank::{Bank, BankError, Event, Floor, PanelPhase, PanelState, Parts, PulseTiming};
 use edge_agent::board::{
     Backoff, BoardAddr, BoardConfig, Bus, BusConfig, BusTiming, LineConfig, LockConfig, LockIndex,
     Polarity, PollForm, PortConfig, PortConnector,
@@ -26,8 +24,10 @@ use locker_core::clock::TimeQuality;
 use locker_core::compartment::{CompartmentSpec, Layout, LockPosition};
 use locker_core::credential::{self, Action, Claims, CredentialKey, KeySet};
 use locker_core::downlink::{Booking, Grant, GrantPosition};
+use locker_core::governor::{GovernorLimits, Limit};
 use locker_core::ids::{BankId, BootId, CompartmentNo, CredentialId, Generation, HubEpoch};
 use locker_core::ids::{ParcelId, SessionId, StreamId, Version};
+use locker_core::parcel::Terms;
 use locker_core::policy::SessionPolicy;
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use locker_proto::message::{Config, Document, Grants};
@@ -209,6 +209,7 @@ impl Bench {
             weight: Grams(100),
             credential: CREDENTIAL,
             trace: None,
+            terms: Terms::default(),
         };
         let first = GrantPosition { epoch, gseq: 1 };
         let grants = Grants { first, grants: vec![Grant::Book(booking)], at: NOW };
@@ -265,13 +266,8 @@ impl Bench {
 
     async fn wait_for(&mut self, wanted: PanelPhase) -> anyhow::Result<()> {
         let reached = self.state.wait_for(|state| {
-            let task = state.session.as_ref().map(|session| &session.task);
-            match task {
-                Some(PanelTask::Deposit { phase, .. } | PanelTask::Pickup { phase, .. }) => {
-                    *phase == wanted
-                }
-                Some(PanelTask::Idle) | None => false,
-            }
+            let opening = state.session.as_ref().and_then(|session| session.task.opening());
+            opening.is_some_and(|(_, phase)| phase == wanted)
         });
         tokio::time::timeout(STEP_LIMIT, reached).await.context("the door did not move")??;
         Ok(())
@@ -317,6 +313,14 @@ async fn start_board() -> anyhow::Result<BoardBus> {
     Ok((bus, inbox))
 }
 
+/// A policy that lets one person open a door as often as the bench does.
+fn unhurried() -> SessionPolicy {
+    let any = Limit { openings: 64, within_ms: 0 };
+    let governor =
+        GovernorLimits { courier: [any], recipient: [any; 2], staff: [any], remote: [any] };
+    SessionPolicy { governor, ..SessionPolicy::default() }
+}
+
 fn start_bank(
     dir: &Path,
     bank: &BankId,
@@ -337,7 +341,7 @@ fn start_bank(
         bank: bank.clone(),
         ledger,
         buses: HashMap::from([(0, bus)]),
-        policy: SessionPolicy::default(),
+        policy: unhurried(),
         floor: Floor::open(dir)?,
         fresh_session: Box::new(move || {
             session += 1;
@@ -346,6 +350,7 @@ fn start_bank(
         system_time: Box::new(|| NOW),
         deposit_reserve_bytes: 0,
         timings: Some(timings),
+        tag_keys: None,
     })?;
     Ok(started)
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cloud_hub::banks::{NewBank, create_bank};
 use cloud_hub::ingest::{Caller, Link, LinkEvent};
 use cloud_hub::mqtt::{DownTopic, SendError, UpTopic};
-use cloud_hub::parcels::{NewParcel, book_compartment, create_parcel};
+use cloud_hub::parcels::{BookingOrder, NewParcel, book_compartment, create_parcel};
 use cloud_hub::store::{DisplayName, ParcelRow, RequestKey, Store};
 use locker_core::bank::{
     BoardChanged, DepositConfirmed, DepositStarted, DoorMoved, DoorsRead, PickupEnd, PickupSettled,
@@ -19,11 +19,13 @@ use locker_core::clock::TimeQuality;
 use locker_core::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition};
 use locker_core::downlink::{Booking, ConfigAccepted, Grant, GrantAccepted, GrantPosition};
 use locker_core::fact::Fact;
+use locker_core::ids::GroupId;
 use locker_core::ids::{
     BankId, BootId, CompartmentNo, CredentialId, Generation, IntentId, ParcelId, SessionId,
     StreamId,
 };
 use locker_core::journal::{Booted, CHAIN_START, ChainHash, Record, StreamOpened, next_hash};
+use locker_core::parcel::Terms;
 use locker_core::session::{Actor, SessionEnd};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
@@ -279,6 +281,7 @@ impl Bank {
                 weight: row.weight,
                 credential,
                 trace: None,
+                terms: Terms::default(),
             };
             let position = GrantPosition { epoch: locker_core::ids::HubEpoch(1), gseq: self.gseq };
             let grant = Grant::Book(booking);
@@ -308,8 +311,9 @@ impl Bank {
             },
         };
         let outcome = PulseOutcome::Opened { after_ms: 80 };
-        let moved =
-            |reading| Fact::DoorMoved(DoorMoved { compartment, reading, cause: Some(intent) });
+        let moved = |reading| {
+            Fact::DoorMoved(DoorMoved { compartment, reading, cause: Some(intent), class: None })
+        };
         facts.push(Fact::SessionStarted(SessionStarted { session, actor }));
         facts.push(match pickup {
             Some(credential) => {
@@ -320,7 +324,12 @@ impl Bank {
                 Fact::DepositStarted(DepositStarted { session, parcel, compartment, tried })
             }
         });
-        facts.push(Fact::PulseIntended(PulseIntended { intent, session, compartment, parcel }));
+        facts.push(Fact::PulseIntended(PulseIntended {
+            intent,
+            session,
+            compartment,
+            parcel: Some(parcel),
+        }));
         facts.push(Fact::PulseSettled(PulseSettled { intent, compartment, outcome }));
         facts.push(moved(DoorReading::Open));
         facts.push(moved(DoorReading::Closed));
@@ -329,7 +338,13 @@ impl Bank {
             Fact::PickupSettled(PickupSettled { session, parcel, compartment, end, lock_failed })
         } else {
             let presumed = false;
-            Fact::DepositConfirmed(DepositConfirmed { session, parcel, compartment, presumed })
+            Fact::DepositConfirmed(DepositConfirmed {
+                session,
+                parcel,
+                compartment,
+                presumed,
+                code: None,
+            })
         });
         facts.push(Fact::SessionEnded(SessionEnded { session, end: SessionEnd::Finished }));
     }
@@ -377,12 +392,22 @@ async fn announce_and_book(
         weight: Grams(500),
         email: "someone@example.org".parse()?,
         display_name: DisplayName::default(),
+        phone: None,
         trace: None,
     };
     let carrier = new.carrier.clone();
     create_parcel(store, new, request(number, &format!("create-{n}")), NOW).await?;
     let key = request(number, &format!("book-{n}"));
-    Ok(book_compartment(store, &carrier, name, bank, key, CredentialId(uid), NOW).await?)
+    let order = BookingOrder {
+        bank: bank.clone(),
+        hard: false,
+        book_until: None,
+        keep_ms: None,
+        connected: false,
+        fresh: CredentialId(uid),
+        fresh_group: GroupId(uid),
+    };
+    Ok(book_compartment(store, &carrier, name, order, key, NOW).await?)
 }
 
 fn request(number: usize, what: &str) -> RequestKey {

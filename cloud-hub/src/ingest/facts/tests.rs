@@ -1,0 +1,164 @@
+//! Tests of what facts mean, over a real store.
+
+use locker_core::bank::{BookingLapsed, CommandAnswer, CommandAnswered, DoorMoved, Finding};
+use locker_core::bank::{InspectionSettled, InspectionStarted, KeepLapsed, LockdownBegan};
+use locker_core::bank::{LockdownReason, OpenerKind, OpeningClass};
+use locker_core::compartment::DoorReading;
+use locker_core::downlink::CompartmentReserved;
+use locker_core::ids::{CommandId, SessionId};
+use tempfile::tempdir;
+
+use super::*;
+use crate::ingest::tests::fixture::{
+    Journal, add_bank, add_parcel, bank_id, book, commit_more, open_store,
+};
+use crate::store::{HubParcelState, Store};
+
+const EDGES: &[u32] = &[300, 300];
+
+/// Parcels 1 and 2, booked at the bank, which has heard of it.
+async fn two_booked(store: &Store) -> Journal {
+    add_bank(store, EDGES).await;
+    let mut journal = Journal::commissioned(EDGES);
+    commit_more(store, &journal, 0).await;
+    let known = journal.head();
+    for no in [1, 2] {
+        add_parcel(store, no, 200).await;
+        book(store, no).await;
+    }
+    let after = locker_core::downlink::GrantPosition { epoch: store.epoch(), gseq: 0 };
+    let grants = store.downlink(&bank_id(), after, 9).await.unwrap().unwrap().grants;
+    for (gseq, grant) in (1..).zip(grants) {
+        journal.accept(store.epoch(), gseq, grant);
+    }
+    commit_more(store, &journal, known).await;
+    journal
+}
+
+fn uid(no: u8) -> ParcelId {
+    ParcelId([no; 16])
+}
+
+async fn state(store: &Store, no: u8) -> HubParcelState {
+    store.parcel_by_uid(uid(no)).await.unwrap().unwrap().state
+}
+
+/// Kinds and details of what happened after `journal` was committed up to `known`.
+async fn told(store: &Store, journal: &Journal, known: u64) -> Vec<(EventKind, String)> {
+    let position = store.last_event().await.unwrap();
+    commit_more(store, journal, known).await;
+    let events = store.events_after(position, None, 100).await.unwrap();
+    events.into_iter().map(|event| (event.kind, event.detail)).collect()
+}
+
+fn inspect(journal: &mut Journal, no: u16, finding: Finding) {
+    let (session, compartment) = (SessionId([5; 16]), CompartmentNo(no));
+    journal.append(Fact::InspectionStarted(InspectionStarted { session, compartment }));
+    journal.append(Fact::InspectionSettled(InspectionSettled { session, compartment, finding }));
+}
+
+#[tokio::test]
+async fn k08_two_wrong_parcels_name_each_other_and_staff_put_them_right() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = two_booked(&store).await;
+    journal.deposit(1, 1);
+    journal.deposit(2, 2);
+    journal.pick_up(1, 1, PickupEnd::WrongParcel);
+    commit_more(&store, &journal, 7).await;
+    assert_eq!(state(&store, 1).await, HubParcelState::Disputed);
+    let known = journal.head();
+    journal.pick_up(2, 2, PickupEnd::WrongParcel);
+    let told_of = told(&store, &journal, known).await;
+    let disputed: Vec<_> =
+        told_of.iter().filter(|(kind, _)| *kind == EventKind::ParcelDisputed).collect();
+    assert_eq!(disputed[0].1, "WRONG_PARCEL, see carriers/acme/parcels/p1");
+    assert_eq!(disputed[1].1, "WRONG_PARCEL, see carriers/acme/parcels/p2");
+    let known = journal.head();
+    inspect(&mut journal, 1, Finding::Holds(uid(2)));
+    inspect(&mut journal, 2, Finding::Holds(uid(1)));
+    let told_of = told(&store, &journal, known).await;
+    for (no, compartment) in [(1, 2), (2, 1)] {
+        let row = store.parcel_by_uid(uid(no)).await.unwrap().unwrap();
+        let place = (row.state, row.compartment);
+        // The first find leaves the other one missing until it is found as well.
+        let found = [HubParcelState::Stored, HubParcelState::RecallRequested];
+        assert!(found.contains(&place.0), "{place:?}");
+        assert_eq!(place.1, Some(CompartmentNo(compartment)));
+    }
+    let released = (EventKind::CompartmentReleased, "WRONG_PARCEL".to_owned());
+    assert_eq!(told_of.iter().filter(|what| **what == released).count(), 2);
+    let named = "FOUND_BY_STAFF, see carriers/acme/parcels/p1";
+    assert!(told_of.iter().any(|(_, detail)| detail == named), "{told_of:?}");
+}
+
+#[tokio::test]
+async fn k07_an_empty_compartment_is_disputed_and_staff_say_that_the_parcel_is_missing() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = two_booked(&store).await;
+    journal.deposit(1, 1);
+    journal.pick_up(1, 1, PickupEnd::FoundEmpty);
+    let told_of = told(&store, &journal, 7).await;
+    let disputed = (EventKind::ParcelDisputed, "FOUND_EMPTY".to_owned());
+    assert!(told_of.contains(&disputed), "{told_of:?}");
+    let known = journal.head();
+    inspect(&mut journal, 1, Finding::Empty);
+    let told_of = told(&store, &journal, known).await;
+    assert_eq!(told_of[0], (EventKind::ParcelDisputed, "MISSING".to_owned()));
+    assert_eq!(told_of[1], (EventKind::CompartmentReleased, "FOUND_EMPTY".to_owned()));
+    assert_eq!(state(&store, 1).await, HubParcelState::Missing);
+}
+
+#[tokio::test]
+async fn what_lapses_and_what_is_reserved_shows_on_the_parcel() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = two_booked(&store).await;
+    let (parcel, compartment) = (uid(2), CompartmentNo(2));
+    journal.append(Fact::CompartmentReserved(CompartmentReserved { parcel, compartment }));
+    journal.append(Fact::BookingLapsed(BookingLapsed { parcel: uid(2) }));
+    journal.deposit(1, 1);
+    journal.append(Fact::KeepLapsed(KeepLapsed { parcel: uid(1) }));
+    let kinds: Vec<_> = told(&store, &journal, 7).await.into_iter().map(|told| told.0).collect();
+    use EventKind as K;
+    let wanted = [
+        K::CompartmentReserved,
+        K::ParcelBookingExpired,
+        K::ParcelDepositing,
+        K::ParcelStored,
+        K::ParcelExpired,
+    ];
+    assert_eq!(kinds, wanted);
+    assert_eq!(state(&store, 1).await, HubParcelState::Expired);
+    assert_eq!(state(&store, 2).await, HubParcelState::BookingExpired);
+}
+
+#[tokio::test]
+async fn h12_alarms_say_their_class_and_a_lockdown_its_reason() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = two_booked(&store).await;
+    let (compartment, reading) = (CompartmentNo(1), DoorReading::Open);
+    for class in [OpeningClass::Forced, OpeningClass::Sympathetic, OpeningClass::Late] {
+        let class = Some(class);
+        journal.append(Fact::DoorMoved(DoorMoved { compartment, reading, cause: None, class }));
+    }
+    journal.append(Fact::Alarm(Alarm::TooManyOpenings(OpenerKind::Courier)));
+    journal.append(Fact::Alarm(Alarm::BoardPower { board: 0 }));
+    let reason = LockdownReason::Ordered;
+    journal.append(Fact::LockdownBegan(LockdownBegan { reason }));
+    let (command, answer) = (CommandId([6; 16]), CommandAnswer::Done);
+    journal.append(Fact::CommandAnswered(CommandAnswered { command, answer }));
+    let told_of = told(&store, &journal, 7).await;
+    let alarms: Vec<_> = told_of.iter().filter(|(kind, _)| *kind == EventKind::BankAlarm).collect();
+    let classes: Vec<_> = alarms.iter().map(|(_, detail)| detail.as_str()).collect();
+    let wanted =
+        ["FORCED", "SYMPATHETIC", "LATE", "TOO_MANY_OPENINGS, COURIER", "BOARD_POWER, board 0"];
+    assert_eq!(classes, wanted);
+    assert!(told_of.contains(&(EventKind::BankLockdownBegan, "ORDERED".to_owned())));
+    assert!(store.bank(&bank_id()).await.unwrap().unwrap().lockdown.is_some());
+    let answer = store.command_answer(&bank_id(), command).await.unwrap();
+    assert_eq!(answer.as_deref(), Some("DONE"));
+    assert_eq!(store.command_answer(&bank_id(), CommandId([7; 16])).await.unwrap(), None);
+}

@@ -1,0 +1,92 @@
+//! What there is one of in a bank, in wire form.
+
+use locker_core::governor::{Governor, REMEMBERED_MAX, TRIPS_MAX};
+use locker_core::ids::{Generation, IntentId};
+use locker_core::journal::{Lockdown, Meta};
+use locker_core::units::UnixMillis;
+
+use crate::convert::{self, Wire, WireEnum, choice, or_default, required, unless_default};
+use crate::malformed::Malformed;
+use crate::wire::journal::v1 as wire;
+
+impl Wire for Meta {
+    type Form = wire::Meta;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::Meta {
+            last_intent: self.last_intent.0,
+            boot_count: self.boot_count,
+            grants: Some(self.grants.to_wire()),
+            layout_generation: self.layout.0,
+            keys: Some(self.keys.to_wire()),
+            mode: unless_default(&self.mode),
+            quota: unless_default(&self.quota),
+            lockdown: self.lockdown.as_ref().map(Wire::to_wire),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            last_intent: IntentId(form.last_intent),
+            boot_count: form.boot_count,
+            grants: required("Meta.grants", form.grants)?,
+            layout: Generation(form.layout_generation),
+            keys: required("Meta.keys", form.keys)?,
+            mode: or_default(form.mode)?,
+            quota: or_default(form.quota)?,
+            lockdown: form.lockdown.map(Wire::from_wire).transpose()?,
+        })
+    }
+}
+
+impl Wire for Lockdown {
+    type Form = wire::Lockdown;
+
+    fn to_wire(&self) -> Self::Form {
+        let asked_by = self.lift_asked_by.map(|id| id.0.to_vec());
+        wire::Lockdown {
+            since_ms: self.since.0,
+            reason: self.reason.number(),
+            lift_asked_by_badge_id: asked_by.unwrap_or_default(),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        const ASKED_BY: &str = "Lockdown.lift_asked_by_badge_id";
+        Ok(Self {
+            since: UnixMillis(form.since_ms),
+            reason: choice("Lockdown.reason", form.reason)?,
+            lift_asked_by: convert::maybe_id(ASKED_BY, &form.lift_asked_by_badge_id)?,
+        })
+    }
+}
+
+impl Wire for Governor {
+    type Form = wire::Governor;
+
+    fn to_wire(&self) -> Self::Form {
+        let ms = |times: &[UnixMillis]| times.iter().map(|at| at.0).collect();
+        wire::Governor {
+            courier_at_ms: ms(&self.courier),
+            recipient_at_ms: ms(&self.recipient),
+            staff_at_ms: ms(&self.staff),
+            remote_at_ms: ms(&self.remote),
+            trip_at_ms: ms(&self.trips),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            courier: times("Governor.courier_at_ms", form.courier_at_ms, REMEMBERED_MAX)?,
+            recipient: times("Governor.recipient_at_ms", form.recipient_at_ms, REMEMBERED_MAX)?,
+            staff: times("Governor.staff_at_ms", form.staff_at_ms, REMEMBERED_MAX)?,
+            remote: times("Governor.remote_at_ms", form.remote_at_ms, REMEMBERED_MAX)?,
+            trips: times("Governor.trip_at_ms", form.trip_at_ms, TRIPS_MAX)?,
+        })
+    }
+}
+
+/// The governor forgets one time for each that it adds: more than `max` would stay for ever.
+fn times(field: &'static str, ms: Vec<u64>, max: usize) -> Result<Vec<UnixMillis>, Malformed> {
+    Ok(convert::at_most(field, ms, max)?.into_iter().map(UnixMillis).collect())
+}

@@ -1,0 +1,437 @@
+//! What was added after banks had written their first records: every new fact, every new value of an old one, and what
+//! holds them, with no field at its default.
+
+use locker_core::bank::{
+    AbortedContent, Alarm, BoardReset, BookingLapsed, BoundCode, CodeTyped, CommandAnswer,
+    CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit, DoorMoved, Finding,
+    InspectionSettled, InspectionStarted, KeepLapsed, KeypadReset, LockdownBegan,
+    LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind, OpeningClass, PickupEnd,
+    PickupSettled, PulseIntended, RecallEnd, RecallSettled, RecallStarted, SessionStarted,
+};
+use locker_core::clock::ClockInterval;
+use locker_core::code::budget::{Budget, BudgetDay, Now, Verdict, Wait};
+use locker_core::code::second_factor::SuffixTag;
+use locker_core::code::slot::{Sealed, Slot, SlotId};
+use locker_core::code::tag::Tag;
+use locker_core::compartment::{Allocation, Compartment, DoorReading, Health, QuarantineReason};
+use locker_core::credential::{Credential, CredentialState, Holder};
+use locker_core::downlink::{
+    Booking, CompartmentReserved, ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant,
+    GrantAccepted, GrantRefusal, GrantRefused, Mode, Quota,
+};
+use locker_core::fact::Fact;
+use locker_core::governor::Governor;
+use locker_core::ids::{CommandId, CredentialId, Generation, GroupId, IntentId, Version};
+use locker_core::journal::{Change, HeldSlot, Lockdown, Meta};
+use locker_core::parcel::{Parcel, ParcelState, RecallReason, Terms};
+use locker_core::session::{Actor, Handover, Opening, Phase, Session, Task};
+use locker_core::units::{Dimensions, UnixMillis};
+use locker_proto::entity::Snapshot;
+use locker_proto::message::{Command, CommandKind, Config, Document};
+
+use crate::samples::{self, AT, BOOT, CREDENTIAL, EPOCH, NO, NONCE, PARCEL, SESSION};
+
+pub(crate) const COMMAND: CommandId = CommandId([0xdd; 16]);
+pub(crate) const GROUP: GroupId = GroupId([0xee; 16]);
+pub(crate) const BADGE: CredentialId = CredentialId([0xf1; 16]);
+pub(crate) const OTHER_BADGE: CredentialId = CredentialId([0xf2; 16]);
+pub(crate) const SLOT: SlotId = SlotId([0xa1; 16]);
+pub(crate) const SUFFIX: SuffixTag = SuffixTag([0xa3; 8]);
+const UNTIL: UnixMillis = UnixMillis(1_790_000_600_000);
+
+pub(crate) const QUARANTINE_REASONS: [QuarantineReason; 5] = [
+    QuarantineReason::FoundOccupied,
+    QuarantineReason::FoundEmpty,
+    QuarantineReason::WrongParcel,
+    QuarantineReason::WrongDoor,
+    QuarantineReason::InspectionUnfinished,
+];
+
+pub(crate) const RECALL_REASONS: [RecallReason; 4] =
+    [RecallReason::Expired, RecallReason::Sender, RecallReason::Safety, RecallReason::Refused];
+
+const LOCKDOWN_REASONS: [LockdownReason; 3] =
+    [LockdownReason::TooManyOpenings, LockdownReason::Ordered, LockdownReason::Staff];
+
+/// Every new fact and every new value of an old one, each under a name for the frozen table.
+pub(crate) fn facts() -> Vec<(String, Fact)> {
+    let mut facts = of_the_hub();
+    facts.extend(of_couriers());
+    facts.extend(of_recipients());
+    facts.extend(of_staff());
+    facts.extend(of_doors());
+    facts.extend(of_the_keypad());
+    let name = |(value, fact): (String, Fact)| {
+        let field = samples::field_of(&fact);
+        (if value.is_empty() { field.to_owned() } else { format!("{field}: {value}") }, fact)
+    };
+    facts.into_iter().map(name).collect()
+}
+
+fn of_the_hub() -> Vec<(String, Fact)> {
+    let (position, parcel) = (samples::position(), PARCEL);
+    let about = Some(parcel);
+    let mut facts: Vec<_> = grants()
+        .into_iter()
+        .map(|(name, grant)| (name, Fact::GrantAccepted(GrantAccepted { position, grant })))
+        .collect();
+    let refusals = [
+        GrantRefusal::NoRoom,
+        GrantRefusal::CredentialTaken,
+        GrantRefusal::NotInside,
+        GrantRefusal::TooMany,
+    ];
+    facts.extend(refusals.map(|reason| {
+        named(reason, Fact::GrantRefused(GrantRefused { position, parcel: about, reason }))
+    }));
+    let slots = GrantRefused { position, parcel: None, reason: GrantRefusal::TooMany };
+    facts.push(named("about no parcel", Fact::GrantRefused(slots)));
+    facts.extend([ConfigKind::Mode, ConfigKind::Quota].map(|kind| {
+        let (generation, reason) = (Generation(6), ConfigRefusal::Unsound);
+        named(kind, Fact::ConfigRefused(ConfigRefused { kind, generation, reason }))
+    }));
+    let answers = [
+        CommandAnswer::Done,
+        CommandAnswer::Expired,
+        CommandAnswer::OtherConnection,
+        CommandAnswer::NotUnderstood,
+    ];
+    facts.extend(answers.map(|answer| {
+        named(answer, Fact::CommandAnswered(CommandAnswered { command: COMMAND, answer }))
+    }));
+    facts.extend([
+        named("", Fact::ConfigAccepted(ConfigAccepted::Mode(mode()))),
+        named("", Fact::ConfigAccepted(ConfigAccepted::Quota(quota()))),
+        named("", Fact::CompartmentReserved(CompartmentReserved { parcel, compartment: NO })),
+        named("", Fact::BookingLapsed(BookingLapsed { parcel })),
+        named("", Fact::KeepLapsed(KeepLapsed { parcel })),
+    ]);
+    facts
+}
+
+fn of_couriers() -> Vec<(String, Fact)> {
+    let (session, parcel, compartment) = (SESSION, PARCEL, NO);
+    let misfit = DepositMisfit { session, parcel, compartment, gave_up: true };
+    let mut facts = vec![named("gave up", Fact::DepositMisfit(misfit))];
+    let contents = QUARANTINE_REASONS.map(AbortedContent::Unknown);
+    let said = [AbortedContent::TakenBack, AbortedContent::Foreign];
+    for content in contents.into_iter().chain(said) {
+        let lock_failed = false;
+        let aborted = DepositAborted { session, parcel, compartment, content, lock_failed };
+        facts.push(named(content, Fact::DepositAborted(aborted)));
+    }
+    facts
+}
+
+fn of_recipients() -> Vec<(String, Fact)> {
+    let (session, parcel, compartment) = (SESSION, PARCEL, NO);
+    let ends =
+        [PickupEnd::Unconfirmed, PickupEnd::Refused, PickupEnd::FoundEmpty, PickupEnd::WrongParcel];
+    let settled = ends.map(|end| {
+        let lock_failed = false;
+        let settled = PickupSettled { session, parcel, compartment, end, lock_failed };
+        named(end, Fact::PickupSettled(settled))
+    });
+    settled.to_vec()
+}
+
+fn of_staff() -> Vec<(String, Fact)> {
+    let (session, parcel, compartment) = (SESSION, PARCEL, NO);
+    let actor = Actor::Staff { badge: BADGE };
+    let mut facts = vec![
+        named("staff", Fact::SessionStarted(SessionStarted { session, actor })),
+        named("", Fact::RecallStarted(RecallStarted { session, parcel, compartment })),
+        named("", Fact::InspectionStarted(InspectionStarted { session, compartment })),
+        named("", Fact::LockdownLiftAsked(LockdownLiftAsked { badge: BADGE })),
+        named("", Fact::LockdownLifted(LockdownLifted { first: BADGE, second: OTHER_BADGE })),
+        named("", Fact::BoardReset(BoardReset { board: 2, badge: BADGE })),
+    ];
+    let ends = [
+        RecallEnd::Removed,
+        RecallEnd::FoundEmpty,
+        RecallEnd::NotTaken,
+        RecallEnd::NotOpened,
+        RecallEnd::Interrupted,
+    ];
+    facts.extend(ends.map(|end| {
+        let lock_failed = true;
+        let settled = RecallSettled { session, parcel, compartment, end, lock_failed };
+        named(end, Fact::RecallSettled(settled))
+    }));
+    let findings = [
+        Finding::NotOpened,
+        Finding::Empty,
+        Finding::Holds(PARCEL),
+        Finding::TakenOut(PARCEL),
+        Finding::HandedOver(PARCEL),
+        Finding::Unfinished,
+    ];
+    facts.extend(findings.map(|finding| {
+        let settled = InspectionSettled { session, compartment, finding };
+        named(finding, Fact::InspectionSettled(settled))
+    }));
+    facts.extend(
+        LOCKDOWN_REASONS.map(|reason| named(reason, Fact::LockdownBegan(LockdownBegan { reason }))),
+    );
+    facts
+}
+
+fn of_doors() -> Vec<(String, Fact)> {
+    let (session, compartment, intent) = (SESSION, NO, IntentId(12));
+    let look = PulseIntended { intent, session, compartment, parcel: None };
+    let mut facts = vec![named("staff look", Fact::PulseIntended(look))];
+    let classes = [
+        OpeningClass::Forced,
+        OpeningClass::Sympathetic,
+        OpeningClass::Late,
+        OpeningClass::CableFault,
+        OpeningClass::AddressClash,
+    ];
+    facts.extend(classes.map(|class| {
+        let (reading, cause) = (DoorReading::Open, None);
+        let moved = DoorMoved { compartment, reading, cause, class: Some(class) };
+        named(class, Fact::DoorMoved(moved))
+    }));
+    let openers =
+        [OpenerKind::Courier, OpenerKind::Recipient, OpenerKind::Staff, OpenerKind::Remote];
+    let alarms = [
+        Alarm::DoorOpenTooLong(NO),
+        Alarm::SensorDoubt(NO),
+        Alarm::BoardPower { board: 2 },
+        Alarm::AddressClash { board: 2 },
+    ];
+    let alarms = alarms.into_iter().chain(openers.map(Alarm::TooManyOpenings));
+    facts.extend(alarms.map(|alarm| named(alarm, Fact::Alarm(alarm))));
+    facts
+}
+
+fn of_the_keypad() -> Vec<(String, Fact)> {
+    let (session, parcel, compartment) = (SESSION, PARCEL, NO);
+    let code = Some(BoundCode { slot: SLOT, sealed: sealed() });
+    let confirmed = DepositConfirmed { session, parcel, compartment, presumed: false, code };
+    let mut facts = vec![
+        named("with a code", Fact::DepositConfirmed(confirmed)),
+        named("", Fact::KeypadReset(KeypadReset { badge: BADGE })),
+        named(Alarm::KeypadClosed, Fact::Alarm(Alarm::KeypadClosed)),
+    ];
+    let verdicts = [Verdict::Right, Verdict::Spent, Verdict::Wrong];
+    facts.extend(verdicts.map(|verdict| {
+        let typed = CodeTyped { suffix: Some(SUFFIX), verdict, now: now() };
+        named(verdict, Fact::CodeTyped(typed))
+    }));
+    let clock = ClockInterval { latest: None, ..now().clock };
+    let now = Now { clock, ..now() };
+    let alone = CodeTyped { suffix: None, verdict: Verdict::Wrong, now };
+    facts.push(named("alone, time unknown", Fact::CodeTyped(alone)));
+    facts
+}
+
+/// `fact` under the name of the value it is about, without the ids and numbers inside; an empty name where there is
+/// only one.
+fn named(value: impl std::fmt::Debug, fact: Fact) -> (String, Fact) {
+    let text = format!("{value:?}").replace('"', "");
+    let text = text.replace(&format!("({PARCEL:?})"), "").replace(&format!("({NO:?})"), "");
+    let value = text.split(" {").next().unwrap_or_default();
+    (value.to_owned(), fact)
+}
+
+pub(crate) fn grants() -> Vec<(String, Grant)> {
+    let (parcel, version, credential, until) = (PARCEL, Version(3), CREDENTIAL, UNTIL);
+    let mut grants = vec![
+        (
+            "book with terms".to_owned(),
+            Grant::Book(Booking { terms: terms(), ..samples::booking() }),
+        ),
+        ("keep".to_owned(), Grant::Keep { parcel, version, until }),
+        ("reissue".to_owned(), Grant::Reissue { parcel, version, credential }),
+        ("delegate".to_owned(), Grant::Delegate { parcel, version, credential, until }),
+        ("revoke".to_owned(), Grant::Revoke { parcel, version, credential }),
+    ];
+    grants.extend(
+        RECALL_REASONS.map(|reason| {
+            (format!("recall, {reason:?}"), Grant::Recall { parcel, version, reason })
+        }),
+    );
+    let other = Slot { id: SlotId([0xa4; 16]), ..slot() };
+    grants.push(("slots".to_owned(), Grant::Slots(vec![slot(), other])));
+    grants
+}
+
+pub(crate) fn terms() -> Terms {
+    Terms {
+        hard: true,
+        book_until: Some(AT),
+        keep_ms: Some(259_200_000),
+        keep_until: Some(UNTIL),
+        group: Some(GROUP),
+        suffix: Some(SUFFIX),
+    }
+}
+
+pub(crate) const fn mode() -> Mode {
+    Mode { generation: Generation(7), maintenance: true }
+}
+
+pub(crate) fn quota() -> Quota {
+    let small = Dimensions { length_mm: 400, width_mm: 300, height_mm: 100 };
+    Quota { generation: Generation(8), ceded: vec![(samples::size(), 3), (small, 65_535)] }
+}
+
+pub(crate) fn metas() -> Vec<(String, Meta)> {
+    let (mode, quota) = (mode(), quota());
+    let all = LOCKDOWN_REASONS.map(|reason| {
+        let lift_asked_by = (reason == LockdownReason::Staff).then_some(BADGE);
+        let lockdown = Some(Lockdown { since: AT, reason, lift_asked_by });
+        let meta = Meta { mode, quota: quota.clone(), lockdown, ..samples::meta() };
+        (format!("meta: {reason:?}"), meta)
+    });
+    all.to_vec()
+}
+
+pub(crate) fn compartments() -> Vec<(String, Compartment)> {
+    let compartment = |allocation| Compartment {
+        allocation,
+        health: Health::Stopped,
+        pulsed_at: Some(AT),
+        sensor_doubt: true,
+        open_too_long: true,
+        ..samples::compartment()
+    };
+    let (session, parcel) = (SESSION, PARCEL);
+    let mut all = vec![
+        ("compartment: reserved".to_owned(), compartment(Allocation::Reserved { parcel })),
+        (
+            "compartment: recalling".to_owned(),
+            compartment(Allocation::Recalling { session, parcel }),
+        ),
+    ];
+    all.extend(QUARANTINE_REASONS.map(|reason| {
+        let quarantined = Allocation::Quarantined { reason, parcel: None };
+        (format!("compartment: {reason:?}"), compartment(quarantined))
+    }));
+    all
+}
+
+pub(crate) fn parcels() -> Vec<(String, Parcel)> {
+    let (session, compartment, since, at) = (SESSION, NO, AT, AT);
+    let states = [
+        ParcelState::Recalling { session, compartment, since },
+        ParcelState::BookingExpired { at },
+        ParcelState::Recalled { at },
+        ParcelState::Missing { at },
+    ];
+    let names = ["recalling", "booking expired", "recalled", "missing"];
+    let all = names.into_iter().zip(states).zip(RECALL_REASONS).map(|((name, state), reason)| {
+        let (terms, recall) = (terms(), Some(reason));
+        let parcel = Parcel { terms, recall, misfit_mm3: 24_000_000, state, ..samples::parcel() };
+        (format!("parcel: {name}"), parcel)
+    });
+    all.collect()
+}
+
+pub(crate) fn credential() -> Credential {
+    let holder = Holder::Delegate { until: UNTIL };
+    Credential { holder, state: CredentialState::Superseded, ..samples::credential() }
+}
+
+pub(crate) fn opening() -> Opening {
+    Opening {
+        compartment: NO,
+        intent: IntentId(12),
+        pulses: 2,
+        reopened: 3,
+        phase: Phase::Open,
+        opened_at: Some(AT),
+        other_door: true,
+    }
+}
+
+pub(crate) fn sessions() -> Vec<(String, Session)> {
+    let handover = Handover { opening: opening(), ..samples::handover() };
+    let actor = Actor::Staff { badge: BADGE };
+    let session = |task| Session { actor: actor.clone(), task, ..samples::session() };
+    vec![
+        ("session: deposit".to_owned(), session(Task::Deposit(handover.clone()))),
+        ("session: pickup".to_owned(), session(Task::Pickup(handover.clone()))),
+        ("session: recall".to_owned(), session(Task::Recall(handover))),
+        ("session: inspection".to_owned(), session(Task::Inspection(opening()))),
+    ]
+}
+
+pub(crate) fn governor() -> Governor {
+    let times = |count: u64| (0..count).map(|n| UnixMillis(AT.0 + n)).collect();
+    Governor {
+        courier: times(5),
+        recipient: times(4),
+        staff: times(1),
+        remote: times(2),
+        trips: times(3),
+    }
+}
+
+pub(crate) fn sealed() -> Sealed {
+    Sealed::try_from(vec![0xa5; 5]).unwrap()
+}
+
+pub(crate) fn slot() -> Slot {
+    Slot { id: SLOT, tag: Tag::from_bytes([0xa2; 16]), sealed: sealed() }
+}
+
+/// The second is its parcel's, the first waits for one.
+pub(crate) fn held_slots() -> [HeldSlot; 2] {
+    let bound = Slot { id: SlotId([0xa4; 16]), ..slot() };
+    [HeldSlot { slot: slot(), parcel: None }, HeldSlot { slot: bound, parcel: Some(PARCEL) }]
+}
+
+pub(crate) const fn now() -> Now {
+    let clock = ClockInterval { earliest: AT, latest: Some(UNTIL) };
+    Now { clock, boot: BOOT, uptime_ms: 90_000 }
+}
+
+pub(crate) fn budget() -> Budget {
+    Budget {
+        day: BudgetDay::Day(20_717),
+        wrong: 8,
+        wrong_alone: 1,
+        by_suffix: [(SUFFIX, 3), (SuffixTag([0xa6; 8]), 4)].into(),
+        row: 2,
+        wait: Some(Wait { boot: BOOT, since_uptime_ms: 90_000, wait_ms: 4_000 }),
+    }
+}
+
+/// Something was counted while the time was unknown.
+pub(crate) fn undated_budget() -> Budget {
+    Budget { day: BudgetDay::Undated, wait: None, ..budget() }
+}
+
+pub(crate) fn snapshot_with_codes() -> Snapshot {
+    let slots = held_slots().map(Change::Slot);
+    let changes = slots.into_iter().chain([Change::Budget(budget())]).collect();
+    Snapshot { changes, ..samples::snapshot() }
+}
+
+pub(crate) fn snapshot() -> Snapshot {
+    let mut changes: Vec<_> =
+        metas().into_iter().take(1).map(|(_, meta)| Change::Meta(meta)).collect();
+    changes.push(Change::Session(sessions().pop().map(|(_, session)| session)));
+    changes.extend(compartments().into_iter().take(1).map(|(_, held)| Change::Compartment(held)));
+    changes.extend(parcels().into_iter().take(1).map(|(_, parcel)| Change::Parcel(parcel)));
+    changes.push(Change::Credential(credential()));
+    changes.push(Change::Governor(governor()));
+    Snapshot { changes, ..samples::snapshot() }
+}
+
+pub(crate) fn configs() -> [Config; 2] {
+    [Document::Mode(mode()), Document::Quota(quota())]
+        .map(|document| Config { epoch: EPOCH, document })
+}
+
+pub(crate) fn command() -> Command {
+    Command {
+        id: COMMAND,
+        bank: samples::bank(),
+        nonce: NONCE,
+        not_after: UNTIL,
+        kind: Some(CommandKind::LockDown),
+    }
+}
