@@ -12,7 +12,7 @@ use rumqttd::Notification;
 use rumqttd::local::LinkRx;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep as pause};
 use tracing::{error, info, warn};
 
 use super::Core;
@@ -59,7 +59,7 @@ pub(super) fn start(core: Arc<Core>, mut inbox: mpsc::Receiver<Order>) -> std::i
                 Ok(()) => return,
                 Err(_) => error!("live lane panicked, starting it again"),
             }
-            runtime.block_on(sleep(RESTART_PAUSE));
+            runtime.block_on(pause(RESTART_PAUSE));
         }
     };
     thread::Builder::new().name("live-lane".to_owned()).spawn(body).map(drop)
@@ -92,7 +92,7 @@ async fn run(core: &Arc<Core>, inbox: &mut mpsc::Receiver<Order>) {
         if count == Count::RouterWornOut {
             old.end().await;
         } else {
-            sleep(RESTART_PAUSE).await;
+            pause(RESTART_PAUSE).await;
         }
     }
     // The last router's thread goes on until the process ends: to end it means to make it panic.
@@ -133,7 +133,7 @@ impl Runner<'_> {
                     None => return Left::Stopped,
                 },
                 () = core.queue.filled() => {
-                    sleep(LINGER).await;
+                    pause(LINGER).await;
                     self.feed(&mut to)
                 }
                 heard = next(&mut from) => {

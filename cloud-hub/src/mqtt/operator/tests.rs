@@ -55,8 +55,9 @@ const REFUSED: SubscribeReasonCode = SubscribeReasonCode::Failure;
 
 async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let wait = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
         while !condition() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            looks.tick().await;
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never {what}"));

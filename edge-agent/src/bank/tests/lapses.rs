@@ -9,8 +9,11 @@ fn limited(n: u8, terms: Terms) -> Grant {
     Grant::Book(locker_core::downlink::Booking { terms, ..booking(n) })
 }
 
+/// Lets paused time go on, and everything that is due in it happen.
 async fn pass(seconds: u64) {
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    ticks.tick().await;
+    ticks.tick().await;
 }
 
 #[tokio::test(start_paused = true)]
