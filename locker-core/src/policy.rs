@@ -7,7 +7,8 @@ use crate::governor::GovernorLimits;
 pub struct SessionPolicy {
     /// A signed-in courier who does nothing is signed out after this long.
     pub idle_ms: u64,
-    /// After the door shut, how long we wait for "done" before we settle without it.
+    /// After the door shut, how long we wait for "done" before we settle without it. Recipients with
+    /// more parcels and staff are signed out after as long a time of doing nothing.
     pub confirm_ms: u64,
     /// A door that stands open this long ends the session. Bikeep's documented anomaly limit.
     pub door_open_ms: u64,

@@ -113,7 +113,11 @@ impl Session {
     #[must_use]
     pub fn deadline(&self, policy: &SessionPolicy) -> Option<UnixMillis> {
         let wait_ms = match self.opening() {
-            None => policy.idle_ms,
+            None => match self.actor {
+                Actor::Courier { .. } => policy.idle_ms,
+                // Whoever stands there next must not get at what is left of their entitlement.
+                Actor::Recipient { .. } | Actor::Staff { .. } => policy.confirm_ms,
+            },
             Some(opening) => match opening.phase {
                 // The bus settles every pulse it was given; there is nothing to wait for here.
                 Phase::Opening => return None,

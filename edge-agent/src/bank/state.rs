@@ -3,8 +3,8 @@
 
 mod result;
 
+use locker_core::bank::others;
 use locker_core::compartment::{Allocation, Compartment, QuarantineReason};
-use locker_core::credential::Holder;
 use locker_core::fact::Fact;
 use locker_core::ids::{BankId, CompartmentNo, CredentialId, ParcelId};
 use locker_core::journal::View;
@@ -235,7 +235,7 @@ impl PanelState {
 fn show(session: &Session, view: &impl View) -> PanelSession {
     let (role, more) = match session.actor {
         Actor::Courier { .. } => (PanelRole::Courier, 0),
-        Actor::Recipient { credential } => (PanelRole::Recipient, more(view, credential)),
+        Actor::Recipient { credential } => (PanelRole::Recipient, others(view, credential).len()),
         Actor::Staff { .. } => (PanelRole::Staff, 0),
     };
     let opening = session.opening();
@@ -308,22 +308,6 @@ pub(super) fn recalls(view: &impl View) -> Option<Vec<PanelRecall>> {
         .collect();
     all.sort_by_key(|recall| (recall.reason, recall.compartment));
     Some(all)
-}
-
-/// Parcels for the same person that are still to be fetched with this code, besides its own.
-fn more(view: &impl View, credential: CredentialId) -> usize {
-    let Some(held) = view.credential(credential) else { return 0 };
-    let group = view.parcel(held.parcel).and_then(|parcel| parcel.terms.group);
-    if held.holder != Holder::Recipient || group.is_none() {
-        return 0;
-    }
-    let waits = |parcel: &locker_core::parcel::Parcel| {
-        parcel.id != held.parcel
-            && parcel.terms.group == group
-            && parcel.recall.is_none()
-            && matches!(parcel.state, ParcelState::Stored { .. })
-    };
-    view.parcels().iter().filter(|parcel| waits(parcel)).count()
 }
 
 fn label(view: &impl View, parcel: ParcelId) -> Option<PanelLabel> {

@@ -24,6 +24,7 @@ pub use facts::{
     PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted,
 };
 pub use keypad::{Typed, may_type};
+pub use pickup::others;
 
 use crate::clock::ClockInterval;
 use crate::compartment::{CompartmentSpec, DoorReading, LockPosition};

@@ -47,8 +47,9 @@ pub(super) fn open_next(view: &impl View, at: Moment<'_>) -> Result<Step, Refusa
     Ok(open(view, Step::default(), session.id, credential, &next, &inside))
 }
 
-/// Parcels for the same person that are still inside, besides the one whose code was shown.
-pub(crate) fn others(view: &impl View, credential: CredentialId) -> Vec<Parcel> {
+/// Parcels for the same person that this code opens, besides its own.
+#[must_use]
+pub fn others(view: &impl View, credential: CredentialId) -> Vec<Parcel> {
     let Some(held) = view.credential(credential) else { return Vec::new() };
     // A delegate fetches one parcel, not all that the recipient has here.
     if held.holder != Holder::Recipient {

@@ -1315,3 +1315,35 @@ fn c03_a_new_code_makes_the_old_digits_void() {
          20 digits Wrong, refused: CODE_WRONG",
     );
 }
+
+#[test]
+fn whoever_is_left_signed_in_with_power_over_doors_is_signed_out_soon() {
+    check(
+        "0 store PKG1 acme 90x90x90 group 7
+         0 store PKG2 acme 90x90x90 group 7
+         10 pickup PKG1
+         20 settled 1 opened
+         30 door 1 open
+         5000 door 1 closed
+         5010 taken
+         35009 deadline
+         35010 deadline
+         35020 next
+         40000 staff 1
+         70000 deadline
+         70010 inspect 2",
+        "0 Stored in 1 since 0, version 1, code Some(Active)
+         0 Stored in 2 since 0, version 1, code Some(Active)
+         10 recipient in; pickup PKG1 from 1; intent 3 on 1 -> pulse 1
+         20 intent 3 Opened
+         30 door 1 Open by intent 3
+         5000 door 1 Closed by intent 3
+         5010 Collected PKG1 in 1
+         35009 nothing
+         35010 session Left
+         35020 refused: NO_SESSION
+         40000 staff 1 in
+         70000 session Left
+         70010 refused: NO_SESSION",
+    );
+}
