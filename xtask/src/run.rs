@@ -22,6 +22,8 @@ pub(crate) enum Bench {
     Door,
     /// Durable ingest of facts in the hub, beside bare SQL with the same rows
     Ingest,
+    /// Six digits at the keypad, beside a bare hash
+    Codes,
     /// What telemetry of 10,000 banks into one operator's tool costs ingest
     Live,
 }

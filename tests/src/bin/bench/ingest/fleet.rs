@@ -81,6 +81,12 @@ struct Bank {
     parcels: Vec<ParcelRow>,
 }
 
+/// What banks have to send, in batches.
+pub(crate) struct Written {
+    queues: Vec<VecDeque<Vec<u8>>>,
+    facts: u64,
+}
+
 /// All banks.
 pub(crate) struct Fleet {
     banks: Vec<Bank>,
@@ -148,8 +154,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Sends every parcel's way through its bank; answers how many facts that were.
-    pub(crate) async fn send(&mut self, batch_records: usize) -> anyhow::Result<u64> {
+    /// Writes every parcel's way through its bank, which is the banks' work and not the hub's.
+    pub(crate) fn write(&mut self, batch_records: usize) -> anyhow::Result<Written> {
         let mut queues: Vec<VecDeque<Vec<u8>>> = Vec::new();
         let mut facts = 0;
         for bank in &mut self.banks {
@@ -157,6 +163,12 @@ impl Fleet {
             facts += all.len() as u64;
             queues.push(all.chunks(batch_records).map(|run| bank.batch(run.to_vec())).collect());
         }
+        Ok(Written { queues, facts })
+    }
+
+    /// Sends what was written; answers how many facts that were.
+    pub(crate) async fn send(&mut self, written: Written) -> anyhow::Result<u64> {
+        let Written { mut queues, facts } = written;
         let mut under_way: HashMap<usize, usize> = HashMap::new();
         for (number, queue) in queues.iter_mut().enumerate() {
             let begin = queue.len().min(BATCHES_OUTSTANDING_MAX);
