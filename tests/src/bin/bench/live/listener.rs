@@ -83,12 +83,7 @@ impl Drop for Listener {
 }
 
 async fn connect(pki: &Path, address: SocketAddr) -> anyhow::Result<TlsStream<TcpStream>> {
-    let file = |name: &str| pki.join("operators").join(name);
-    let files = ClientFiles { certificate: file("olga.pem"), key: file("olga.key") };
-    let tls = client_config(&pki.join("ca.pem"), Some(&files))?;
-    let tcp = TcpStream::connect(address).await?;
-    let name = ServerName::try_from("localhost")?;
-    let mut stream = TlsConnector::from(tls).connect(name, tcp).await?;
+    let mut stream = dial(pki, address).await?;
     stream.write_all(REQUESTS).await?;
     stream.flush().await?;
     let mut answers = [0; ANSWERS.len()];
@@ -97,8 +92,17 @@ async fn connect(pki: &Path, address: SocketAddr) -> anyhow::Result<TlsStream<Tc
     Ok(stream)
 }
 
+pub(super) async fn dial(pki: &Path, address: SocketAddr) -> anyhow::Result<TlsStream<TcpStream>> {
+    let file = |name: &str| pki.join("operators").join(name);
+    let files = ClientFiles { certificate: file("olga.pem"), key: file("olga.key") };
+    let tls = client_config(&pki.join("ca.pem"), Some(&files))?;
+    let tcp = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("localhost")?;
+    Ok(TlsConnector::from(tls).connect(name, tcp).await?)
+}
+
 /// Counts packets; all are PUBLISH, and shorter than 16,384 bytes.
-async fn read(mut stream: TlsStream<TcpStream>, heard: Arc<AtomicU64>) {
+pub(super) async fn read(mut stream: TlsStream<TcpStream>, heard: Arc<AtomicU64>) {
     let mut buffer = BytesMut::with_capacity(64 * 1024);
     loop {
         buffer.reserve(16 * 1024);
