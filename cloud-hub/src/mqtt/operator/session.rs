@@ -14,6 +14,7 @@ use rumqttc::mqttbytes::v4::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
+use tokio::time::sleep as pause;
 use tracing::{debug, error, info};
 
 use super::{OperatorLimits, Operators};
@@ -30,6 +31,9 @@ use crate::tls::Peer;
 const ANSWERS: usize = 32;
 /// Bytes gathered before a write; one packet may go beyond.
 const WRITE_BYTES: usize = 16 * 1024;
+/// How long the first message of a write waits for others. Nobody sees it, and without it a tool that
+/// hears thousands a second costs the hub and itself a write for each few of them.
+const LINGER: Duration = Duration::from_millis(20);
 /// Filters that a session may ask for in its life, as a multiple of those it may have: each new one
 /// costs the router time and memory.
 const FILTERS_ASKED: usize = 16;
@@ -274,7 +278,10 @@ impl Session {
             if buffer.is_empty() {
                 tokio::select! {
                     () = self.answered.notified() => {}
-                    () = self.mailbox.filled() => {}
+                    () = self.mailbox.filled() => tokio::select! {
+                        () = self.answered.notified() => {}
+                        () = pause(LINGER) => {}
+                    },
                 }
                 continue;
             }
