@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use edge_agent::bank::PanelState;
 use locker_proto::wire::fleet::v1::CompartmentSpec;
 
-use crate::board::{Board, Doors, Wire};
+use crate::board::{Board, Boards, Doors, LogLine, Wire};
 use crate::hub::Addresses;
 use crate::panel::Panel;
 use crate::pki::Pki;
@@ -31,6 +31,8 @@ pub struct BankSpec {
     pub id: String,
     /// How its agent reaches the board.
     pub wire: Wire,
+    /// Its lock boards, all on one line.
+    pub boards: Boards,
     /// The rooms of its compartments, numbered from 1 and wired in this order.
     pub rooms: Vec<[u32; 3]>,
     /// What its doors do.
@@ -39,10 +41,13 @@ pub struct BankSpec {
     pub shut_stable_ms: u64,
     /// A board that is silent for this long is offline, in milliseconds.
     pub offline_after_ms: u64,
+    /// The file with the keys of its six-digit codes; without one its keypad takes none.
+    pub codes_file: Option<PathBuf>,
 }
 
 impl BankSpec {
-    /// Six compartments of three sizes, with doors that open at once and are soon pushed shut.
+    /// One CU48 with six compartments of three sizes, with doors that open at once and are soon pushed
+    /// shut.
     #[must_use]
     pub fn new(id: &str, wire: Wire) -> Self {
         let doors = Doors {
@@ -50,17 +55,52 @@ impl BankSpec {
             shut_after: Some(Duration::from_millis(600)),
         };
         let rooms = vec![SMALL, SMALL, SMALL, MEDIUM, MEDIUM, LARGE];
-        let (shut_stable_ms, offline_after_ms) = (100, 10_000);
-        Self { id: id.to_owned(), wire, rooms, doors, shut_stable_ms, offline_after_ms }
+        Self {
+            id: id.to_owned(),
+            wire,
+            boards: Boards::default(),
+            rooms,
+            doors,
+            shut_stable_ms: 100,
+            offline_after_ms: 10_000,
+            codes_file: None,
+        }
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        format!("Bank {}", self.id)
     }
 
     /// What the operator tells the hub about it.
     #[must_use]
     pub fn layout(&self) -> Vec<CompartmentSpec> {
-        let specs = (0_u32..).zip(&self.rooms).map(|(lock, &[length_mm, width_mm, height_mm])| {
-            CompartmentSpec { number: lock + 1, length_mm, width_mm, height_mm, board: 0, lock }
-        });
+        let wired = self.boards.wiring(self.rooms.len());
+        let specs = (1_u32..).zip(self.rooms.iter().zip(wired)).map(
+            |(number, (&[length_mm, width_mm, height_mm], (board, lock)))| CompartmentSpec {
+                number,
+                length_mm,
+                width_mm,
+                height_mm,
+                board: board.into(),
+                lock: lock.into(),
+            },
+        );
         specs.collect()
+    }
+
+    /// The number on the door of a lock, if one hangs there.
+    #[must_use]
+    pub fn compartment_at(&self, board: u8, lock: u8) -> Option<u16> {
+        let wired = self.boards.wiring(self.rooms.len());
+        (1_u16..).zip(wired).find(|(_, at)| *at == (board, lock)).map(|(number, _)| number)
+    }
+
+    /// The number on the door that a line of the boards' log is about, if there is one.
+    #[must_use]
+    pub fn compartment_of(&self, line: &LogLine) -> Option<u16> {
+        self.compartment_at(line.board, line.lock)
     }
 }
 
@@ -85,7 +125,7 @@ impl Bank {
     /// One of them does not start.
     pub async fn start(folder: &Path, spec: BankSpec, pki: &Pki, hub: Addresses) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let board = Board::start(folder, spec.wire, spec.doors).await?;
+        let board = Board::start(folder, spec.wire, spec.doors, &spec.boards).await?;
         let panel = Panel::new(&folder.join("panel.json"));
         let folder = folder.to_owned();
         let mut bank = Self { spec, board, panel, folder, agent: None };
@@ -174,7 +214,7 @@ impl Bank {
     }
 
     fn config(&self, pki: &Pki, hub: Addresses) -> Result<String> {
-        let (id, folder, locks) = (&self.spec.id, self.folder.display(), self.spec.rooms.len());
+        let (id, folder) = (&self.spec.id, self.folder.display());
         let files = pki.client("banks", id);
         Ok(format!(
             "# Written by the test harness.\n\
@@ -186,17 +226,36 @@ impl Bank {
              [panel]\nlisten = \"127.0.0.1:0\"\naccess_file = \"{folder}/panel.json\"\n\n\
              # People in tests are quicker than people.\n\
              [governor]\ncourier_per_minute = 64\nrecipient_per_minute = 64\nrecipient_per_hour = 64\n\n\
-             [[bus]]\nport = {bus}\n\
-             boards = [{{ addr = 0, locks = {locks}, polarity = \"one_is_locked\" }}]\n\
+             {codes}\
+             [[bus]]\nport = {bus}\nprofile = \"{profile}\"\nboards = [{boards}]\n\
              timing = {{ closed_stable_ms = {stable_ms}, offline_after_ms = {offline_ms} }}\n",
             port = hub.mqtt.port(),
             ca = pki.authority().display(),
             certificate = files.certificate.display(),
             key = files.key.display(),
             command = pki.command_public_key()?,
+            codes = self.codes_table(),
             bus = self.board.port_config(),
+            profile = self.spec.boards.profile,
+            boards = self.board_tables(),
             stable_ms = self.spec.shut_stable_ms,
             offline_ms = self.spec.offline_after_ms,
         ))
+    }
+
+    fn codes_table(&self) -> String {
+        let file = self.spec.codes_file.as_ref();
+        file.map_or_else(String::new, |file| {
+            format!("[codes]\nkeys_file = \"{}\"\n\n", file.display())
+        })
+    }
+
+    fn board_tables(&self) -> String {
+        let wired = self.spec.boards.wiring(self.spec.rooms.len());
+        let board = |addr: &u8| {
+            let locks = wired.iter().filter(|(board, _)| board == addr).count();
+            format!("{{ addr = {addr}, locks = {locks}, polarity = \"one_is_locked\" }}")
+        };
+        self.spec.boards.addresses.iter().map(board).collect::<Vec<_>>().join(", ")
     }
 }

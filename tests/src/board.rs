@@ -33,6 +33,18 @@ pub struct Boards {
     pub addresses: Vec<u8>,
 }
 
+impl Boards {
+    /// Where `count` compartments hang, in order: the board's address and its lock. Each board gets
+    /// as many as the next, from its lock 0 on.
+    #[must_use]
+    pub fn wiring(&self, count: usize) -> Vec<(u8, u8)> {
+        let each = count.div_ceil(self.addresses.len().max(1));
+        let locks = 0..u8::try_from(each).unwrap_or(u8::MAX);
+        let all = self.addresses.iter().flat_map(|addr| locks.clone().map(|lock| (*addr, lock)));
+        all.take(count).collect()
+    }
+}
+
 impl Default for Boards {
     /// One CU48 at address 0.
     fn default() -> Self {
@@ -80,26 +92,12 @@ pub struct Board {
 }
 
 impl Board {
-    /// Starts one CU48 with its files in `folder`.
-    ///
-    /// # Errors
-    ///
-    /// It does not start.
-    pub async fn start(folder: &Path, wire: Wire, doors: Doors) -> Result<Self> {
-        Self::start_boards(folder, wire, doors, &Boards::default()).await
-    }
-
     /// Starts these boards on one line with their files in `folder`.
     ///
     /// # Errors
     ///
     /// They do not start.
-    pub async fn start_boards(
-        folder: &Path,
-        wire: Wire,
-        doors: Doors,
-        boards: &Boards,
-    ) -> Result<Self> {
+    pub async fn start(folder: &Path, wire: Wire, doors: Doors, boards: &Boards) -> Result<Self> {
         let log = folder.join("board.jsonl");
         let (log_arg, link) = (log.display().to_string(), folder.join("tty").display().to_string());
         let open_ms = doors.open_after.as_millis().to_string();
@@ -223,3 +221,6 @@ pub fn read_log(path: &Path) -> Result<Vec<LogLine>> {
         .map(|line| serde_json::from_str(line).with_context(|| format!("not an entry: {line}")))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,8 @@ pub struct Order {
     pub size_mm: [u32; 3],
     /// Who gets it.
     pub email: String,
+    /// Their number, as in E.164: its last four digits are asked for with typed codes.
+    pub phone: Option<String>,
 }
 
 impl Order {
@@ -73,7 +75,15 @@ impl Order {
             barcode: format!("PKT-{}", name.to_uppercase()),
             size_mm: [300, 200, 80],
             email: format!("{name}@example.org"),
+            phone: None,
         }
+    }
+
+    /// The last four digits of the recipient's number.
+    #[must_use]
+    pub fn phone_digits(&self) -> Option<&str> {
+        let phone = self.phone.as_deref()?;
+        phone.get(phone.len().checked_sub(4)?..)
     }
 }
 
@@ -116,7 +126,7 @@ impl Carrier {
         let recipient = carrier::Recipient {
             email: order.email.clone(),
             display_name: "Robin Example".to_owned(),
-            phone: String::new(),
+            phone: order.phone.clone().unwrap_or_default(),
         };
         let parcel = carrier::Parcel {
             barcode: order.barcode.clone(),
@@ -211,7 +221,7 @@ impl Operator {
     /// The hub's.
     pub async fn create_bank(&self, spec: &BankSpec) -> Result<fleet::Bank, Status> {
         let bank = fleet::Bank {
-            display_name: format!("Bank {}", spec.id),
+            display_name: spec.display_name(),
             address: "1 Station Square".to_owned(),
             layout: Some(fleet::Layout { generation: 0, compartments: spec.layout() }),
             ..fleet::Bank::default()
@@ -247,6 +257,20 @@ impl Operator {
             request_id: request_id(),
         };
         Ok(self.client().issue_badge(timed(request)).await?.into_inner())
+    }
+
+    /// A badge with which the operator's own people sign in at `bank`.
+    ///
+    /// # Errors
+    ///
+    /// The hub's.
+    pub async fn staff_badge(&self, bank: &str) -> Result<fleet::Badge, Status> {
+        let request = fleet::IssueStaffBadgeRequest {
+            name: format!("banks/{bank}"),
+            ttl_s: BADGE_TTL_S,
+            request_id: request_id(),
+        };
+        Ok(self.client().issue_staff_badge(timed(request)).await?.into_inner())
     }
 
     /// Waits until a bank is as `wanted`.

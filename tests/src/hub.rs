@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::pki::Pki;
-use crate::processes::Process;
+use crate::processes::{Process, run};
 use crate::wait::wait_for;
 
 /// How long a hub may take until all its doors are open.
@@ -24,6 +24,8 @@ const ANY_PORT: &str = "127.0.0.1:0";
 pub struct HubOptions {
     /// Where spans go.
     pub otlp_endpoint: Option<String>,
+    /// Whether parcels get six digits, too.
+    pub codes: bool,
     /// Further tables, as TOML.
     pub tables: String,
 }
@@ -57,6 +59,10 @@ impl Hub {
         std::fs::create_dir_all(folder)?;
         let (folder, pki) = (folder.to_owned(), pki.folder().to_owned());
         let mut hub = Self { folder, pki, options, addresses: None, process: None };
+        if hub.options.codes {
+            let dir = hub.codes_folder().display().to_string();
+            run("cloud-hub", &["codes", "init", "--dir", &dir]).await?;
+        }
         hub.start_again().await?;
         Ok(hub)
     }
@@ -142,6 +148,39 @@ impl Hub {
         self.folder.join("hub.sqlite")
     }
 
+    /// Whether parcels get six digits, too.
+    #[must_use]
+    pub const fn has_codes(&self) -> bool {
+        self.options.codes
+    }
+
+    /// Writes what a bank reads typed digits with into `file`.
+    ///
+    /// # Errors
+    ///
+    /// The hub has no codes, or the file is there already.
+    pub async fn write_code_keys(&self, bank: &str, file: &Path) -> Result<()> {
+        let (config, file) = (self.config_file().display().to_string(), file.display().to_string());
+        let args = ["codes", "keys", "--config", &config, "--bank", bank, "--out", &file];
+        run("cloud-hub", &args).await
+    }
+
+    fn codes_folder(&self) -> PathBuf {
+        self.folder.join("codes")
+    }
+
+    fn codes_table(&self) -> String {
+        if !self.options.codes {
+            return String::new();
+        }
+        let dir = self.codes_folder();
+        format!(
+            "[codes]\nmaster_file = \"{dir}/codes-master.key\"\n\
+             sealing = [{{ id = 1, file = \"{dir}/sealing-1.key\" }}]\nmint_every_s = 1\n\n",
+            dir = dir.display()
+        )
+    }
+
     /// A connection for a client of `pki`; `kind` is `carriers` or `operators`. It connects again by
     /// itself.
     ///
@@ -163,7 +202,7 @@ impl Hub {
         let pki = self.pki.display();
         let otlp = self.options.otlp_endpoint.iter();
         let otlp: String = otlp.map(|url| format!("otlp_endpoint = \"{url}\"\n")).collect();
-        let tables = &self.options.tables;
+        let (codes, tables) = (self.codes_table(), &self.options.tables);
         format!(
             "# Written by the test harness.\n\
              addresses_file = \"addresses.json\"\n\n\
@@ -175,6 +214,7 @@ impl Hub {
              [keys]\ncommand = \"{pki}/command.key\"\n\
              credential = [{{ id = 1, file = \"{pki}/credential-1.key\" }}]\n\n\
              [notices]\nfrom = \"Postern <lockers@example.org>\"\nmailbox = \"mailbox\"\n\n\
+             {codes}\
              [telemetry]\n{otlp}\n{tables}"
         )
     }

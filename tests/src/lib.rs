@@ -8,6 +8,7 @@ pub mod bank;
 pub mod board;
 pub mod callers;
 pub mod fake_bank;
+pub mod fleet_watch;
 pub mod hub;
 pub mod mailbox;
 pub mod panel;

@@ -25,6 +25,8 @@ pub struct Letter {
     pub text: String,
     /// The code, as it stands in the text.
     pub token: String,
+    /// The six digits that open the same, as they stand in the text, if there are any.
+    pub digits: Option<String>,
     /// The code, as a picture.
     pub qr_png: Vec<u8>,
 }
@@ -71,6 +73,9 @@ fn read(file: &Path) -> Result<Letter> {
     let mut tokens = text.lines().filter(|line| line.starts_with(PREFIX));
     let token = tokens.next().with_context(what)?.to_owned();
     ensure!(tokens.next().is_none(), "{} holds two codes", file.display());
+    let mut digits = text.lines().map(str::trim).filter(|line| is_grouped(line));
+    let six = digits.next().map(str::to_owned);
+    ensure!(digits.next().is_none(), "{} holds digits twice", file.display());
     let is_png = |part: &&mail_parser::MessagePart<'_>| {
         part.content_type().is_some_and(|of| of.subtype().is_some_and(|kind| kind == "png"))
     };
@@ -82,6 +87,13 @@ fn read(file: &Path) -> Result<Letter> {
         subject: mail.subject().unwrap_or_default().to_owned(),
         qr_png: picture.contents().to_vec(),
         token,
+        digits: six,
         text,
     })
+}
+
+/// Six digits as a person types them: three, a space, three.
+fn is_grouped(line: &str) -> bool {
+    let is_three = |part: &str| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit());
+    line.split_once(' ').is_some_and(|(first, second)| is_three(first) && is_three(second))
 }

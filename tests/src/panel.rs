@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Longest wait for an answer: an opening takes two syncs of the disk.
@@ -29,6 +29,70 @@ pub struct Refused(pub String);
 pub struct Panel {
     access_file: PathBuf,
     client: Client<HttpConnector, Full<bytes::Bytes>>,
+}
+
+/// What a person says happened behind the door.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome<'a> {
+    /// The parcel is inside; in which compartment, if the screen asks for it.
+    Deposited {
+        /// The number on the door.
+        compartment: Option<u16>,
+    },
+    /// It is too large, and out again.
+    DoesNotFit,
+    /// The courier keeps it.
+    TookBack,
+    /// Something is inside already.
+    FoundOccupied,
+    /// The recipient has it.
+    Taken,
+    /// The recipient left it inside.
+    NotTaken,
+    /// The recipient does not want it.
+    Refused,
+    /// Nothing is inside.
+    FoundEmpty,
+    /// A parcel that must leave is out.
+    Removed {
+        /// What its label says.
+        barcode: &'a str,
+    },
+    /// Nothing more to do.
+    Finished,
+}
+
+impl Outcome<'_> {
+    /// The parcel is behind the door that was opened for it.
+    pub const DEPOSITED: Self = Self::Deposited { compartment: None };
+}
+
+/// Which door is to be opened.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoorAction {
+    /// The one that was stuck.
+    Again,
+    /// The same: something was forgotten.
+    Reopen,
+    /// That of the next parcel.
+    Next,
+}
+
+/// What staff found in a compartment.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding<'a> {
+    /// Nothing.
+    Empty,
+    /// A parcel, and it stays there.
+    Holds {
+        /// Whose it is.
+        carrier: &'a str,
+        /// What its label says.
+        barcode: &'a str,
+    },
 }
 
 #[derive(Deserialize)]
@@ -69,22 +133,40 @@ impl Panel {
         self.post("/v1/session/scan", &json!({ "text": text })).await
     }
 
-    /// Says what happened: `deposited`, `does_not_fit`, `taken`, `not_taken` or `finished`.
+    /// Types six digits, and the last four of the phone number if the person has them.
     ///
     /// # Errors
     ///
     /// The agent does not answer.
-    pub async fn done(&self, outcome: &str) -> Result<Answer> {
-        self.post("/v1/session/done", &json!({ "outcome": outcome })).await
+    pub async fn type_digits(&self, digits: &str, phone: Option<&str>) -> Result<Answer> {
+        self.post("/v1/session/keypad", &json!({ "digits": digits, "phone": phone })).await
     }
 
-    /// Asks for another try at the door.
+    /// Says what happened.
     ///
     /// # Errors
     ///
     /// The agent does not answer.
-    pub async fn try_again(&self) -> Result<Answer> {
-        self.post("/v1/session/door", &json!({})).await
+    pub async fn done(&self, outcome: Outcome<'_>) -> Result<Answer> {
+        self.post("/v1/session/done", &json!(outcome)).await
+    }
+
+    /// Asks for a door.
+    ///
+    /// # Errors
+    ///
+    /// The agent does not answer.
+    pub async fn door(&self, action: DoorAction) -> Result<Answer> {
+        self.post("/v1/session/door", &json!({ "action": action })).await
+    }
+
+    /// Asks for a parcel that must leave.
+    ///
+    /// # Errors
+    ///
+    /// The agent does not answer.
+    pub async fn recall(&self, barcode: &str) -> Result<Answer> {
+        self.post("/v1/session/recall", &json!({ "barcode": barcode })).await
     }
 
     /// Gives up.
@@ -94,6 +176,24 @@ impl Panel {
     /// The agent does not answer.
     pub async fn cancel(&self) -> Result<Answer> {
         self.post("/v1/session/cancel", &json!({})).await
+    }
+
+    /// Staff wants to look into a compartment.
+    ///
+    /// # Errors
+    ///
+    /// The agent does not answer.
+    pub async fn inspect(&self, compartment: u16) -> Result<Answer> {
+        self.post("/v1/staff/inspect", &json!({ "compartment": compartment })).await
+    }
+
+    /// Staff says what is inside.
+    ///
+    /// # Errors
+    ///
+    /// The agent does not answer.
+    pub async fn found(&self, finding: Finding<'_>) -> Result<Answer> {
+        self.post("/v1/staff/found", &json!(finding)).await
     }
 
     /// What the screen shows.

@@ -35,6 +35,22 @@ pub fn program(name: &str) -> Result<PathBuf> {
     })
 }
 
+/// Runs one of our programs to its end.
+///
+/// # Errors
+///
+/// It does not end with success.
+pub async fn run(name: &str, args: &[&str]) -> Result<()> {
+    let mut command = Command::new(program(name)?);
+    command.args(args).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        bail!("{name} {} ended with {}: {said}", args.join(" "), output.status);
+    }
+    Ok(())
+}
+
 /// A running program. Killed when dropped.
 #[derive(Debug)]
 pub struct Process {

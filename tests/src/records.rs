@@ -30,6 +30,18 @@ pub async fn unreadable_messages(store: &Path, bank: &str) -> Result<i64> {
     Ok(row.try_get("", "quarantined")?)
 }
 
+/// How many six-digit codes a bank was given that no parcel has yet.
+///
+/// # Errors
+///
+/// The store cannot be read.
+pub async fn unused_slots(store: &Path, bank: &str) -> Result<i64> {
+    let sql = "SELECT COUNT(*) AS unused FROM code_slots WHERE bank = ? AND parcel IS NULL";
+    let rows = query(store, sql, bank).await?;
+    let row = rows.first().context("a count has one row")?;
+    Ok(row.try_get("", "unused")?)
+}
+
 /// The intents of a bank's pulses, in order.
 ///
 /// # Errors

@@ -23,6 +23,8 @@ pub struct Seen {
     pub event_id: String,
     /// The carrier's name for the parcel.
     pub parcel: String,
+    /// What happened, such as `PARCEL_STORED`.
+    pub kind: String,
     /// What the parcel then was.
     pub state: State,
     /// `banks/{bank}`, or empty.
@@ -141,6 +143,7 @@ impl Watch {
         let seen = Seen {
             repeated: !self.ids.insert(event.event_id.clone()),
             event_id: event.event_id,
+            kind: event.kind,
             parcel: name.to_owned(),
             state: parcel.state(),
             bank: parcel.bank,

@@ -1,6 +1,7 @@
 //! A hub with its callers and banks, everything in one folder.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -9,6 +10,8 @@ use crate::bank::{Bank, BankSpec};
 use crate::callers::{Carrier, Operator};
 use crate::hub::{Hub, HubOptions};
 use crate::pki::Pki;
+use crate::records::unused_slots;
+use crate::wait::wait_for;
 
 /// The carrier of most parcels.
 pub const CARRIER: &str = "acme";
@@ -17,6 +20,8 @@ pub const OTHER_CARRIER: &str = "rival";
 
 /// Set to anything, temporary folders stay: for the logs of a test that failed.
 const KEEP_VARIABLE: &str = "POSTERN_KEEP";
+/// How long the hub may take to mint a bank's codes.
+const CODES_LIMIT: Duration = Duration::from_secs(20);
 
 /// Everything but the banks.
 #[derive(Debug)]
@@ -56,15 +61,15 @@ impl World {
         Self::build(&folder, Some(temporary), banks, options).await
     }
 
-    /// As [`Self::start`], in a folder that stays.
+    /// As [`Self::start_with`], in a folder that stays.
     ///
     /// # Errors
     ///
     /// It does not start.
-    pub async fn start_in(folder: &Path, banks: &[&str]) -> Result<Self> {
+    pub async fn start_in(folder: &Path, banks: &[&str], options: HubOptions) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let folder = folder.canonicalize()?;
-        Self::build(&folder, None, banks, HubOptions::default()).await
+        Self::build(&folder, None, banks, options).await
     }
 
     async fn build(
@@ -103,7 +108,20 @@ impl World {
             agent.ensure_running()?;
         }
         ready.with_context(|| format!("see {}", bank.agent_log().display()))?;
+        if self.hub.has_codes() {
+            self.wait_for_codes(&id).await?;
+        }
         Ok(bank)
+    }
+
+    /// Waits until the hub has minted codes for a bank. The bank has them before it hears of a
+    /// parcel that is booked from then on.
+    async fn wait_for_codes(&self, bank: &str) -> Result<()> {
+        let (what, store) = (format!("{bank} has six-digit codes"), self.hub.store_file());
+        wait_for(&what, CODES_LIMIT, async || {
+            Ok((unused_slots(&store, bank).await? > 0).then_some(()))
+        })
+        .await
     }
 
     /// Starts a bank's processes, and nothing more.
@@ -111,8 +129,14 @@ impl World {
     /// # Errors
     ///
     /// One does not start.
-    pub async fn start_bank(&self, spec: BankSpec) -> Result<Bank> {
+    pub async fn start_bank(&self, mut spec: BankSpec) -> Result<Bank> {
         let folder = self.folder.join("banks").join(&spec.id);
+        if self.hub.has_codes() && spec.codes_file.is_none() {
+            std::fs::create_dir_all(&folder)?;
+            let file = folder.join("codes.keys");
+            self.hub.write_code_keys(&spec.id, &file).await?;
+            spec.codes_file = Some(file);
+        }
         Bank::start(&folder, spec, &self.pki, self.hub.addresses()).await
     }
 }

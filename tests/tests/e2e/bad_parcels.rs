@@ -6,6 +6,7 @@ use locker_proto::wire::carrier::v1::parcel::State;
 use system_tests::bank::{BankSpec, LARGE, SMALL};
 use system_tests::board::Wire;
 use system_tests::callers::{Carrier, Order, reason};
+use system_tests::panel::{DoorAction, Outcome};
 use system_tests::visit::opening;
 use system_tests::world::{CARRIER, OTHER_CARRIER, World};
 use tonic::{Code, Status};
@@ -83,10 +84,10 @@ async fn a_bank_whose_last_lock_failed_says_that_it_is_full() -> Result<()> {
     let is_stuck = |state: &_| opening(state) == Some((1, PanelPhase::Stuck));
     let limit = std::time::Duration::from_secs(10);
     bank.wait_for_screen("asks to push the door", limit, is_stuck).await?;
-    bank.panel.try_again().await?.expect("a second try is allowed");
+    bank.panel.door(DoorAction::Again).await?.expect("a second try is allowed");
     let goes_on = |state: &_| opening(state) == Some((2, PanelPhase::Shut));
     bank.wait_for_screen("opens the other compartment", limit, goes_on).await?;
-    bank.panel.done("deposited").await?.expect("the parcel is inside");
+    bank.panel.done(Outcome::DEPOSITED).await?.expect("the parcel is inside");
 
     assert_eq!(bank.refusal_of(&second.barcode).await?, "NO_FREE_COMPARTMENT");
     let locks: Vec<u8> = bank.board.pulses()?.iter().map(|pulse| pulse.lock).collect();
@@ -109,9 +110,9 @@ async fn a_parcel_that_does_not_fit_after_all_goes_into_a_larger_compartment() -
     bank.sign_in(&badge.text).await?;
     bank.scan_label(&order.barcode).await?;
     assert_eq!(bank.wait_until_asked().await?.0, 1);
-    bank.panel.done("does_not_fit").await?.expect("the courier may say so");
+    bank.panel.done(Outcome::DoesNotFit).await?.expect("the courier may say so");
     assert_eq!(bank.wait_until_asked().await?.0, 2);
-    bank.panel.done("deposited").await?.expect("the parcel is inside");
+    bank.panel.done(Outcome::DEPOSITED).await?.expect("the parcel is inside");
     let inside = |bank: &locker_proto::wire::fleet::v1::Bank| {
         let allocations: Vec<_> =
             bank.compartments.iter().map(|held| held.allocation.as_str()).collect();

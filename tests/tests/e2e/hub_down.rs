@@ -8,6 +8,7 @@ use system_tests::bank::BankSpec;
 use system_tests::board::Wire;
 use system_tests::callers::Order;
 use system_tests::mailbox::{letters, wait_for_letter};
+use system_tests::panel::Outcome;
 use system_tests::watch::Watch;
 use system_tests::world::{CARRIER, World};
 
@@ -26,7 +27,7 @@ async fn a_deposit_while_the_hub_is_down_arrives_when_it_is_back() -> Result<()>
     world.hub.kill()?;
     bank.wait_for_screen("sees that the hub is gone", NEWS, |state| !state.hub_connected).await?;
     bank.wait_until_asked().await?;
-    bank.panel.done("deposited").await?.expect("a deposit needs no hub");
+    bank.panel.done(Outcome::DEPOSITED).await?.expect("a deposit needs no hub");
     assert!(letters(&world.hub.mailbox_folder())?.is_empty());
 
     world.hub.start_again().await?;

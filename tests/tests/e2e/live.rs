@@ -14,6 +14,7 @@ use system_tests::board::Wire;
 use system_tests::callers::Order;
 use system_tests::fake_bank::{FakeBank, FakeJournal};
 use system_tests::hub::HubOptions;
+use system_tests::mailbox::wait_for_letter;
 use system_tests::pki::{ClientFiles, OPERATOR};
 use system_tests::tls::client_config;
 use system_tests::wait::wait_for;
@@ -43,6 +44,8 @@ async fn mosquitto_sub_with_an_operators_certificate_hears_its_own_banks_only() 
     world.carrier.send(&order, "lobby").await?;
     let badge = world.operator.badge("lobby", CARRIER).await?;
     lobby.bring(&badge.text, &order.barcode).await?;
+    // The lane tells of doors once the hub has committed them.
+    wait_for_letter(&world.hub.mailbox_folder(), &order.email, NEWS).await?;
     lobby.kill_agent()?;
 
     let (mut online, mut sampled, mut doors) = (None, None, Vec::new());

@@ -1,10 +1,13 @@
-//! `demo`: one hub, two banks and two parcels on this machine, from the announcement to the pickup,
-//! on the real programs. At the end three sources that know nothing of each other must agree on what
-//! happened: the carrier's watch, the lock boards' own logs, and the recipients' mailbox.
+//! `demo`: one hub and three banks on this machine, on the real programs, and every way a parcel can
+//! go that a newcomer asks about first. At the end three sources that know nothing of each other must
+//! agree on what happened: the hub's watches, the lock boards' own logs, and the recipients' mailbox.
 
 mod agreement;
+mod door;
 mod explore;
-mod journey;
+mod script;
+mod stage;
+mod stories;
 mod timeline;
 
 use std::path::PathBuf;
@@ -13,37 +16,45 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use serde_json::json;
-use system_tests::bank::{Bank, BankSpec};
-use system_tests::board::{Doors, Wire};
-use system_tests::watch::Watch;
+use edge_agent::sim::Profile;
+use serde_json::{Value, json};
+use system_tests::bank::{Bank, BankSpec, LARGE, MEDIUM, SMALL};
+use system_tests::board::{Boards, Doors, Wire};
+use system_tests::hub::HubOptions;
 use system_tests::world::World;
 use tokio::signal::unix::{SignalKind, signal};
 
 use agreement::Agreement;
-use journey::Journey;
+use script::Story;
+use stage::Stage;
+use stories::{LeftInside, Stages};
 use timeline::Timeline;
 
 /// How long a person needs to push the door shut.
 const SHUT_AFTER: Duration = Duration::from_millis(900);
 /// How long a door must read shut: what the agent ships with.
 const SHUT_STABLE_MS: u64 = 500;
-/// The banks: name and how the agent reaches the lock board.
-const BANKS: [(&str, Wire); 2] = [("demo-tcp", Wire::Tcp), ("demo-pty", Wire::Pty)];
+/// The bank with a CU48 board behind a serial gateway.
+const OVER_TCP: &str = "demo-tcp";
+/// The bank with a CU48 board on a serial port.
+const OVER_PTY: &str = "demo-pty";
+/// The bank with two CU16 boards behind a serial gateway.
+const OF_CU16: &str = "demo-cu16";
 
-/// Runs Postern on this machine: a hub, two locker banks with simulated lock boards, and two parcels
-/// that are announced, deposited, noticed and collected.
+/// Runs Postern on this machine: a hub, and three locker banks with simulated lock boards.
 ///
-/// Afterwards everything stays up to be explored until Ctrl-C. Exits with an error if the carrier's
-/// watch, the lock boards' logs and the mailbox do not agree on what happened.
+/// Parcels are announced, deposited, noticed and collected by QR code and by six digits; one does not
+/// fit, one is cancelled, wrong codes are shown and typed, and the power fails while a door is open.
+/// Afterwards everything stays up to be explored until Ctrl-C. Exits with an error if the hub's
+/// watches, the lock boards' logs and the mailbox do not agree on what happened.
 #[derive(Debug, Parser)]
 #[command(name = "demo", version)]
 struct Args {
-    /// Stop when the parcels are collected.
+    /// Stop when the stories have been told.
     #[arg(long)]
     once: bool,
-    /// Print counts by source and latencies as one JSON object on standard output, and everything
-    /// else on standard error.
+    /// Print counts by source and by story, and latencies, as one JSON object on standard output, and
+    /// everything else on standard error.
     #[arg(long)]
     json: bool,
     /// Keep all files in this new folder: certificates, store, letters, logs.
@@ -68,12 +79,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args, timeline: &Timeline) -> Result<()> {
-    let (demo, journeys) = tokio::select! {
-        ended = play(args, timeline) => ended?,
+    let (demo, left) = tokio::select! {
+        ended = Box::pin(play(args, timeline)) => ended?,
         () = told_to_stop() => bail!("it was stopped before its end"),
     };
     if !args.once {
-        timeline.text(&explore::page(&demo.world, &demo.banks, &journeys)?);
+        timeline.text(&explore::page(&demo.world, &demo.banks, &demo.stories, &left)?);
         told_to_stop().await;
     }
     demo.stop(timeline).await;
@@ -81,80 +92,115 @@ async fn run(args: &Args, timeline: &Timeline) -> Result<()> {
 }
 
 /// Everything up to the verdict.
-async fn play(args: &Args, timeline: &Timeline) -> Result<(Demo, Vec<Journey>)> {
-    let mut demo = Demo::start(args, timeline).await?;
-    let mut watch = Watch::from_beginning(&demo.world.carrier);
-    let mut journeys = Vec::new();
-    for bank in &mut demo.banks {
-        journeys.push(journey::run(&demo.world, bank, &mut watch, timeline).await?);
-    }
-    let agreement = Agreement::ask(&demo.world, &demo.banks, &journeys).await?;
+async fn play(args: &Args, timeline: &Timeline) -> Result<(Demo, LeftInside)> {
+    let mut demo = Box::pin(Demo::start(args, timeline)).await?;
+    let (latencies, left) = demo.tell_stories(timeline).await?;
+    let agreement = Agreement::ask(&demo.world, &demo.banks, &demo.stories).await?;
     timeline.text(&agreement.table());
     if args.json {
-        timeline.result(&summary(&agreement, &journeys, timeline));
+        timeline.result(&summary(&agreement, &demo.stories, &latencies, timeline));
     }
     agreement.ensure()?;
-    Ok((demo, journeys))
+    Ok((demo, left))
 }
 
 struct Demo {
     world: World,
-    banks: Vec<Bank>,
+    banks: [Bank; 3],
+    stories: Vec<Story>,
 }
 
 impl Demo {
     async fn start(args: &Args, timeline: &Timeline) -> Result<Self> {
-        timeline.text("Postern: one hub, two locker banks, two parcels, all on this machine.\n");
-        let names = BANKS.map(|(name, _)| name);
-        timeline.say("demo", "making throw-away certificates and an empty store");
+        timeline.text("Postern: one hub and three locker banks, all on this machine.\n");
+        timeline.say("demo", "", "making throw-away certificates and an empty store");
+        let names = [OVER_TCP, OVER_PTY, OF_CU16];
+        let options = HubOptions { codes: true, ..HubOptions::default() };
         let world = match &args.keep {
             Some(folder) => {
                 let is_new = !folder.exists() || folder.read_dir()?.next().is_none();
                 ensure!(is_new, "{} is not empty", folder.display());
-                World::start_in(folder, &names).await
+                World::start_in(folder, &names, options).await
             }
-            None => World::start(&names).await,
+            None => World::start_with(&names, options).await,
         };
         let world = world.context("the hub did not start")?;
         let at = world.hub.addresses();
-        timeline.say("demo", &format!("all files are in {}", world.folder().display()));
-        timeline.say("hub", &format!("serves banks on {} (MQTT over mutual TLS)", at.mqtt));
-        timeline.say("hub", &format!("serves carriers and operators on {} (gRPC)", at.grpc));
-        let mut banks = Vec::new();
-        for (name, wire) in BANKS {
-            let doors =
-                Doors { open_after: Duration::from_millis(80), shut_after: Some(SHUT_AFTER) };
-            let spec =
-                BankSpec { doors, shut_stable_ms: SHUT_STABLE_MS, ..BankSpec::new(name, wire) };
-            let (locks, how) = (spec.rooms.len(), wire_name(wire));
-            timeline.say(name, &format!("starts: {locks} compartments, lock board on {how}"));
-            let bank = world.add_bank(spec).await;
-            banks.push(bank.with_context(|| format!("{name} did not get ready"))?);
-            timeline.say(name, "is connected, and holds its layout and the keys of codes");
+        timeline.say("demo", "", &format!("all files are in {}", world.folder().display()));
+        timeline.say("hub", "", &format!("serves banks on {} (MQTT over mutual TLS)", at.mqtt));
+        timeline.say("hub", "", &format!("serves carriers and operators on {} (gRPC)", at.grpc));
+        let start = async |spec| start_bank(&world, spec, timeline).await;
+        let [tcp, pty, cu16] = specs();
+        let (tcp, pty, cu16) = tokio::try_join!(start(tcp), start(pty), start(cu16))?;
+        Ok(Self { world, banks: [tcp, pty, cu16], stories: Vec::new() })
+    }
+
+    /// Gives latencies, and what is left to explore.
+    async fn tell_stories(&mut self, timeline: &Timeline) -> Result<(Vec<Value>, LeftInside)> {
+        let (world, [tcp, pty, cu16]) = (&self.world, &mut self.banks);
+        let mut stages = Stages {
+            tcp: Stage::new(world, tcp, timeline).await?,
+            pty: Stage::new(world, pty, timeline).await?,
+            cu16: Stage::new(world, cu16, timeline).await?,
+        };
+        let left = Box::pin(stories::tell(&mut stages, timeline)).await?;
+        let mut latencies = Vec::new();
+        for stage in [stages.tcp, stages.pty, stages.cu16] {
+            self.stories.extend(stage.stories);
+            latencies.extend(stage.latencies);
         }
-        Ok(Self { world, banks })
+        Ok((latencies, left))
     }
 
     /// Asks everybody to stop; what does not is killed, which no data minds.
     async fn stop(mut self, timeline: &Timeline) {
-        timeline.say("demo", "stopping");
+        timeline.say("demo", "", "stopping");
         for bank in &mut self.banks {
             if let Err(error) = bank.stop_agent().await {
-                timeline.say(&bank.spec.id, &format!("did not stop cleanly: {error:#}"));
+                timeline.say(&bank.spec.id, "", &format!("did not stop cleanly: {error:#}"));
             }
         }
         if let Err(error) = self.world.hub.stop().await {
-            timeline.say("hub", &format!("did not stop cleanly: {error:#}"));
+            timeline.say("hub", "", &format!("did not stop cleanly: {error:#}"));
         }
     }
 }
 
-fn summary(agreement: &Agreement, journeys: &[Journey], timeline: &Timeline) -> serde_json::Value {
+/// What the banks are built of.
+fn specs() -> [BankSpec; 3] {
+    let doors = Doors { open_after: Duration::from_millis(80), shut_after: Some(SHUT_AFTER) };
+    let quick = |spec| BankSpec { doors, shut_stable_ms: SHUT_STABLE_MS, ..spec };
+    let cu16 = BankSpec {
+        boards: Boards { profile: Profile::Cu16, addresses: vec![0, 1] },
+        rooms: vec![SMALL, SMALL, MEDIUM, MEDIUM, LARGE, LARGE],
+        ..BankSpec::new(OF_CU16, Wire::Tcp)
+    };
+    [BankSpec::new(OVER_TCP, Wire::Tcp), BankSpec::new(OVER_PTY, Wire::Pty), cu16].map(quick)
+}
+
+async fn start_bank(world: &World, spec: BankSpec, timeline: &Timeline) -> Result<Bank> {
+    let (id, locks, boards) = (spec.id.clone(), spec.rooms.len(), &spec.boards);
+    let (count, profile, how) = (boards.addresses.len(), boards.profile, wire_name(spec.wire));
+    let what = format!("starts: {locks} compartments, {count} x {profile} on {how}");
+    timeline.say(&id, "", &what);
+    let bank = world.add_bank(spec).await;
+    let bank = bank.with_context(|| format!("{id} did not get ready"))?;
+    timeline.say(&id, "", "is connected, and holds its layout, keys and six-digit codes");
+    Ok(bank)
+}
+
+fn summary(
+    agreement: &Agreement,
+    stories: &[Story],
+    latencies: &[Value],
+    timeline: &Timeline,
+) -> Value {
     json!({
         "agree": agreement.disagreements.is_empty(),
         "disagreements": agreement.disagreements,
         "sources": agreement.counts(),
-        "latencies_ms": journeys.iter().map(Journey::latencies).collect::<Vec<_>>(),
+        "stories": stories.iter().map(Story::counts).collect::<Vec<_>>(),
+        "latencies_ms": latencies,
         "duration_ms": timeline.elapsed_ms(),
     })
 }

@@ -1,10 +1,12 @@
-//! What the demo prints: who did what when, in columns.
+//! What the demo prints: who did what where and when, in columns.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the demo's output")]
 
 use serde_json::Value;
 use system_tests::wait::now_ms;
 
+/// Width of the column that says where.
+const WHERE_WIDTH: usize = 9;
 /// Width of the column that says who.
 const WHO_WIDTH: usize = 9;
 /// Width of the column that says what, where a measure follows.
@@ -21,25 +23,26 @@ impl Timeline {
         Self { started_ms: now_ms(), json }
     }
 
-    /// A line with the time and who did it.
-    pub(crate) fn say(&self, who: &str, what: &str) {
-        self.say_at(now_ms(), who, what);
+    /// What is told next.
+    pub(crate) fn heading(&self, what: &str) {
+        self.text(&format!("\n{what}"));
+    }
+
+    /// A line with the time, where it was, and who did it.
+    pub(crate) fn say(&self, place: &str, who: &str, what: &str) {
+        self.say_at(now_ms(), place, who, what);
     }
 
     /// As [`Self::say`], of something that was at another time.
-    pub(crate) fn say_at(&self, at_ms: u64, who: &str, what: &str) {
+    pub(crate) fn say_at(&self, at_ms: u64, place: &str, who: &str, what: &str) {
         let (seconds, tenth) = (self.since(at_ms) / 1_000, self.since(at_ms) / 100 % 10);
-        self.text(&format!("{seconds:3}.{tenth} s  {who:WHO_WIDTH$}  {what}"));
+        let when = format!("{seconds:3}.{tenth} s");
+        self.text(&format!("{when}  {place:WHERE_WIDTH$}  {who:WHO_WIDTH$}  {what}"));
     }
 
     /// As [`Self::say_at`], with how long it took.
-    pub(crate) fn measure(&self, at_ms: u64, who: &str, what: &str, measure: &str, ms: u64) {
-        self.say_at(at_ms, who, &format!("{what:WHAT_WIDTH$}  {measure} {ms} ms"));
-    }
-
-    /// A line that belongs to the one before.
-    pub(crate) fn note(&self, what: &str) {
-        self.text(&format!("{:20}{what}", ""));
+    pub(crate) fn measure(&self, at_ms: u64, place: &str, who: &str, what: &str, measure: &str) {
+        self.say_at(at_ms, place, who, &format!("{what:WHAT_WIDTH$}  {measure}"));
     }
 
     pub(crate) fn text(&self, text: &str) {
