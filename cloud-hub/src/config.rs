@@ -4,9 +4,11 @@
 //! Unknown keys are refused, so that a typing error is not a silent default. Relative paths count
 //! from the file's own folder.
 
+mod codes;
 mod limits;
 mod live;
 
+pub use codes::{Codes, SealingKeyFile};
 pub use limits::{GrpcLimits, MqttLimits, NoticeLimits, StopLimits, StoreLimits, TlsLimits};
 pub use live::{Live, LiveLimits, LiveOperator};
 
@@ -44,6 +46,9 @@ pub struct Config {
     /// What recipients are written, and how; without it notices stay in the store.
     #[serde(default)]
     pub notices: Option<Notices>,
+    /// Six-digit codes; without it parcels go with their QR code alone.
+    #[serde(default)]
+    pub codes: Option<Codes>,
     /// The live lane for operators' own MQTT tools; it is served once it names an operator.
     #[serde(default)]
     pub live: Live,
@@ -292,6 +297,7 @@ impl Config {
             return wrong("telemetry.otlp_endpoint", "an http:// address".to_owned());
         }
         live::check(&self.live)?;
+        self.codes.iter().try_for_each(codes::check)?;
         limits::check(self)
     }
 
@@ -305,6 +311,10 @@ impl Config {
         paths.extend(self.keys.credential.iter_mut().map(|key| &mut key.file));
         paths.extend(&mut self.tls.revocation_lists);
         paths.extend(&mut self.addresses_file);
+        if let Some(codes) = &mut self.codes {
+            paths.push(&mut codes.master_file);
+            paths.extend(codes.sealing.iter_mut().map(|key| &mut key.file));
+        }
         if let Some(notices) = &mut self.notices {
             paths.extend(&mut notices.mailbox);
             if let Some(smtp) = &mut notices.smtp {

@@ -1,4 +1,4 @@
-//! The hub's program: `serve`, `check-config`, and the development PKI.
+//! The hub's program: `serve`, `check-config`, the keys of six-digit codes, and the development PKI.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use cloud_hub::codes::cli::{self as codes, CodesArgs, CodesOutput};
 use cloud_hub::config::Config;
 use cloud_hub::pki::cli::{self as pki, PkiArgs};
 use cloud_hub::{serve, telemetry};
@@ -37,6 +38,8 @@ enum Command {
         #[arg(long, env = "POSTERN_HUB_CONFIG", value_name = "FILE")]
         config: PathBuf,
     },
+    /// Make the keys of six-digit codes: the hub's own, and the file that each bank needs.
+    Codes(CodesArgs),
     /// Make certificates and keys for development.
     Pki(PkiArgs),
 }
@@ -62,6 +65,17 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = Config::load(&path)?;
             serve::check(&config)?;
             println!("{} is sound", path.display());
+            Ok(())
+        }
+        Command::Codes(args) => {
+            match codes::run(args)? {
+                CodesOutput::Files(paths) => {
+                    for path in paths {
+                        println!("{}", path.display());
+                    }
+                }
+                CodesOutput::Text(text) => print!("{}", *text),
+            }
             Ok(())
         }
         Command::Pki(args) => {

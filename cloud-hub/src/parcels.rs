@@ -136,6 +136,7 @@ pub async fn book_compartment(
         carrier: carrier.clone(),
         name: name.to_owned(),
         order,
+        code_master: store.code_master(),
         now,
     };
     store.decide(decision).await.map_err(BookError::Write)?

@@ -16,6 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{error, info, warn};
 
+use crate::codes::job::MintingJob;
+use crate::codes::sealing::SealingKeys;
+use crate::codes::{CodeKeys, LoadCodesError};
 use crate::config::Config;
 use crate::credential_keys::{HubKeys, LoadKeysError};
 use crate::grpc::{GrpcListener, ServeGrpcError, Surface, TokenKey};
@@ -62,6 +65,7 @@ pub async fn run(
 /// When one of them is of no use.
 pub fn check(config: &Config) -> Result<(), ServeError> {
     load_keys(config)?;
+    load_codes(config)?;
     ServerTls::load(&config.tls.server_files(), Alpn::None, Revocations::default())
         .map_err(ServeError::Tls)?;
     Ok(())
@@ -73,6 +77,7 @@ struct Running {
     spans: Part<()>,
     ingest: Part<()>,
     mqtt: Part<()>,
+    minting: Option<Part<()>>,
     notices: Option<Part<()>>,
     grpc: Part<Result<(), ServeGrpcError>>,
 }
@@ -80,7 +85,11 @@ struct Running {
 async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> {
     let keys = Arc::new(load_keys(config)?);
     let limits = config.store.limits.store(config.parcels.retention_ms());
-    let store = Store::open(&config.store.url, limits).await.map_err(ServeError::Store)?;
+    let codes = load_codes(config)?;
+    let mut store = Store::open(&config.store.url, limits).await.map_err(ServeError::Store)?;
+    if let Some(codes) = &codes {
+        store = store.with_code_master(Arc::clone(&codes.master));
+    }
     info!(epoch = store.epoch().0, "store opened");
     let revocations = Revocations::default();
     for certificate in store.revoked_certificates().await.map_err(ServeError::Revoked)? {
@@ -119,14 +128,9 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let (presence, orders) = (ingest.presence(), ingest.orders());
     let ingest = Part::start("ingest", |stopped| ingest.run_until(said, stopped));
     let mqtt = Part::start("bank listener", |stopped| mqtt.run(stopped));
-    let notices = match &config.notices {
-        Some(notices) => {
-            let post = Post::new(notices, Arc::clone(&keys)).map_err(ServeError::Notices)?;
-            let deliverer = Deliverer::new(store.clone(), post);
-            Some(Part::start("notices", |stopped| deliverer.run(stopped)))
-        }
-        None => None,
-    };
+    let minting = start_minting(config, codes.as_ref(), &store);
+    let sealing = codes.map(|codes| codes.sealing);
+    let notices = start_notices(config, &store, &keys, sealing)?;
     let command = SigningSeed::load(&config.keys.command)
         .map_err(|error| ServeError::Keys(LoadKeysError::File(error)))?;
     let surface = Surface {
@@ -141,7 +145,27 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let grace = Duration::from_millis(config.stop.calls_ms);
     let grpc = Part::start("call listener", |stopped| grpc.run(surface, stopped, grace));
     tell_addresses(config.addresses_file.as_deref(), addresses)?;
-    Ok(Running { store, spans, ingest, mqtt, notices, grpc })
+    Ok(Running { store, spans, ingest, mqtt, minting, notices, grpc })
+}
+
+/// The minting of six-digit codes, if there are any.
+fn start_minting(config: &Config, codes: Option<&CodeKeys>, store: &Store) -> Option<Part<()>> {
+    let (settings, codes) = config.codes.as_ref().zip(codes)?;
+    let job = MintingJob::new(store.clone(), codes.clone(), settings);
+    Some(Part::start("code minting", |stopped| job.run(stopped)))
+}
+
+/// The delivery of notices, if it is set up. `sealing` opens the digits in them.
+fn start_notices(
+    config: &Config,
+    store: &Store,
+    keys: &Arc<HubKeys>,
+    sealing: Option<Arc<SealingKeys>>,
+) -> Result<Option<Part<()>>, ServeError> {
+    let Some(notices) = &config.notices else { return Ok(None) };
+    let post = Post::new(notices, Arc::clone(keys), sealing).map_err(ServeError::Notices)?;
+    let deliverer = Deliverer::new(store.clone(), post);
+    Ok(Some(Part::start("notices", |stopped| deliverer.run(stopped))))
 }
 
 /// The live lane, if there is an operator to listen to it.
@@ -180,12 +204,8 @@ impl Running {
             error = self.mqtt.end() => Err(error),
             error = self.ingest.end() => Err(error),
             error = self.spans.end() => Err(error),
-            error = async {
-                match &mut self.notices {
-                    Some(notices) => notices.end().await,
-                    None => pending().await,
-                }
-            } => Err(error),
+            error = end_of(&mut self.minting) => Err(error),
+            error = end_of(&mut self.notices) => Err(error),
         };
         if let Err(error) = &ended {
             error!(%error, "part of the hub failed, stopping the rest");
@@ -195,10 +215,13 @@ impl Running {
     }
 
     async fn stop(self, config: &Config) {
-        let Self { store, spans, ingest, mqtt, notices, grpc } = self;
+        let Self { store, spans, ingest, mqtt, minting, notices, grpc } = self;
         let calls = Duration::from_millis(config.stop.calls_ms);
         let sessions = Duration::from_millis(config.stop.sessions_ms);
         let doors_end = async {
+            if let Some(minting) = minting {
+                minting.stop(sessions).await;
+            }
             // The call listener keeps to its own grace; this is for what may hang beyond it.
             grpc.stop(calls + Duration::from_secs(1)).await;
             mqtt.stop(sessions).await;
@@ -264,6 +287,14 @@ impl<T: Send + 'static> Part<T> {
     }
 }
 
+/// Waits until a part ends by itself that there may be.
+async fn end_of(part: &mut Option<Part<()>>) -> ServeError {
+    match part {
+        Some(part) => part.end().await,
+        None => pending().await,
+    }
+}
+
 type Stopped = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Completes when the store's writer has gone: after a failed write nothing it says counts.
@@ -275,6 +306,10 @@ fn load_keys(config: &Config) -> Result<HubKeys, ServeError> {
     let credential: Vec<_> =
         config.keys.credential.iter().map(|key| (key.id, key.file.as_path())).collect();
     HubKeys::load(&config.keys.command, &credential).map_err(ServeError::Keys)
+}
+
+fn load_codes(config: &Config) -> Result<Option<CodeKeys>, ServeError> {
+    config.codes.as_ref().map(CodeKeys::load).transpose().map_err(ServeError::Codes)
 }
 
 /// Removes the file, also an older one: whoever waits for it must not read an earlier run's.
@@ -303,6 +338,9 @@ pub enum ServeError {
     /// A signing key is of no use.
     #[error("the signing keys cannot be used")]
     Keys(#[source] LoadKeysError),
+    /// A key of six-digit codes is of no use.
+    #[error("the keys of six-digit codes cannot be used")]
+    Codes(#[source] LoadCodesError),
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[source] OpenStoreError),

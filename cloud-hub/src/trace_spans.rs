@@ -3,7 +3,7 @@
 //! A call brings its trace in the `traceparent` of its metadata or begins one; announcing a parcel
 //! writes the call's own span into the parcel, and the bank copies it into every record about it.
 //! Agents run no exporter, so the hub makes the bank's spans from those records once they are
-//! committed: `deposit` and `pickup`, with the times of the bank's clock.
+//! committed: `deposit`, `pickup`, `recall` and `inspection`, with the times of the bank's clock.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,8 +22,8 @@ use tracing::warn;
 use crate::ingest::TraceStamp;
 use crate::telemetry::{Traces, with_span_id};
 
-/// Deposits and pickups that have begun and not ended. One more drops the one that began first:
-/// its end then makes a span without length.
+/// Stages that have begun and not ended. One more drops the one that began first: its end then
+/// makes a span without length.
 const OPEN_MAX: usize = 4_096;
 
 /// Reads a span's context out of a `traceparent`; `None` for all-zero ids, which the W3C calls
@@ -54,7 +54,7 @@ pub async fn run(traces: Traces, mut stamps: mpsc::Receiver<TraceStamp>) {
     }
 }
 
-/// The deposits and pickups under way.
+/// The stages under way.
 #[derive(Debug)]
 struct BankSpans {
     tracer: SdkTracer,
@@ -67,6 +67,10 @@ struct BankSpans {
 enum Stage {
     Deposit,
     Pickup,
+    /// A courier or staff takes a parcel out.
+    Recall,
+    /// Staff looks into a compartment that holds a parcel, or should.
+    Inspection,
 }
 
 /// What a record means for its stage.
@@ -89,6 +93,10 @@ impl BankSpans {
             "deposit_misfit" | "deposit_aborted" => (Stage::Deposit, Turn::Fails),
             "pickup_started" => (Stage::Pickup, Turn::Begins),
             "pickup_settled" => (Stage::Pickup, Turn::Ends),
+            "recall_started" => (Stage::Recall, Turn::Begins),
+            "recall_settled" => (Stage::Recall, Turn::Ends),
+            "inspection_started" => (Stage::Inspection, Turn::Begins),
+            "inspection_settled" => (Stage::Inspection, Turn::Ends),
             _ => return,
         };
         let Some(session) = stamp.session else { return };
@@ -123,6 +131,8 @@ impl BankSpans {
         let name = match stage {
             Stage::Deposit => "deposit",
             Stage::Pickup => "pickup",
+            Stage::Recall => "recall",
+            Stage::Inspection => "inspection",
         };
         let compartment = end.compartment.or_else(|| begun.and_then(|stamp| stamp.compartment));
         let mut attributes = vec![KeyValue::new("postern.bank", end.bank.to_string())];

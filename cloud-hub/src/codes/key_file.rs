@@ -46,11 +46,7 @@ impl Secret {
         let mut text = Zeroizing::new(format!("# Postern {what}, hex: keep it secret\n"));
         // It must not grow, or copies stay behind in memory.
         text.reserve_exact(2 * SECRET_BYTES + 1);
-        for byte in self.0.iter() {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text.push('\n');
+        push_hex_line(&mut text, &*self.0);
         text
     }
 
@@ -86,6 +82,15 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
+}
+
+/// Adds bytes in hex and the end of the line.
+pub(super) fn push_hex_line(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push('\n');
 }
 
 /// Why a secret's file is of no use.

@@ -36,7 +36,8 @@ pub struct BankCodes {
     pub bank: BankId,
     /// Granted or about to be, and not yet bound to a deposit.
     pub unused: Vec<HeldSlot>,
-    /// Bound to a parcel, or a courier's code that is not over.
+    /// Bound to a parcel, or a courier's code that is not over, or kept by the bank to say that it
+    /// was used.
     pub in_use: Vec<HeldSlot>,
     /// Out of use, and since when. What is older than
     /// [`REUSE_AFTER_MS`](locker_core::code::slot::REUSE_AFTER_MS) may be left out.

@@ -8,7 +8,7 @@ use locker_core::code::tag::{PEPPER_BYTES, SALT_BYTES, TagKeys};
 use locker_core::ids::{BankId, Generation};
 use zeroize::Zeroizing;
 
-use super::key_file::{Secret, SecretFileError};
+use super::key_file::{Secret, SecretFileError, push_hex_line};
 
 /// HKDF's salt (RFC 5869): what the master secret is for.
 const PURPOSE: &[u8] = b"postern-codes-v1";
@@ -36,12 +36,36 @@ impl CodeMaster {
     /// others, has nothing in common with the one before; slots of both may be live meanwhile.
     #[must_use]
     pub fn tag_keys(&self, bank: &BankId, generation: Generation) -> TagKeys {
+        let (salt, pepper) = self.salt_and_pepper(bank, generation);
+        TagKeys::new(salt, pepper)
+    }
+
+    /// The same as the bank's agent reads it: comment lines, the salt, the pepper.
+    #[must_use]
+    pub fn file_text(&self, bank: &BankId, generation: Generation) -> Zeroizing<String> {
+        let (salt, pepper) = self.salt_and_pepper(bank, generation);
+        let mut text = Zeroizing::new(format!(
+            "# Postern keys of six-digit codes for bank {bank}, generation {}: keep them secret\n",
+            generation.0
+        ));
+        // It must not grow, or copies stay behind in memory.
+        text.reserve_exact(2 * (SALT_BYTES + PEPPER_BYTES) + 2);
+        push_hex_line(&mut text, &salt);
+        push_hex_line(&mut text, &*pepper);
+        text
+    }
+
+    fn salt_and_pepper(
+        &self,
+        bank: &BankId,
+        generation: Generation,
+    ) -> ([u8; SALT_BYTES], Zeroizing<[u8; PEPPER_BYTES]>) {
         let master = Salt::new(HKDF_SHA256, PURPOSE).extract(self.0.bytes());
         let mut pepper = Zeroizing::new([0; PEPPER_BYTES]);
         let mut salt = [0; SALT_BYTES];
         derive(&master, b"pepper", bank, generation, &mut *pepper);
         derive(&master, b"salt", bank, generation, &mut salt);
-        TagKeys::new(salt, pepper)
+        (salt, pepper)
     }
 }
 

@@ -106,5 +106,26 @@ fn notices_need_a_sender_and_a_way() {
 fn the_shipped_example_is_sound() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config/cloud-hub.toml");
     let config = Config::load(&path).unwrap();
-    assert!(config.notices.is_some());
+    assert!(config.notices.is_some() && config.codes.is_some());
+}
+
+#[test]
+fn six_digit_codes_are_set_up_with_their_keys_or_not_at_all() {
+    assert!(load(SMALLEST).unwrap().codes.is_none());
+    let keys = "master_file = \"m.key\"\nsealing = [{ id = 1, file = \"/etc/s.key\" }]\n";
+    let with = |more: &str| format!("{SMALLEST}[codes]\n{keys}{more}");
+    let codes = load(&with("")).unwrap().codes.unwrap();
+    assert_eq!((codes.dark_days, codes.mint_every_s), (3, 300));
+    assert!(codes.master_file.is_absolute() && codes.master_file.ends_with("m.key"));
+    assert_eq!(codes.sealing[0].file, Path::new("/etc/s.key"));
+    for (more, wrong) in [
+        ("dark_days = 0", "codes.dark_days: expected 1 to 14, found 0"),
+        ("dark_days = 15", "codes.dark_days"),
+        ("mint_every_s = 0", "codes.mint_every_s"),
+    ] {
+        let refused = refusal(&with(more));
+        assert!(refused.contains(wrong), "{refused}");
+    }
+    let refused = refusal(&format!("{SMALLEST}[codes]\nmaster_file = \"m\"\nsealing = []\n"));
+    assert!(refused.contains("codes.sealing: expected 1 to 8 keys"), "{refused}");
 }

@@ -255,3 +255,26 @@ const fn health(health: Health) -> &'static str {
         Health::Stopped => "STOPPED",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::EventKind;
+
+    const CARRIER: &str = include_str!("../../../proto/locker/carrier/v1/parcel_service.proto");
+    const FLEET: &str = include_str!("../../../proto/locker/fleet/v1/fleet_service.proto");
+
+    /// Whether `name` stands somewhere as a whole word.
+    fn names(text: &str, name: &str) -> bool {
+        let inner = |c: char| c.is_ascii_uppercase() || c == '_';
+        text.split(|c| !inner(c)).any(|word| word == name)
+    }
+
+    #[test]
+    fn the_protocol_names_every_kind_of_event_where_it_is_told() {
+        for kind in EventKind::ALL.iter().map(|kind| kind.as_str()) {
+            let told_to_carriers = kind.starts_with("PARCEL_") || kind == "COMPARTMENT_RESERVED";
+            let text = if told_to_carriers { CARRIER } else { FLEET };
+            assert!(names(text, kind), "{kind}");
+        }
+    }
+}

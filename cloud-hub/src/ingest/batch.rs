@@ -12,10 +12,12 @@ use locker_proto::message::Batch;
 use locker_proto::record::decode_record;
 use thiserror::Error;
 
-use super::facts;
 use super::stamp::TraceStamp;
+use super::{codes, facts};
 use crate::live::DoorNote;
-use crate::store::{EntityKind, EntityRow, EventKind, FactEffect, FactRow, IngestWrite, Meaning};
+use crate::store::{
+    CodesWrite, EntityKind, EntityRow, EventKind, FactEffect, FactRow, IngestWrite, Meaning,
+};
 
 /// A batch that was judged to continue the stream.
 pub(super) struct Accepted<'a> {
@@ -45,6 +47,8 @@ pub(super) struct News {
     pub(super) stamps: Vec<TraceStamp>,
     pub(super) layout: LayoutNews,
     pub(super) doors: Vec<DoorNote>,
+    /// Grants of code slots that the bank refused.
+    pub(super) slots_refused: u64,
 }
 
 /// What a batch says about the chances of a layout.
@@ -92,6 +96,7 @@ pub(super) fn fold_batch(
         facts: Vec::with_capacity(decoded.len()),
         entities: Vec::new(),
         effects: Vec::new(),
+        codes: CodesWrite::default(),
         now,
     };
     let mut folding =
@@ -132,7 +137,9 @@ impl Folding<'_> {
             // What comes late promises as much as what comes at once: nobody knew of it before.
             TimeQuality::Bounded { .. } => record.at.max(self.write.now),
         };
+        let inspected = facts::trace_of_inspected(self.view, &record.fact);
         let changes = fold(&*self.view, &record);
+        self.news.slots_refused += codes::note(&mut self.write, &record, &changes);
         for what in facts::meanings(self.view, &record.fact, &changes) {
             self.effect(seq, record.at, promised_from, compartment, what);
         }
@@ -160,7 +167,7 @@ impl Folding<'_> {
         }
         self.view.apply(changes);
         self.news.doors.extend(DoorNote::of(&record));
-        if let Some(trace) = record.trace {
+        if let Some(trace) = record.trace.or(inspected) {
             let (bank, stream) = (self.write.bank.clone(), self.write.next.stream);
             let at = record.at;
             let stamp =

@@ -35,11 +35,13 @@ pub enum Count {
     KeptApart,
     /// Births with a certificate that another has replaced.
     ReplacedCertificates,
+    /// Grants of code slots that banks refused.
+    SlotsRefused,
 }
 
 impl Count {
     /// Everything that is counted, for metrics.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Facts,
         Self::Batches,
         Self::Duplicates,
@@ -55,6 +57,7 @@ impl Count {
         Self::Clones,
         Self::KeptApart,
         Self::ReplacedCertificates,
+        Self::SlotsRefused,
     ];
 
     /// The count as a metric label.
@@ -76,6 +79,7 @@ impl Count {
             Self::Clones => "clones",
             Self::KeptApart => "kept_apart",
             Self::ReplacedCertificates => "replaced_certificates",
+            Self::SlotsRefused => "slots_refused",
         }
     }
 }

@@ -4,14 +4,14 @@ mod names;
 
 pub(super) use names::{kind, place};
 
-use locker_core::bank::{AbortedContent, Alarm, DepositMisfit, PickupEnd, RecallEnd};
+use locker_core::bank::{AbortedContent, Alarm, DepositMisfit, OpeningClass, PickupEnd, RecallEnd};
 use locker_core::compartment::{Allocation, QuarantineReason};
 use locker_core::downlink::{
     ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantAccepted, GrantRefusal,
     GrantRefused,
 };
 use locker_core::fact::Fact;
-use locker_core::ids::{CompartmentNo, Generation, ParcelId};
+use locker_core::ids::{CompartmentNo, CredentialId, Generation, ParcelId, TraceParent};
 use locker_core::journal::{Change, MemoryView, View};
 use locker_core::parcel::ParcelState;
 
@@ -31,7 +31,38 @@ pub(super) fn meanings(view: &MemoryView, fact: &Fact, changes: &[Change]) -> Ve
     if let Fact::InspectionSettled(settled) = fact {
         return inspected(view, settled.compartment, changes);
     }
-    of_parcel(fact).or_else(|| of_bank(fact)).into_iter().collect()
+    let one = of_parcel(fact).or_else(|| of_bank(fact));
+    one.into_iter().chain(took_over_decision(fact)).chain(forced_upon(view, fact)).collect()
+}
+
+/// The recipient is told of such a decision, once it holds at the bank.
+fn took_over_decision(fact: &Fact) -> Option<Meaning> {
+    let Fact::GrantAccepted(accepted) = fact else { return None };
+    match accepted.grant {
+        Grant::Keep { parcel, version, .. } | Grant::Reissue { parcel, version, .. } => {
+            Some(step(parcel, ParcelStep::TookOver(version), ""))
+        }
+        Grant::Book(_)
+        | Grant::Cancel { .. }
+        | Grant::Recall { .. }
+        | Grant::Delegate { .. }
+        | Grant::Revoke { .. }
+        | Grant::Slots(_) => None,
+    }
+}
+
+/// What a forced door means for the parcel behind it, besides the bank's alarm.
+fn forced_upon(view: &MemoryView, fact: &Fact) -> Option<Meaning> {
+    let Fact::DoorMoved(moved) = fact else { return None };
+    let forced = moved.class == Some(OpeningClass::Forced);
+    let parcel = view.compartment(moved.compartment).filter(|_| forced)?.parcel()?;
+    Some(step(parcel, ParcelStep::DoorForced(moved.compartment), ""))
+}
+
+/// The trace of the parcel that staff looked for: a record that names none has no trace of its own.
+pub(super) fn trace_of_inspected(view: &MemoryView, fact: &Fact) -> Option<TraceParent> {
+    let Fact::InspectionSettled(settled) = fact else { return None };
+    view.parcel(view.compartment(settled.compartment)?.parcel()?)?.trace
 }
 
 fn step(uid: ParcelId, step: ParcelStep, detail: &str) -> Meaning {
@@ -238,6 +269,7 @@ fn surprise(
 fn of_bank(fact: &Fact) -> Option<Meaning> {
     let bank = |kind, detail| Some(Meaning::Bank { kind, detail });
     let alarm = |class: String| bank(EventKind::BankAlarm, class);
+    let by = |kind, badge: CredentialId| bank(kind, format!("badge {badge}"));
     match fact {
         Fact::Booted(booted) => {
             let agent = printable(&booted.agent_version);
@@ -266,6 +298,8 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
         Fact::LockdownBegan(began) => {
             bank(EventKind::BankLockdownBegan, lockdown_reason(began.reason).to_owned())
         }
+        Fact::LockdownLiftAsked(asked) => by(EventKind::BankLockdownLiftAsked, asked.badge),
+        Fact::KeypadReset(reset) => by(EventKind::BankKeypadReset, reset.badge),
         Fact::LockdownLifted(lifted) => {
             let detail = format!("badges {} and {}", lifted.first, lifted.second);
             bank(EventKind::BankLockdownLifted, detail)
@@ -299,9 +333,7 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
         | Fact::BookingLapsed(_)
         | Fact::KeepLapsed(_)
         | Fact::CompartmentReserved(_)
-        | Fact::LockdownLiftAsked(_)
-        | Fact::CodeTyped(_)
-        | Fact::KeypadReset(_) => None,
+        | Fact::CodeTyped(_) => None,
     }
 }
 
@@ -389,7 +421,7 @@ const fn quarantine(allocation: Allocation) -> Option<QuarantineReason> {
     }
 }
 
-const fn grant_refusal(reason: GrantRefusal) -> &'static str {
+pub(super) const fn grant_refusal(reason: GrantRefusal) -> &'static str {
     match reason {
         GrantRefusal::Stale => "STALE",
         GrantRefusal::TooLate => "TOO_LATE",

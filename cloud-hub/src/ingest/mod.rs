@@ -7,6 +7,7 @@
 
 mod bank;
 mod batch;
+mod codes;
 mod counters;
 mod facts;
 mod link;

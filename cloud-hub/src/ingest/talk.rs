@@ -125,7 +125,7 @@ impl<L: Link> Ingest<L> {
             self.hungry.insert(bank.clone());
             return;
         }
-        let more = downlink.grants.len() == GRANTS_PER_BATCH_MAX;
+        let more = downlink.more;
         self.send_layout(bank, &downlink);
         self.send_terms(bank, &downlink);
         self.send_grants(bank, *downlink);

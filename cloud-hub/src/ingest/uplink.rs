@@ -17,8 +17,8 @@ use super::link::Link;
 use super::{Count, Done, Ingest, now};
 use crate::mqtt::UpTopic;
 use crate::store::{
-    Apart, Decision, IngestWrite, LoadedBank, Party, Quarantine, ReadError, StopReason, Store,
-    WriteBatchError, WriteError,
+    Apart, CodesWrite, Decision, IngestWrite, LoadedBank, Party, Quarantine, ReadError, StopReason,
+    Store, WriteBatchError, WriteError,
 };
 
 /// Longest reason kept with an unreadable message, in characters.
@@ -139,6 +139,7 @@ impl<L: Link> Ingest<L> {
             facts: Vec::new(),
             entities: Vec::new(),
             effects: Vec::new(),
+            codes: CodesWrite::default(),
             now: now(),
         };
         if self.write(seen, None, News::default()).await {
@@ -248,13 +249,14 @@ impl<L: Link> Ingest<L> {
         next: Cursor,
         news: News,
     ) {
-        let News { facts, stamps, layout, doors } = news;
+        let News { facts, stamps, layout, doors, slots_refused } = news;
         if let Some(token) = token {
             self.link.acknowledge(token);
         }
         if facts > 0 {
             self.counters.add(Count::Batches, 1);
             self.counters.add(Count::Facts, facts);
+            self.counters.add(Count::SlotsRefused, slots_refused);
             self.strikes.clear(bank);
         }
         self.lane.doors(bank, &doors);

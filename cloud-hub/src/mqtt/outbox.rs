@@ -75,9 +75,13 @@ impl Outbox {
         Pushed::Queued { dropped }
     }
 
-    /// Publishes that [`Self::push`] would still take without dropping any.
+    /// Publishes that [`Self::push`] would still take without dropping any, each with its even share
+    /// of the bytes: a few large ones fill the queue as well.
     pub(super) fn room(&self, limits: &SessionLimits) -> usize {
-        limits.outbound_messages.saturating_sub(self.publishes.len())
+        let messages = limits.outbound_messages.saturating_sub(self.publishes.len());
+        let bytes = limits.outbound_bytes.saturating_sub(self.publish_bytes);
+        let shares = bytes.saturating_mul(limits.outbound_messages) / limits.outbound_bytes.max(1);
+        messages.min(shares)
     }
 
     /// Notes that the bank has a publish.

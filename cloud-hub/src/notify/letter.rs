@@ -6,6 +6,7 @@
 use lettre::message::header::ContentType;
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
+use locker_core::code::digits::Digits;
 use locker_core::units::UnixMillis;
 
 use super::qr::{self, DrawQrError};
@@ -37,6 +38,42 @@ pub struct PickupLetter<'a> {
     pub expires: UnixMillis,
     /// The pickup token's text.
     pub token: &'a str,
+    /// What can be typed instead, if anything can.
+    pub keypad: Option<KeypadEntry>,
+}
+
+/// What a person types at the screen when they cannot show the QR code. The digits print as nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct KeypadEntry {
+    /// The six digits.
+    pub digits: Digits,
+    /// Whether the keypad asks for the end of the phone number besides. Where it does not, digits
+    /// with a phone number open nothing.
+    pub asks_phone: bool,
+}
+
+impl KeypadEntry {
+    /// As people read and type it: `123 456`.
+    fn grouped(self) -> String {
+        let text = self.digits.reveal().map(char::from);
+        let (first, second) = text.split_at(text.len() / 2);
+        first.iter().chain(&[' ']).chain(second).collect()
+    }
+
+    /// As it is read aloud, digit by digit and not as a number: `1 2 3, 4 5 6`.
+    fn spoken(self) -> String {
+        let spaced = |part: &str| part.chars().map(String::from).collect::<Vec<_>>().join(" ");
+        self.grouped().split(' ').map(spaced).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What stands before the digits.
+    const fn invitation(self) -> &'static str {
+        if self.asks_phone {
+            "Or type these six digits at the screen, and the last four digits of your phone number:"
+        } else {
+            "Or type these six digits at the screen, without a phone number:"
+        }
+    }
 }
 
 /// Whether a letter can be addressed to `email`.
@@ -88,8 +125,8 @@ impl PickupLetter<'_> {
         match self.occasion {
             NoticeKind::ParcelStored => "your parcel is waiting for you at",
             NoticeKind::CodeReissued => {
-                "here is your new pickup code; the one before opens nothing any more. Your parcel \
-                 is waiting for you at"
+                "here is your new pickup code; what you had before, QR code or digits, opens nothing \
+                 any more. Your parcel is waiting for you at"
             }
             NoticeKind::ParcelExtended => {
                 "there is a new time until when your parcel waits for you, and a new QR code that \
@@ -107,6 +144,10 @@ impl PickupLetter<'_> {
         } else {
             format!("{bank}\n{}", self.bank_address)
         };
+        let keypad = self.keypad.map(|keypad| {
+            // On a line of their own, to be found at a glance and copied in one piece.
+            format!("{}\n\n{}\n\n", keypad.invitation(), keypad.grouped())
+        });
         // The token stands on a line of its own. It has spaces inside, never at its end: the last
         // digit of a base45 group is at most 'W'.
         format!(
@@ -116,10 +157,12 @@ impl PickupLetter<'_> {
              until {until} ({exact}).\n\n\
              Hold the QR code of this message in front of the scanner. The screen then tells you \
              which door opens.\n\n\
+             {keypad}\
              If your programme shows no pictures, this is what the QR code says:\n\n\
              {token}\n\n\
              Who has the code can take the parcel: forward it only to people you trust.\n",
             opening = self.opening(),
+            keypad = keypad.unwrap_or_default(),
             token = self.token,
         )
     }
@@ -136,25 +179,44 @@ impl PickupLetter<'_> {
         } else {
             format!("<strong>{bank}</strong><br>{address}")
         };
+        let title = escaped(&format!("{} {}", self.subject(), self.bank_name));
         format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-             <title>Your parcel is waiting</title></head>\n\
-             <body style=\"font-family:sans-serif\">\n\
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"format-detection\" content=\"telephone=no\">\n\
+             <title>{title}</title>\n</head>\n\
+             <body style=\"font-family:sans-serif;line-height:1.5;max-width:34em;margin:0 auto;\
+             padding:1em\">\n\
              <p>{greeting}</p>\n\
              <p>{opening}</p>\n\
              <p>{place}</p>\n\
              <p>until <time datetime=\"{exact}\">{until}</time>.</p>\n\
              <p>Hold this QR code in front of the scanner. The screen then tells you which door \
              opens.</p>\n\
-             <p><img src=\"cid:{QR_CONTENT_ID}\" alt=\"QR code for the pickup\"></p>\n\
+             <p><img src=\"cid:{QR_CONTENT_ID}\" alt=\"QR code for the pickup\" \
+             style=\"display:block;width:100%;max-width:22em;height:auto\"></p>\n\
+             {keypad}\
              <p>What the QR code says:</p>\n\
              <pre style=\"white-space:pre-wrap;overflow-wrap:anywhere\">{token}</pre>\n\
              <p>Who has the code can take the parcel: forward it only to people you trust.</p>\n\
              </body>\n</html>\n",
             opening = escaped(self.opening()),
+            keypad = self.keypad.map(html_of).unwrap_or_default(),
             token = escaped(self.token),
         )
     }
+}
+
+/// Large, in one line, and for a screen reader digit by digit.
+fn html_of(keypad: KeypadEntry) -> String {
+    let (grouped, spoken) = (keypad.grouped().replace(' ', "&nbsp;"), keypad.spoken());
+    format!(
+        "<p>{}</p>\n\
+         <p style=\"font-size:2.25em;font-weight:bold;letter-spacing:0.08em;line-height:1.2;\
+         margin:0.5em 0;white-space:nowrap\">\
+         <span role=\"img\" aria-label=\"{spoken}\">{grouped}</span></p>\n",
+        keypad.invitation(),
+    )
 }
 
 fn greeting(display_name: &str) -> String {

@@ -1,9 +1,10 @@
 //! Notices: what a recipient is written when a parcel waits for them.
 //!
 //! A notice is a row that is committed with the event that causes it. The [`Deliverer`] claims rows
-//! that are due, writes each as a [`letter`] with the pickup code signed at that moment, and hands
-//! it over through [`Post`]. The code is never stored and never logged.
+//! that are due, writes each as a [`letter`] with the pickup code signed, and the six digits opened,
+//! at that moment, and hands it over through [`Post`]. Neither is ever stored in the clear or logged.
 
+pub mod counters;
 pub mod letter;
 pub mod mailbox;
 mod post;
@@ -11,6 +12,7 @@ pub mod qr;
 pub mod smtp;
 pub mod when;
 
+pub use counters::{Count, Counters};
 pub use post::{Post, SetUpPostError};
 
 use std::time::Duration;

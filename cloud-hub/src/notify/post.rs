@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
+use locker_core::code::digits::Digits;
 use locker_core::units::UnixMillis;
 use tracing::{error, info, warn};
 
-use super::letter::{PickupLetter, WriteLetterError};
+use super::counters::{Count, Counters};
+use super::letter::{KeypadEntry, PickupLetter, WriteLetterError};
 use super::mailbox::{MailboxError, MailboxFolder};
 use super::smtp::{Smtp, SmtpError, SmtpRelay, SmtpSetupError};
+use crate::codes::sealing::{OpenSealedError, SealingKeys};
 use crate::config::{NoticeLimits, Notices, SmtpConfig};
 use crate::credential_keys::{HubKeys, SignTokenError};
 use crate::store::{HubParcelState, NoticeKind, NoticeOutcome, NoticeRow};
@@ -20,22 +23,29 @@ use crate::store::{HubParcelState, NoticeKind, NoticeOutcome, NoticeRow};
 /// notice meanwhile.
 pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The ways that letters go, and the keys that sign what is in them.
+/// The ways that letters go, and the keys that make what is in them.
 #[derive(Debug)]
 pub struct Post {
     from: Mailbox,
     mailbox: Option<MailboxFolder>,
     smtp: Option<Smtp>,
     keys: Arc<HubKeys>,
+    sealing: Option<Arc<SealingKeys>>,
     limits: NoticeLimits,
+    counters: Arc<Counters>,
 }
 
 impl Post {
-    /// Prepares the ways that the configuration names.
+    /// Prepares the ways that the configuration names. `keys` sign the QR codes, `sealing` opens the
+    /// six digits; without it letters have none.
     ///
     /// # Errors
     /// When one of them cannot be used.
-    pub fn new(config: &Notices, keys: Arc<HubKeys>) -> Result<Self, SetUpPostError> {
+    pub fn new(
+        config: &Notices,
+        keys: Arc<HubKeys>,
+        sealing: Option<Arc<SealingKeys>>,
+    ) -> Result<Self, SetUpPostError> {
         let from = config.from.parse().map_err(|_| SetUpPostError::Sender)?;
         let mailbox = config.mailbox.as_deref().map(MailboxFolder::open).transpose();
         let smtp = config.smtp.as_ref().map(relay).transpose()?;
@@ -44,8 +54,16 @@ impl Post {
             mailbox: mailbox.map_err(SetUpPostError::Mailbox)?,
             smtp: smtp.map(|relay| Smtp::new(&relay)).transpose().map_err(SetUpPostError::Smtp)?,
             keys,
+            sealing,
             limits: config.limits.clone(),
+            counters: Arc::default(),
         })
+    }
+
+    /// What is counted; still there when the post is not.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
     }
 
     pub(super) const fn limits(&self) -> &NoticeLimits {
@@ -68,6 +86,7 @@ impl Post {
             Due::Now => {}
             Due::Later => return self.later(notice, now),
             Due::TooLate => {
+                self.counters.add(Count::GivenUp);
                 error!(%parcel, "notice given up, the code has expired");
                 return NoticeOutcome::Abandoned;
             }
@@ -79,14 +98,17 @@ impl Post {
         let delivered = tokio::time::timeout(ATTEMPT_TIMEOUT, self.deliver(notice)).await;
         match delivered.unwrap_or(Err(DeliverError::Timeout)) {
             Ok(()) => {
+                self.counters.add(Count::Sent);
                 info!(%parcel, bank = %notice.bank.id, "notice sent");
                 NoticeOutcome::Sent
             }
             Err(error) if error.is_final() || notice.attempts + 1 >= self.limits.attempts => {
+                self.counters.add(Count::GivenUp);
                 error!(%parcel, attempt = notice.attempts + 1, %error, cause = error.cause(), "notice given up");
                 NoticeOutcome::Abandoned
             }
             Err(error) => {
+                self.counters.add(Count::NotSent);
                 warn!(%parcel, attempt = notice.attempts + 1, %error, cause = error.cause(), "notice not sent");
                 self.later(notice, now)
             }
@@ -113,6 +135,7 @@ impl Post {
             bank_address: &bank.address,
             expires,
             token: &token,
+            keypad: self.keypad(notice),
         };
         let message = letter.write().map_err(DeliverError::Letter)?;
         if let Some(mailbox) = &self.mailbox {
@@ -123,6 +146,30 @@ impl Post {
             smtp.deliver(message).await.map_err(DeliverError::Smtp)?;
         }
         Ok(())
+    }
+
+    /// What the recipient can type; `None` if the parcel has no digits, or they cannot be read: the QR
+    /// code opens in any case, so a letter never waits for them.
+    fn keypad(&self, notice: &NoticeRow) -> Option<KeypadEntry> {
+        match self.digits(notice) {
+            Ok(digits) => {
+                let asks_phone = notice.at_bank.is_some_and(|known| known.asks_phone);
+                digits.map(|digits| KeypadEntry { digits, asks_phone })
+            }
+            Err(error) => {
+                self.counters.add(Count::DigitsUnreadable);
+                let cause = error.source().map(ToString::to_string);
+                warn!(parcel = %notice.parcel.uid, %error, cause, "letter goes without its digits");
+                None
+            }
+        }
+    }
+
+    fn digits(&self, notice: &NoticeRow) -> Result<Option<Digits>, OpenDigitsError> {
+        let Some((slot, sealed)) = &notice.code else { return Ok(None) };
+        let keys = self.sealing.as_ref().ok_or(OpenDigitsError::NoKeys)?;
+        let digits = keys.open(&notice.bank.id, *slot, sealed);
+        digits.map(Some).map_err(OpenDigitsError::Sealed)
     }
 
     fn later(&self, notice: &NoticeRow, now: UnixMillis) -> NoticeOutcome {
@@ -146,6 +193,9 @@ fn due(notice: &NoticeRow, now: UnixMillis) -> Due {
     let expired = notice.parcel.expires_at.is_some_and(|at| at <= now);
     match notice.parcel.state {
         HubParcelState::Stored | HubParcelState::Collecting if expired => Due::TooLate,
+        // The bank does not know the code that it would be: it has superseded another, and the bank
+        // has not answered yet.
+        HubParcelState::Stored if !holds_code(notice) => Due::Later,
         HubParcelState::Stored => Due::Now,
         // They stand at the open door; if they leave it inside, they need the code after all.
         HubParcelState::Collecting => Due::Later,
@@ -164,6 +214,12 @@ fn due(notice: &NoticeRow, now: UnixMillis) -> Due {
         | HubParcelState::Disputed
         | HubParcelState::Missing => Due::Never("parcel does not wait"),
     }
+}
+
+/// Whether the code that the letter would carry opens the parcel at its bank.
+fn holds_code(notice: &NoticeRow) -> bool {
+    let held = notice.at_bank.map(|known| known.credential);
+    held.is_some() && held == notice.parcel.credential
 }
 
 /// Names a notice for ever, also across stores: the parcel's id, its version, and the kind.
@@ -215,6 +271,15 @@ pub enum SetUpPostError {
     /// The relay cannot be used.
     #[error("the mail relay cannot be used")]
     Smtp(#[source] SmtpSetupError),
+}
+
+/// Why a parcel's digits cannot be read. Says nothing about them.
+#[derive(Debug, thiserror::Error)]
+enum OpenDigitsError {
+    #[error("no sealing keys are configured")]
+    NoKeys,
+    #[error("the sealed digits cannot be opened")]
+    Sealed(#[source] OpenSealedError),
 }
 
 /// Why a notice was not delivered.

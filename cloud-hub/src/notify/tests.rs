@@ -35,7 +35,7 @@ async fn a_deliverer_that_is_told_to_stop_claims_nothing_more() {
         smtp: None,
         limits: NoticeLimits::default(),
     };
-    let post = Post::new(&notices, Arc::new(test_keys())).unwrap();
+    let post = Post::new(&notices, Arc::new(test_keys()), None).unwrap();
     Deliverer::new(store.clone(), post).run(ready(())).await;
     assert_eq!(store.due_notices(now(), 10).await.unwrap()[0].attempts, 0);
 }

@@ -2,7 +2,9 @@
 //! than fits; or hard, so that the bank keeps one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use locker_core::code::second_factor::{PhoneSuffix, SuffixTag};
 use locker_core::compartment::{Allocation, Compartment, Content, Health};
 use locker_core::downlink::{Booking, Grant, Quota};
 use locker_core::ids::{BankId, CarrierId, CredentialId, GroupId, ParcelId, Version};
@@ -11,6 +13,7 @@ use locker_core::refusal::Refusal;
 use locker_core::units::{Dimensions, UnixMillis};
 
 use super::{BookError, booking_refusal, decided, room};
+use crate::codes::pepper::CodeMaster;
 use crate::store::{
     BankRow, Call, Decision, EventKind, HubParcelState, ParcelAnswer, ParcelRow, Seen, Tx,
     WriteError,
@@ -48,6 +51,8 @@ pub(super) struct Book {
     pub(super) carrier: CarrierId,
     pub(super) name: String,
     pub(super) order: BookingOrder,
+    /// What six-digit codes are made with, if there are any.
+    pub(super) code_master: Option<Arc<CodeMaster>>,
     pub(super) now: UnixMillis,
 }
 
@@ -73,6 +78,7 @@ impl Decision for Book {
             return Ok(Err(refused));
         }
         let parcel = self.booked(tx, parcel).await?;
+        let suffix = self.suffix(tx, &parcel).await?;
         let grant = Grant::Book(Booking {
             parcel: parcel.uid,
             version: parcel.version,
@@ -82,7 +88,7 @@ impl Decision for Book {
             weight: parcel.weight,
             credential: self.order.fresh,
             trace: parcel.trace.clone(),
-            terms: parcel.terms,
+            terms: Terms { suffix, ..parcel.terms },
         });
         tx.save_parcel(&parcel).await?;
         tx.grant(&self.order.bank, &grant, self.now).await?;
@@ -132,6 +138,7 @@ impl Book {
             keep_ms: Some(keep_ms.unwrap_or_else(|| tx.retention_ms())),
             keep_until: None,
             group: Some(known.unwrap_or(self.order.fresh_group)),
+            // Keyed with the bank's pepper: it goes into the grant and nowhere else.
             suffix: None,
         };
         // What a bank keeps back is promised at once; all else is for the bank to say.
@@ -149,6 +156,16 @@ impl Book {
             expires_at: None,
             ..parcel
         })
+    }
+
+    /// What the keypad asks for besides the digits, as the bank compares it.
+    async fn suffix(&self, tx: &Tx, parcel: &ParcelRow) -> Result<Option<SuffixTag>, WriteError> {
+        let Some((master, phone)) = self.code_master.as_ref().zip(parcel.phone.as_ref()) else {
+            return Ok(None);
+        };
+        let bank = &self.order.bank;
+        let keys = master.tag_keys(bank, tx.codes_generation(bank).await?);
+        Ok(PhoneSuffix::of_number(phone.as_str()).map(|suffix| suffix.tag(&keys)))
     }
 
     async fn check_room(

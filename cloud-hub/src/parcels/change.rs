@@ -118,8 +118,8 @@ impl Decision for Change {
         parcel.updated_at = self.now;
         tx.save_parcel(&parcel).await?;
         tx.grant(&bank, &grant, self.now).await?;
-        if let Some(notice) = notice.filter(|_| parcel.state == State::Stored) {
-            tx.notice(&parcel, notice, self.now).await?;
+        if let Some(notice) = notice {
+            tx.notice(&parcel, notice).await?;
         }
         let detail = match self.change {
             ParcelChange::Recall { reason } => recall_reason(reason),

@@ -200,6 +200,15 @@ async fn last_grant(store: &Store) -> Grant {
     log.grants.last().unwrap().clone()
 }
 
+/// The bank of [`with_stored`] takes the last grant over.
+async fn hear_last(store: &Store) {
+    let mut journal = Journal::commissioned(&[300, 300]);
+    journal.deposit(1, 1);
+    let known = journal.head();
+    journal.accept(store.epoch(), 9, last_grant(store).await);
+    commit_more(store, &journal, known).await;
+}
+
 async fn hard(store: &Store, no: u8, connected: bool) -> Result<ParcelRow, BookError> {
     let order = BookingOrder { hard: true, connected, ..order(no) };
     let call = request(&format!("hard {no}"));
@@ -284,6 +293,7 @@ async fn a_parcel_may_stay_longer_and_its_recipient_gets_another_letter() {
     let (parcel, version) = (kept.uid, kept.version);
     assert_eq!(last_grant(&store).await, Grant::Keep { parcel, version, until });
     assert_eq!(change(&store, ParcelChange::Extend { until }).await.unwrap(), kept);
+    hear_last(&store).await;
     let kinds: Vec<_> =
         store.due_notices(NOW, 9).await.unwrap().iter().map(|notice| notice.kind).collect();
     assert_eq!(kinds, [NoticeKind::ParcelStored, NoticeKind::ParcelExtended]);
@@ -306,6 +316,7 @@ async fn c03_a_new_code_replaces_all_others_and_is_sent() {
     assert_eq!(last_grant(&store).await, Grant::Reissue { parcel, version, credential });
     let gone = change(&store, ParcelChange::Revoke { delegate }).await;
     assert!(matches!(gone, Err(ChangeParcelError::DelegateUnknown)));
+    hear_last(&store).await;
     let notices = store.due_notices(NOW, 9).await.unwrap();
     assert_eq!(notices.last().unwrap().kind, NoticeKind::CodeReissued);
 }

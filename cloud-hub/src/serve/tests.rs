@@ -4,6 +4,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::*;
+use crate::codes::cli::{self as codes, CodesArgs, CodesCommand};
 use crate::tls::fixture::Fixture;
 
 const CONFIG: &str = r#"
@@ -24,9 +25,16 @@ credential = [{ id = 1, file = "credential-1.key" }]
 [notices]
 from = "Postern <lockers@example.org>"
 mailbox = "mailbox"
+[codes]
+master_file = "codes/codes-master.key"
+sealing = [{ id = 1, file = "codes/sealing-1.key" }]
 "#;
 
 fn configured(fixture: &Fixture) -> Config {
+    let dir = fixture.directory.path().join("codes");
+    if !dir.exists() {
+        codes::run(CodesArgs { command: CodesCommand::Init { dir } }).unwrap();
+    }
     let path = fixture.directory.path().join("cloud-hub.toml");
     std::fs::write(&path, CONFIG).unwrap();
     Config::load(&path).unwrap()
@@ -81,6 +89,16 @@ async fn what_cannot_be_used_is_named_in_the_chain_of_causes() {
         "{chain}"
     );
 
+    let mut config = configured(&fixture);
+    config.codes.as_mut().unwrap().sealing[0].file = fixture.directory.path().join("gone.key");
+    let error = check(&config).unwrap_err();
+    let chain = format!("{:#}", anyhow::Error::from(error));
+    assert!(
+        chain.starts_with("the keys of six-digit codes cannot be used: ")
+            && chain.contains("gone.key"),
+        "{chain}"
+    );
+
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = configured(&fixture);
     config.grpc.listen = taken.local_addr().unwrap();
@@ -91,11 +109,12 @@ async fn what_cannot_be_used_is_named_in_the_chain_of_causes() {
 #[tokio::test]
 async fn a_hub_ends_when_one_of_its_parts_does() {
     let fixture = Fixture::new();
-    for part in ["notices", "bank spans", "ingest", "bank listener"] {
+    for part in ["notices", "code minting", "bank spans", "ingest", "bank listener"] {
         let config = configured(&fixture);
         let mut running = start(&config, &Traces::local()).await.unwrap();
         let task = match part {
             "notices" => &running.notices.as_mut().unwrap().task,
+            "code minting" => &running.minting.as_mut().unwrap().task,
             "bank spans" => &running.spans.task,
             "ingest" => &running.ingest.task,
             _ => &running.mqtt.task,

@@ -8,11 +8,11 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::convert::{bytes, int, parcel_values};
 use super::entity::pickup_credentials;
-use super::ingest_write::{NOTICES, PARCELS, notice_values};
+use super::ingest_write::PARCELS;
 use super::queries::{self, LAYOUT, MODE, QUOTA};
-use super::rows::{BankRow, NoticeKind, ParcelRow};
+use super::rows::{BankRow, ParcelRow};
 use super::tx::{Insert, Tx};
-use super::{ReadError, WriteError};
+use super::{ReadError, WriteError, codes};
 
 const BANKS: Insert = Insert {
     name: "banks",
@@ -58,6 +58,10 @@ impl Tx {
 
     pub(crate) async fn bank(&self, bank: &BankId) -> Result<Option<BankRow>, ReadError> {
         queries::bank(self.connection(), bank).await
+    }
+
+    pub(crate) async fn codes_generation(&self, bank: &BankId) -> Result<Generation, ReadError> {
+        codes::generation(self.connection(), bank).await
     }
 
     pub(crate) async fn compartments(&self, bank: &BankId) -> Result<Vec<Compartment>, ReadError> {
@@ -123,16 +127,6 @@ impl Tx {
         let values = [bytes(&id.0), bytes(&parcel.0)];
         let revoked = self.execute("pickup_credentials", sql, values).await?;
         Ok(revoked.rows_affected() > 0)
-    }
-
-    /// Tells a parcel's recipient something.
-    pub(crate) async fn notice(
-        &mut self,
-        parcel: &ParcelRow,
-        kind: NoticeKind,
-        now: UnixMillis,
-    ) -> Result<(), WriteError> {
-        Ok(self.insert(&NOTICES, notice_values(parcel, kind, now).to_vec()).await?)
     }
 
     /// Makes `mode` the newest of the bank and wakes whoever sends it.

@@ -40,6 +40,8 @@ table!(banks, "banks", {
     inventory: bool,
     certificate: Option<Vec<u8>>,
     streams_closed: i64,
+    codes_generation: i64,
+    codes_refused: Option<String>,
 });
 
 table!(configs, "configs", {
@@ -244,4 +246,24 @@ table!(revoked_certificates, "revoked_certificates", {
     certificate: Vec<u8>,
     revoked_at: i64,
     revoked_by: String,
+});
+
+table!(code_slots, "code_slots", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    slot: Vec<u8>,
+    sealed: Vec<u8>,
+    state: String,
+    parcel: Option<Vec<u8>>,
+    granted_at: i64,
+    retired_at: Option<i64>,
+});
+
+table!(deposits_a_day, "deposits_a_day", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    day: i64,
+    deposits: i64,
 });

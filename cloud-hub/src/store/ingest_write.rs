@@ -9,6 +9,7 @@ use locker_core::uplink::inlet::Cursor;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Value};
 
 use super::alarm_rows::Party;
+use super::code_steps::{CodesWrite, write_codes};
 use super::convert::{self, PARCEL_COLUMNS, bytes, int, uint};
 use super::entity;
 use super::error::WriteBatchError;
@@ -62,7 +63,7 @@ pub(super) const NOTICES: Insert = Insert {
 };
 
 /// Banks or parcels looked up by one statement.
-const LOOK_UP_MAX: usize = 128;
+pub(super) const LOOK_UP_MAX: usize = 128;
 
 /// Everything that follows from one batch of one bank.
 #[derive(Clone, Debug)]
@@ -77,6 +78,7 @@ pub(crate) struct IngestWrite {
     pub(crate) facts: Vec<FactRow>,
     pub(crate) entities: Vec<EntityRow>,
     pub(crate) effects: Vec<FactEffect>,
+    pub(crate) codes: CodesWrite,
     pub(crate) now: UnixMillis,
 }
 
@@ -160,6 +162,7 @@ pub(super) async fn write_batches(
     write_entities(tx, &good).await?;
     write_cursors(tx, &good).await?;
     standing::write_introductions(tx, &good).await?;
+    write_codes(tx, &good).await?;
     write_effects(tx, &good).await?;
     Ok(results)
 }
@@ -282,13 +285,17 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
                 retention_ms: tx.context.retention_ms,
                 now: batch.now,
             };
-            let Consequences { event, notice, tell } = projection::apply(parcel, step, times);
+            let Consequences { event, notice, tell, holds } =
+                projection::apply(parcel, step, times);
+            if let Some(version) = holds {
+                tx.release_notices(uid, version, batch.now).await?;
+            }
             let grant = tell.map(|tell| grant_of(parcel, tell));
             if let Some(kind) = event {
                 tx.event(new_event(batch, effect, kind, Some(parcel), detail));
             }
             if let Some(kind) = notice {
-                notices.extend(notice_values(parcel, kind, batch.now));
+                notices.extend(notice_values(parcel, kind, Some(batch.now)));
             }
             if event.is_some() || grant.is_some() {
                 changed.insert(uid, ());
@@ -319,13 +326,17 @@ fn grant_of(row: &mut ParcelRow, tell: Tell) -> Grant {
     }
 }
 
-/// The row of a notice that is due at once.
-pub(super) fn notice_values(parcel: &ParcelRow, kind: NoticeKind, now: UnixMillis) -> [Value; 5] {
+/// The row of a notice, with when it is due; `None` if it waits for the bank.
+pub(super) fn notice_values(
+    parcel: &ParcelRow,
+    kind: NoticeKind,
+    due: Option<UnixMillis>,
+) -> [Value; 5] {
     [
         bytes(&parcel.uid.0),
         kind.as_str().into(),
         i64::from(parcel.version.0).into(),
-        int(now.0).into(),
+        due.map(|at| int(at.0)).into(),
         0_i32.into(),
     ]
 }
@@ -387,14 +398,14 @@ async fn load_parcels(
 }
 
 /// `{sql} (..)` with a place for each of a fixed number of values, so that it is prepared once.
-fn look_up(tx: &Tx, sql: &str) -> String {
+pub(super) fn look_up(tx: &Tx, sql: &str) -> String {
     let backend = tx.connection().get_database_backend();
     let places: Vec<String> = (1..=LOOK_UP_MAX).map(|number| place(number, backend)).collect();
     format!("{sql} ({})", places.join(","))
 }
 
 /// Fills up with the last value, which changes nothing.
-fn padded(mut values: Vec<Value>) -> Vec<Value> {
+pub(super) fn padded(mut values: Vec<Value>) -> Vec<Value> {
     if let Some(last) = values.last().cloned() {
         values.resize(LOOK_UP_MAX, last);
     }

@@ -5,20 +5,26 @@
 //! are the frozen texts of the interfaces.
 
 mod alarms;
+mod codes;
 mod terms;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 
 /// The format that this hub writes. Raise it with every migration.
-pub(super) const FORMAT_VERSION: u64 = 3;
+pub(super) const FORMAT_VERSION: u64 = 4;
 
 pub(super) struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(M0001), Box::new(alarms::M0002), Box::new(terms::M0003)]
+        vec![
+            Box::new(M0001),
+            Box::new(alarms::M0002),
+            Box::new(terms::M0003),
+            Box::new(codes::M0004),
+        ]
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod alarm_rows;
 mod alarms;
+mod code_steps;
+mod codes;
 mod convert;
 mod decision_tx;
 mod entity;
@@ -37,10 +39,12 @@ pub use personal::{
 };
 pub use rows::{
     BankRow, EventKind, EventParcel, EventRow, HubParcelState, NoticeKind, NoticeOutcome,
-    NoticeRow, ParcelRow, RequestKey, StopReason,
+    NoticeRow, ParcelAtBank, ParcelRow, RequestKey, StopReason,
 };
 
 pub(crate) use alarms::{Apart, KeepApart};
+pub(crate) use code_steps::{CodeStep, CodesWrite};
+pub(crate) use codes::{CodePool, PlaceSlots, SweepCodes};
 pub(crate) use error::WriteBatchError;
 pub(crate) use ingest_write::{EntityKind, EntityRow, FactEffect, FactRow, IngestWrite, Meaning};
 pub(crate) use projection::ParcelStep;
@@ -55,8 +59,9 @@ pub(crate) use writer::Decision;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
+use locker_core::code::slot::{Sealed, SlotId};
 use locker_core::compartment::Compartment;
 use locker_core::downlink::GrantPosition;
 use locker_core::ids::{BankId, CarrierId, CommandId, HubEpoch, ParcelId};
@@ -64,6 +69,8 @@ use locker_core::units::UnixMillis;
 use sea_orm::{ColumnTrait, Condition, DatabaseConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::codes::mint::BankCodes;
+use crate::codes::pepper::CodeMaster;
 use convert::int;
 use entity::events;
 use writer::{Job, Pending, Tally};
@@ -77,6 +84,9 @@ pub struct Store {
     committed: watch::Receiver<u64>,
     tally: Tally,
     wakes: Wakes,
+    /// Banks that may need code slots.
+    minting: Wakes,
+    code_master: Option<Arc<CodeMaster>>,
     limits: StoreLimits,
 }
 
@@ -89,6 +99,12 @@ impl Store {
     /// When it cannot be opened, or was written by a newer hub.
     pub async fn open(url: &str, limits: StoreLimits) -> Result<Self, OpenStoreError> {
         Box::pin(open::open(url, limits)).await
+    }
+
+    /// With the master secret of six-digit codes, so that bookings ask for phone digits.
+    #[must_use]
+    pub fn with_code_master(self, master: Arc<CodeMaster>) -> Self {
+        Self { code_master: Some(master), ..self }
     }
 
     /// When this store was created or restored: a higher epoch wins over any number.
@@ -151,6 +167,19 @@ impl Store {
     /// When the database cannot be read.
     pub async fn parcel_by_uid(&self, uid: ParcelId) -> Result<Option<ParcelRow>, ReadError> {
         queries::parcel_by_uid(&self.readers, uid).await
+    }
+
+    /// The sealed digits that open a parcel now, with the bank and the slot that they are sealed
+    /// for; none if it has its QR code alone.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn code_of(
+        &self,
+        parcel: ParcelId,
+    ) -> Result<Option<(BankId, SlotId, Sealed)>, ReadError> {
+        queries::code_of(&self.readers, parcel).await
     }
 
     /// Everything that happened to a parcel, oldest first.
@@ -328,6 +357,36 @@ impl Store {
 
     pub(crate) fn wakes(&self) -> Wakes {
         self.wakes.clone()
+    }
+
+    /// Banks that may need code slots. Bounded by the number of banks, also when nobody mints.
+    pub(crate) fn minting(&self) -> Wakes {
+        self.minting.clone()
+    }
+
+    pub(crate) fn code_master(&self) -> Option<Arc<CodeMaster>> {
+        self.code_master.clone()
+    }
+
+    pub(crate) async fn code_pools(
+        &self,
+        after: Option<&BankId>,
+        limit: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<CodePool>, ReadError> {
+        codes::pools(&self.readers, after, limit, now).await
+    }
+
+    pub(crate) async fn code_pool(
+        &self,
+        bank: &BankId,
+        now: UnixMillis,
+    ) -> Result<Option<CodePool>, ReadError> {
+        codes::pool(&self.readers, bank, now).await
+    }
+
+    pub(crate) async fn bank_codes(&self, bank: &BankId) -> Result<(BankCodes, usize), ReadError> {
+        codes::bank_codes(&self.readers, bank).await
     }
 }
 

@@ -1,13 +1,18 @@
 //! Notices that are due: claimed with a lease, so that two senders never send the same one, and
 //! due again when a sender dies with it.
+//!
+//! A notice about a decision of the hub's is not due before the bank has taken that decision over:
+//! a bank that is dark opens no door for the code in it.
 
-use locker_core::ids::{ParcelId, Version};
+use locker_core::code::slot::{Sealed, SlotId};
+use locker_core::ids::{BankId, ParcelId, Version};
 use locker_core::units::UnixMillis;
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
-use super::convert::{damaged, id, int, uint};
-use super::entity::notices;
-use super::rows::{EventKind, NoticeKind, NoticeOutcome, NoticeRow};
+use super::convert::{bytes, damaged, id, int, uint};
+use super::entity::{bank_entities, notices};
+use super::ingest_write::{EntityKind, NOTICES, notice_values};
+use super::rows::{EventKind, NoticeKind, NoticeOutcome, NoticeRow, ParcelAtBank, ParcelRow};
 use super::tx::{NewEvent, Tx};
 use super::writer::Decision;
 use super::{ReadError, WriteError, queries};
@@ -44,6 +49,8 @@ async fn read(tx: &Tx, row: &notices::Model) -> Result<NoticeRow, ReadError> {
     let parcel = queries::parcel_by_uid(tx.connection(), uid).await?;
     let parcel = parcel.ok_or(damaged("notices", "parcel"))?;
     let bank = parcel.bank.as_ref().ok_or(damaged("parcels", "bank"))?;
+    let at_bank = at_bank(tx, bank, uid).await?;
+    let code = code_at(tx, bank, uid).await?;
     let bank = queries::bank(tx.connection(), bank).await?;
     Ok(NoticeRow {
         id: uint(row.id),
@@ -51,9 +58,68 @@ async fn read(tx: &Tx, row: &notices::Model) -> Result<NoticeRow, ReadError> {
         version: Version(u32::try_from(row.version).map_err(|_| damaged("notices", "version"))?),
         bank: bank.ok_or(damaged("parcels", "bank"))?,
         parcel,
+        at_bank,
+        code,
         attempts: u32::try_from(row.attempts).unwrap_or_default(),
     })
 }
+
+/// The parcel as the bank's own records add up to it.
+async fn at_bank(
+    tx: &Tx,
+    bank: &BankId,
+    parcel: ParcelId,
+) -> Result<Option<ParcelAtBank>, ReadError> {
+    let place = (bank.as_str().to_owned(), EntityKind::Parcel as i32, parcel.0.to_vec());
+    let row = bank_entities::Entity::find_by_id(place).one(tx.connection()).await?;
+    let Some(row) = row else { return Ok(None) };
+    let known = locker_proto::entity::decode_parcel(&row.bytes);
+    let known = known.map_err(|_| damaged("bank_entities", "bytes"))?;
+    let (credential, asks_phone) = (known.credential, known.terms.suffix.is_some());
+    Ok(Some(ParcelAtBank { credential, asks_phone }))
+}
+
+async fn code_at(
+    tx: &Tx,
+    bank: &BankId,
+    parcel: ParcelId,
+) -> Result<Option<(SlotId, Sealed)>, ReadError> {
+    let code = queries::code_of(tx.connection(), parcel).await?;
+    Ok(code.filter(|(at, _, _)| at == bank).map(|(_, slot, sealed)| (slot, sealed)))
+}
+
+impl Tx {
+    /// Tells a parcel's recipient of a decision, once the bank has taken it over. What was to be
+    /// told of its kind before and has not gone out is not told any more.
+    pub(crate) async fn notice(
+        &mut self,
+        parcel: &ParcelRow,
+        kind: NoticeKind,
+    ) -> Result<(), WriteError> {
+        let sql = "UPDATE notices SET due_at = NULL, outcome = $1 \
+                   WHERE parcel = $2 AND kind = $3 AND outcome IS NULL";
+        let values = [UNNEEDED.into(), bytes(&parcel.uid.0), kind.as_str().into()];
+        self.execute("notices", sql, values).await?;
+        Ok(self.insert(&NOTICES, notice_values(parcel, kind, None).to_vec()).await?)
+    }
+
+    /// The bank has taken a version of a parcel over: its recipient can be told.
+    pub(super) async fn release_notices(
+        &mut self,
+        parcel: ParcelId,
+        version: Version,
+        now: UnixMillis,
+    ) -> Result<(), WriteError> {
+        let sql = "UPDATE notices SET due_at = $1 \
+                   WHERE parcel = $2 AND version = $3 AND due_at IS NULL AND outcome IS NULL";
+        let values = [int(now.0).into(), bytes(&parcel.0), i64::from(version.0).into()];
+        self.execute("notices", sql, values).await?;
+        Ok(())
+    }
+}
+
+/// The outcome of a notice that nobody waits for.
+const UNNEEDED: &str = "UNNEEDED";
 
 pub(super) struct SettleNotice {
     pub(super) id: u64,
@@ -71,7 +137,7 @@ impl Decision for SettleNotice {
             NoticeOutcome::Sent => (None, Some("SENT")),
             NoticeOutcome::Failed { retry_at } => (Some(int(retry_at.0)), None),
             NoticeOutcome::Abandoned => (None, Some("ABANDONED")),
-            NoticeOutcome::Unneeded => (None, Some("UNNEEDED")),
+            NoticeOutcome::Unneeded => (None, Some(UNNEEDED)),
         };
         // What is settled stays settled: a sender whose lease ran out may come late.
         let sql =
@@ -106,3 +172,6 @@ impl SettleNotice {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,7 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
     let (jobs, queue) = mpsc::channel(limits.queued_jobs);
     let (committed_to, committed) = watch::channel(last_event);
     let tally: Tally = Arc::new(Mutex::new(BTreeMap::new()));
-    let wakes = Wakes::default();
+    let (wakes, minting) = (Wakes::default(), Wakes::default());
     let context = TxContext {
         epoch,
         retention_ms: limits.retention_ms,
@@ -97,9 +97,11 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
         committed: committed_to,
         tally: Arc::clone(&tally),
         wakes: wakes.clone(),
+        minting: minting.clone(),
     };
     tokio::spawn(writer.run());
-    Ok(Store { epoch, readers, jobs, committed, tally, wakes, limits })
+    let code_master = None;
+    Ok(Store { epoch, readers, jobs, committed, tally, wakes, minting, code_master, limits })
 }
 
 async fn connect(

@@ -3,7 +3,7 @@
 //! The bank says what happened, the hub says what was entitled: a parcel that the hub cancelled and
 //! a courier deposited nevertheless is inside, and is asked back.
 
-use locker_core::ids::CompartmentNo;
+use locker_core::ids::{CompartmentNo, Version};
 use locker_core::parcel::RecallReason;
 use locker_core::units::UnixMillis;
 
@@ -50,6 +50,10 @@ pub(crate) enum ParcelStep {
     Found(CompartmentNo),
     /// Staff looked and it was not there.
     Missing,
+    /// The bank has taken the hub's decision of this version over.
+    TookOver(Version),
+    /// Its door came open although nobody was let in.
+    DoorForced(CompartmentNo),
 }
 
 /// When a fact happened, and what it promises.
@@ -84,6 +88,8 @@ pub(super) struct Consequences {
     /// The recipient can be told.
     pub(super) notice: Option<NoticeKind>,
     pub(super) tell: Option<Tell>,
+    /// The bank acts on this version: the recipient can be told of it.
+    pub(super) holds: Option<Version>,
 }
 
 /// A new state of a parcel.
@@ -93,9 +99,11 @@ struct Turn {
     consequences: Consequences,
 }
 
+const NOTHING: Consequences = Consequences { event: None, notice: None, tell: None, holds: None };
+
 impl Turn {
     const fn new(state: State, compartment: Option<CompartmentNo>, event: EventKind) -> Self {
-        let consequences = Consequences { event: Some(event), notice: None, tell: None };
+        let consequences = Consequences { event: Some(event), ..NOTHING };
         Self { state, compartment, consequences }
     }
 
@@ -114,9 +122,12 @@ impl Turn {
 pub(super) fn apply(parcel: &mut ParcelRow, step: ParcelStep, times: Times) -> Consequences {
     let returned = matches!(step, ParcelStep::DepositReturned | ParcelStep::DidNotFit);
     if returned && parcel.state == State::Cancelled {
-        return Consequences { tell: Some(Tell::Cancel), ..Consequences::default() };
+        return Consequences { tell: Some(Tell::Cancel), ..NOTHING };
     }
-    let Some(turn) = turn(parcel, step, times) else { return Consequences::default() };
+    if let ParcelStep::TookOver(version) = step {
+        return Consequences { holds: Some(version), ..NOTHING };
+    }
+    let Some(turn) = turn(parcel, step, times) else { return NOTHING };
     parcel.state = turn.state;
     parcel.compartment = turn.compartment;
     parcel.updated_at = times.now;
@@ -167,7 +178,8 @@ fn turn(parcel: &mut ParcelRow, step: ParcelStep, times: Times) -> Option<Turn> 
         | ParcelStep::RecallStarted(_)
         | ParcelStep::RecallReturned(_)
         | ParcelStep::KeepLapsed
-        | ParcelStep::Kept(_) => turn_inside(parcel, step),
+        | ParcelStep::Kept(_)
+        | ParcelStep::DoorForced(_) => turn_inside(parcel, step),
         ParcelStep::Reserved
         | ParcelStep::BookingRefused
         | ParcelStep::BookingLapsed
@@ -177,7 +189,8 @@ fn turn(parcel: &mut ParcelRow, step: ParcelStep, times: Times) -> Option<Turn> 
         | ParcelStep::DepositUnresolved(_)
         | ParcelStep::Collected
         | ParcelStep::Recalled
-        | ParcelStep::Missing => None,
+        | ParcelStep::Missing
+        | ParcelStep::TookOver(_) => None,
     }
 }
 
@@ -218,6 +231,10 @@ fn turn_inside(parcel: &mut ParcelRow, step: ParcelStep) -> Option<Turn> {
             parcel.recall = None;
             Some(Turn::new(State::Stored, parcel.compartment, Kind::ParcelExtended))
         }
+        // Whoever forced it, nobody has looked inside since: it is where it was until somebody does.
+        ParcelStep::DoorForced(no) if inside(from) && parcel.compartment == Some(no) => {
+            Some(Turn::new(from, Some(no), Kind::ParcelDoorForced))
+        }
         ParcelStep::Reserved
         | ParcelStep::DepositStarted(_)
         | ParcelStep::DepositReturned
@@ -237,7 +254,9 @@ fn turn_inside(parcel: &mut ParcelRow, step: ParcelStep) -> Option<Turn> {
         | ParcelStep::KeepLapsed
         | ParcelStep::Kept(_)
         | ParcelStep::Found(_)
-        | ParcelStep::Missing => None,
+        | ParcelStep::Missing
+        | ParcelStep::TookOver(_)
+        | ParcelStep::DoorForced(_) => None,
     }
 }
 

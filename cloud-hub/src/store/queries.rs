@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use locker_core::compartment::{Compartment, Layout};
 use locker_core::downlink::{Grant, GrantPosition, Mode, Quota};
 use locker_core::ids::{BankId, CarrierId, Generation, GroupId, ParcelId, StreamId};
-use locker_core::journal::{ChainHash, Change, MemoryView, Meta};
+use locker_core::journal::{BATCH_MAX_BYTES, ChainHash, Change, MemoryView, Meta};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
 use sea_orm::{
@@ -15,11 +15,18 @@ use sea_orm::{
 
 use super::ReadError;
 use super::alarm_rows::Party;
+use super::codes::leave_unused;
 use super::convert::{self, damaged, id, int, text, uint};
 use super::entity::{bank_entities, banks, configs, cursors, events, grants, meta, parcels};
 use super::ingest_write::EntityKind;
 use super::rows::{BankRow, EventRow, HubParcelState, ParcelRow, StopReason};
 use super::standing::{self, Standing};
+
+pub(super) use super::codes::code_of;
+
+/// Most bytes of grants in one message: as many as of records, so that with the envelope it stays
+/// below what an agent takes ([`locker_proto::message::MESSAGE_MAX_BYTES`]).
+const GRANTS_MAX_BYTES: usize = BATCH_MAX_BYTES;
 
 /// The name of layouts in table `configs`.
 pub(super) const LAYOUT: &str = "LAYOUT";
@@ -352,8 +359,10 @@ pub(crate) struct Downlink {
     pub(crate) layout: Layout,
     pub(crate) mode: Mode,
     pub(crate) quota: Quota,
-    /// Without a gap, from the position asked for.
+    /// Without a gap, from the position asked for; as many as one message takes.
     pub(crate) grants: Vec<Grant>,
+    /// There may be more behind them.
+    pub(crate) more: bool,
     pub(crate) first: GrantPosition,
     /// The newest grant that the bank was ever given.
     pub(crate) last_gseq: u64,
@@ -380,6 +389,9 @@ pub(super) async fn downlink(
     let decode = |row: &grants::Model| {
         locker_proto::decode_grant(&row.bytes).map_err(|_| damaged("grants", "bytes"))
     };
+    let taken = fitting(rows.iter().map(|row| row.bytes.len()));
+    let mut grants = rows.iter().take(taken).map(decode).collect::<Result<Vec<_>, _>>()?;
+    leave_unused(db, bank, &mut grants).await?;
     Ok(Some(Downlink {
         layout: layout(db, bank, Generation(uint(row.layout_generation))).await?,
         mode: mode(db, bank).await?,
@@ -387,6 +399,18 @@ pub(super) async fn downlink(
         first: GrantPosition { epoch: after.epoch, gseq: after.gseq.saturating_add(1) },
         last_gseq: uint(row.gseq),
         standing: standing::of_row(&row)?,
-        grants: rows.iter().map(decode).collect::<Result<_, _>>()?,
+        more: taken < rows.len() || rows.len() == limit,
+        grants,
     }))
+}
+
+/// How many of the first grants, of so many bytes each, one message takes: at least one, so that a
+/// bank is never stuck.
+fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut total = 0_usize;
+    let fits = |size: &usize| {
+        total = total.saturating_add(*size);
+        total <= GRANTS_MAX_BYTES
+    };
+    sizes.take_while(fits).count().max(1)
 }

@@ -1,5 +1,6 @@
 //! What the store gives out: parcels, banks, events and notices as the rest of the hub sees them.
 
+use locker_core::code::slot::{Sealed, SlotId};
 use locker_core::compartment::Layout;
 use locker_core::credential::KeySet;
 use locker_core::downlink::{Mode, Quota};
@@ -312,6 +313,8 @@ event_kinds! {
     ParcelRecalled => "PARCEL_RECALLED";
     /// Found empty, found to be another parcel, or missing.
     ParcelDisputed => "PARCEL_DISPUTED";
+    /// Its door came open although nobody was let in. Its state is what it was.
+    ParcelDoorForced => "PARCEL_DOOR_FORCED";
     ParcelCodeReissued => "PARCEL_CODE_REISSUED";
     ParcelDelegated => "PARCEL_DELEGATED";
     ParcelDelegateRevoked => "PARCEL_DELEGATE_REVOKED";
@@ -348,8 +351,12 @@ event_kinds! {
     /// The bank says that somebody should look; the detail begins with the class.
     BankAlarm => "BANK_ALARM";
     BankLockdownBegan => "BANK_LOCKDOWN_BEGAN";
+    /// One member of staff wants it lifted; another one must agree.
+    BankLockdownLiftAsked => "BANK_LOCKDOWN_LIFT_ASKED";
     BankLockdownLifted => "BANK_LOCKDOWN_LIFTED";
     BankBoardReset => "BANK_BOARD_RESET";
+    /// Staff opened the keypad again after too many wrong codes.
+    BankKeypadReset => "BANK_KEYPAD_RESET";
     BankCommandAnswered => "BANK_COMMAND_ANSWERED";
 }
 
@@ -370,8 +377,21 @@ pub struct NoticeRow {
     pub parcel: ParcelRow,
     /// Its bank as it is now.
     pub bank: BankRow,
+    /// What the bank knows of the parcel; `None` if it does not know it.
+    pub at_bank: Option<ParcelAtBank>,
+    /// The sealed digits that open it at its bank, if any do.
+    pub code: Option<(SlotId, Sealed)>,
     /// How often it was given out before.
     pub attempts: u32,
+}
+
+/// What a bank knows of a parcel, by its own records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParcelAtBank {
+    /// What its pickup token must name to open it.
+    pub credential: CredentialId,
+    /// Whether its keypad asks for the last four digits of the phone number besides the code.
+    pub asks_phone: bool,
 }
 
 /// What a notice says.

@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Val
 
 use super::alarm_rows::{AlarmKind, Cleared, Party, STREAMS_CLOSED_MAX};
 use super::alarms::{Apart, NewAlarm, hash, one, open_alarm};
+use super::codes::retire_bound;
 use super::convert::{bytes, id, int, uint};
 use super::entity::{banks, closed_streams, introductions, revoked_certificates};
 use super::ingest_write::{CURSORS, IngestWrite};
@@ -182,6 +183,7 @@ impl Decision for OpenStream {
         tx.insert(&CLOSED, closed).await?;
         let sql = "DELETE FROM bank_entities WHERE bank = $1";
         tx.execute("bank_entities", sql, [bank.into()]).await?;
+        retire_bound(tx, &self.bank, self.now).await?;
         let cursor = vec![
             bank.into(),
             bytes(&self.opens.0),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use locker_core::journal::ChainHash;
 use locker_core::uplink::inlet::Cursor;
+use sea_orm::ConnectionTrait as _;
+use sea_orm_migration::MigratorTrait as _;
 use tempfile::tempdir;
 
 use super::*;
@@ -77,9 +79,29 @@ async fn a_newer_store_is_refused_with_instructions_and_left_as_it_is() {
     let url = format!("sqlite://{}?mode=rwc", directory.path().join("hub.db").display());
     for _ in 0..2 {
         let error = Store::open(&url, StoreLimits::default()).await.unwrap_err();
-        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 3 }));
+        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 4 }));
         assert!(error.to_string().contains("restore a backup"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_older_store_is_upgraded_with_what_is_in_it() {
+    let directory = tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", directory.path().join("hub.db").display());
+    let database = sea_orm::Database::connect(&url).await.unwrap();
+    migration::Migrator::up(&database, Some(3)).await.unwrap();
+    for sql in [
+        "INSERT INTO meta (name, value) VALUES ('format_version', 3), ('epoch', 7)",
+        "INSERT INTO banks (id, display_name, address, layout_generation, gseq, quarantined, \
+         created_at) VALUES ('bank-1', 'Bank', 'Street 1', 0, 0, 0, 5)",
+    ] {
+        database.execute_unprepared(sql).await.unwrap();
+    }
+    database.close().await.unwrap();
+    let store = Store::open(&url, StoreLimits::default()).await.unwrap();
+    assert_eq!(store.epoch(), HubEpoch(7));
+    assert_eq!(raw(&store, "SELECT codes_generation FROM banks").await, 1);
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM code_slots").await, 0);
 }
 
 #[tokio::test]
@@ -118,6 +140,7 @@ async fn a_batch_that_does_not_follow_fails_alone_and_writes_nothing() {
         facts: vec![FactRow { seq: 5, at: NOW, kind: 0, bytes: vec![1] }],
         entities: Vec::new(),
         effects: Vec::new(),
+        codes: CodesWrite::default(),
         now: NOW,
     };
     let outcome = store.ingest(write).await.unwrap().await.unwrap();

@@ -92,6 +92,8 @@ pub(super) struct TxContext {
 pub(super) struct Effects {
     pub(super) rows: BTreeMap<&'static str, u64>,
     pub(super) woken: BTreeSet<BankId>,
+    /// Banks that may need code slots.
+    pub(super) minting: BTreeSet<BankId>,
     pub(super) last_event: u64,
 }
 
@@ -226,6 +228,11 @@ impl Tx {
     /// After the commit, tells whoever talks to the bank that there is something for it.
     pub(super) fn wake(&mut self, bank: &BankId) {
         self.effects.woken.insert(bank.clone());
+    }
+
+    /// After the commit, tells whoever mints that the bank may need code slots.
+    pub(super) fn wake_minting(&mut self, bank: &BankId) {
+        self.effects.minting.insert(bank.clone());
     }
 
     async fn write_events(&mut self) -> Result<(), DbErr> {

@@ -79,6 +79,7 @@ pub(super) struct Writer {
     pub(super) committed: watch::Sender<u64>,
     pub(super) tally: Tally,
     pub(super) wakes: Wakes,
+    pub(super) minting: Wakes,
 }
 
 /// Jobs of one transaction, ingest apart because it is written in bulk.
@@ -194,6 +195,7 @@ impl Writer {
             std::mem::replace(position, effects.last_event) != effects.last_event
         });
         self.wakes.wake(effects.woken);
+        self.minting.wake(effects.minting);
     }
 }
 

@@ -75,6 +75,25 @@ fn two_people_at_two_banks_do_not_mix() {
 }
 
 #[test]
+fn a_recall_and_an_inspection_become_spans_of_their_own() {
+    let spans = spans_of([
+        stamp("inspection_started", 5, 1, 1_000),
+        stamp("inspection_settled", 6, 1, 2_000),
+        stamp("recall_started", 7, 1, 3_000),
+        stamp("recall_settled", 9, 1, 7_000),
+    ]);
+    let at = |ms| system_time(UnixMillis(ms));
+    let seen: Vec<_> =
+        spans.iter().map(|span| (span.name.as_ref(), span.start_time, span.end_time)).collect();
+    assert_eq!(seen, [("inspection", at(1_000), at(2_000)), ("recall", at(3_000), at(7_000))]);
+    for (span, outcome) in spans.iter().zip(["inspection_settled", "recall_settled"]) {
+        assert_eq!(span.parent_span_id.to_string(), "00f067aa0ba902b7");
+        assert!(span.attributes.contains(&KeyValue::new("postern.outcome", outcome)));
+        assert!(span.attributes.contains(&KeyValue::new("postern.compartment", 4_i64)));
+    }
+}
+
+#[test]
 fn a_replayed_record_gives_the_same_span_id() {
     let story = || [stamp("deposit_started", 5, 1, 1_000), stamp("deposit_confirmed", 9, 1, 4_000)];
     let (first, again) = (spans_of(story()), spans_of(story()));

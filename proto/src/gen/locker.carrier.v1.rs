@@ -451,7 +451,19 @@ pub struct ParcelEvent {
     /// When the hub recorded it.
     #[prost(message, optional, tag = "4")]
     pub record_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// What happened, such as PARCEL_STORED or PARCEL_DID_NOT_FIT. There may be new ones.
+    /// What happened. There may be new ones.
+    ///
+    /// * Decided here: PARCEL_ANNOUNCED, PARCEL_BOOKED, PARCEL_BOOKING_PENDING, PARCEL_CANCELLED,
+    ///   PARCEL_EXTENDED, PARCEL_RECALL_REQUESTED, PARCEL_CODE_REISSUED, PARCEL_DELEGATED,
+    ///   PARCEL_DELEGATE_REVOKED.
+    /// * Answered by the bank: COMPARTMENT_RESERVED, PARCEL_BOOKING_REFUSED, PARCEL_BOOKING_EXPIRED.
+    /// * Put in: PARCEL_DEPOSITING, PARCEL_DEPOSIT_ABORTED, PARCEL_DID_NOT_FIT, PARCEL_STORED,
+    ///   PARCEL_UNRESOLVED (nobody knows whether it is inside).
+    /// * Taken out: PARCEL_COLLECTING, PARCEL_PICKUP_ABORTED, PARCEL_COLLECTED, PARCEL_RECALLING,
+    ///   PARCEL_RECALL_ABORTED, PARCEL_RECALLED.
+    /// * While it is inside: PARCEL_EXPIRED, PARCEL_REFUSED, PARCEL_DISPUTED (found empty, another
+    ///   parcel, or missing), PARCEL_DOOR_FORCED (its door came open although nobody was let in; its
+    ///   state is what it was), PARCEL_NOTICE_FAILED (its recipient was not told, and will not be).
     #[prost(string, tag = "5")]
     pub kind: ::prost::alloc::string::String,
 }

@@ -310,7 +310,20 @@ pub struct Event {
     /// Names this event for ever.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// What happened, such as PARCEL_STORED or BANK_LAYOUT_ACCEPTED.
+    /// What happened. There may be new ones.
+    ///
+    /// * To a parcel: as in `locker.carrier.v1.ParcelEvent`.
+    /// * To a compartment: COMPARTMENT_QUARANTINED, COMPARTMENT_RELEASED.
+    /// * Decided here: BANK_CREATED, BANK_LAYOUT_ISSUED, BANK_MODE_ISSUED, BANK_QUOTA_ISSUED.
+    /// * Answered by the bank: BANK_LAYOUT_ACCEPTED, BANK_MODE_ACCEPTED, BANK_QUOTA_ACCEPTED,
+    ///   BANK_CONFIG_REFUSED, BANK_COMMAND_ANSWERED.
+    /// * Said by the bank: BANK_STARTED, BANK_BOARD_OFFLINE, BANK_BOARD_ONLINE, BANK_BOARD_RESET,
+    ///   BANK_KEYPAD_RESET, BANK_LOCKDOWN_BEGAN, BANK_LOCKDOWN_LIFT_ASKED, BANK_LOCKDOWN_LIFTED, and
+    ///   BANK_ALARM, whose detail begins with the class: FORCED, SYMPATHETIC, LATE, CABLE_FAULT,
+    ///   ADDRESS_CLASH, DOOR_OPEN_TOO_LONG, SENSOR_DOUBT, BOARD_POWER, TOO_MANY_OPENINGS,
+    ///   KEYPAD_CLOSED.
+    /// * Found out about the bank: BANK_STOPPED, BANK_ALARM_RAISED, BANK_ALARM_CLEARED,
+    ///   BANK_STREAM_OPENED, BANK_CERTIFICATE_REPLACED, BANK_INCOMPLETE.
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
     /// `banks/{bank}`; may be empty.

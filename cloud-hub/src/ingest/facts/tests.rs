@@ -2,15 +2,22 @@
 
 use locker_core::bank::{BookingLapsed, CommandAnswer, CommandAnswered, DoorMoved, Finding};
 use locker_core::bank::{InspectionSettled, InspectionStarted, KeepLapsed, LockdownBegan};
-use locker_core::bank::{LockdownReason, OpenerKind, OpeningClass};
+use locker_core::bank::{KeypadReset, LockdownLiftAsked, LockdownReason, OpenerKind, OpeningClass};
 use locker_core::compartment::DoorReading;
-use locker_core::downlink::CompartmentReserved;
-use locker_core::ids::{CommandId, SessionId};
+use locker_core::downlink::{Booking, CompartmentReserved};
+use locker_core::ids::{CommandId, CredentialId, HubEpoch, SessionId, Version};
+use locker_core::journal::{Record, fold};
+use locker_core::parcel::Terms;
+use locker_core::units::Grams;
+use locker_core::uplink::inlet::Cursor;
+use locker_proto::record::{decode_record, encode_record};
 use tempfile::tempdir;
 
 use super::*;
+use crate::ingest::batch::{Accepted, fold_batch};
 use crate::ingest::tests::fixture::{
-    Journal, add_bank, add_parcel, bank_id, book, commit_more, open_store,
+    Journal, NOW, add_bank, add_parcel, bank_id, book, carrier, commit_more, cube, open_store,
+    trace,
 };
 use crate::store::{HubParcelState, Store};
 
@@ -161,4 +168,118 @@ async fn h12_alarms_say_their_class_and_a_lockdown_its_reason() {
     let answer = store.command_answer(&bank_id(), command).await.unwrap();
     assert_eq!(answer.as_deref(), Some("DONE"));
     assert_eq!(store.command_answer(&bank_id(), CommandId([7; 16])).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_forced_door_is_told_of_the_parcel_behind_it_and_of_no_other() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = two_booked(&store).await;
+    journal.deposit(1, 1);
+    commit_more(&store, &journal, 7).await;
+    let known = journal.head();
+    let reading = DoorReading::Open;
+    for (no, class) in
+        [(1, OpeningClass::Sympathetic), (1, OpeningClass::Forced), (2, OpeningClass::Forced)]
+    {
+        let (compartment, class) = (CompartmentNo(no), Some(class));
+        journal.append(Fact::DoorMoved(DoorMoved { compartment, reading, cause: None, class }));
+    }
+    let position = store.last_event().await.unwrap();
+    commit_more(&store, &journal, known).await;
+    let events = store.events_after(position, Some(&"acme".parse().unwrap()), 9).await.unwrap();
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(event.kind, EventKind::ParcelDoorForced);
+    assert_eq!(event.compartment, Some(CompartmentNo(1)));
+    let parcel = event.parcel.as_ref().unwrap();
+    assert_eq!((parcel.uid, parcel.state), (uid(1), HubParcelState::Stored));
+    let all = store.events_after(position, None, 9).await.unwrap();
+    let alarms = all.iter().filter(|event| event.kind == EventKind::BankAlarm).count();
+    assert_eq!(alarms, 3, "{all:?}");
+}
+
+#[tokio::test]
+async fn whoever_wants_a_lockdown_lifted_or_a_keypad_opened_is_named() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = two_booked(&store).await;
+    let badge = CredentialId([6; 16]);
+    journal.append(Fact::Alarm(Alarm::KeypadClosed));
+    journal.append(Fact::KeypadReset(KeypadReset { badge }));
+    let reason = LockdownReason::Staff;
+    journal.append(Fact::LockdownBegan(LockdownBegan { reason }));
+    journal.append(Fact::LockdownLiftAsked(LockdownLiftAsked { badge }));
+    let wanted = [
+        (EventKind::BankAlarm, "KEYPAD_CLOSED".to_owned()),
+        (EventKind::BankKeypadReset, format!("badge {badge}")),
+        (EventKind::BankLockdownBegan, "STAFF".to_owned()),
+        (EventKind::BankLockdownLiftAsked, format!("badge {badge}")),
+    ];
+    assert_eq!(told(&store, &journal, 7).await, wanted);
+}
+
+fn booking() -> Booking {
+    Booking {
+        parcel: uid(1),
+        version: Version(1),
+        carrier: carrier(),
+        barcode: "BC1".parse().unwrap(),
+        size: cube(200),
+        weight: Grams(1),
+        credential: CredentialId([1; 16]),
+        trace: Some(trace()),
+        terms: Terms::default(),
+    }
+}
+
+/// Folds the journal's records behind `known`.
+fn fold_behind(view: &mut MemoryView, journal: &Journal, known: usize) {
+    for bytes in &journal.records[known..] {
+        let changes = fold(view, &decode_record(bytes).unwrap());
+        view.apply(changes);
+    }
+}
+
+#[test]
+fn an_inspection_that_finds_nothing_belongs_to_the_trace_of_what_should_be_there() {
+    let mut journal = Journal::commissioned(EDGES);
+    let mut view = MemoryView::default();
+    let (session, compartment) = (SessionId([5; 16]), CompartmentNo(1));
+    let finding = Finding::Empty;
+    let settled = Fact::InspectionSettled(InspectionSettled { session, compartment, finding });
+    fold_behind(&mut view, &journal, 0);
+    assert_eq!(trace_of_inspected(&view, &settled), None, "nothing should be there");
+    let known = journal.records.len();
+    journal.accept(HubEpoch(1), 1, Grant::Book(booking()));
+    journal.deposit(1, 1);
+    fold_behind(&mut view, &journal, known);
+    assert_eq!(trace_of_inspected(&view, &settled), Some(trace()));
+    let other = Fact::InspectionStarted(InspectionStarted { session, compartment });
+    assert_eq!(trace_of_inspected(&view, &other), None);
+}
+
+#[test]
+fn a_record_of_an_inspection_without_a_trace_of_its_own_is_stamped_all_the_same() {
+    let mut journal = Journal::commissioned(EDGES);
+    journal.accept(HubEpoch(1), 1, Grant::Book(booking()));
+    journal.deposit(1, 1);
+    let mut view = MemoryView::default();
+    fold_behind(&mut view, &journal, 0);
+    let known = journal.head();
+    let hash_at = |journal: &Journal, seq: u64| journal.hashes[usize::try_from(seq).unwrap()];
+    let before =
+        Cursor { stream: journal.stream, committed: known, hash: hash_at(&journal, known) };
+    let (session, compartment) = (SessionId([5; 16]), CompartmentNo(1));
+    let finding = Finding::Empty;
+    let settled = Fact::InspectionSettled(InspectionSettled { session, compartment, finding });
+    let untraced = Record { trace: None, ..journal.record(settled) };
+    journal.append_bytes(encode_record(&untraced));
+    let head = journal.head();
+    let next = Cursor { committed: head, hash: hash_at(&journal, head), ..before };
+    let (bank, batch) = (bank_id(), journal.batch(head, head));
+    let accepted =
+        Accepted { bank: &bank, batch, skip: 0, before, next, incomplete: false, now: NOW };
+    let stamps = fold_batch(&mut view, accepted).unwrap().news.stamps;
+    let [stamp] = &stamps[..] else { panic!("{stamps:?}") };
+    assert_eq!((stamp.kind, &stamp.trace), ("inspection_settled", &trace()));
 }

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use locker_core::bank::{DepositConfirmed, DepositStarted, DoorsRead, PickupEnd};
+use locker_core::bank::{BoundCode, DepositConfirmed, DepositStarted, DoorsRead, PickupEnd};
 use locker_core::bank::{PickupSettled, PickupStarted};
 use locker_core::clock::TimeQuality;
+use locker_core::code::slot::Slot;
 use locker_core::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition};
 use locker_core::credential::KeySet;
-use locker_core::downlink::{ConfigAccepted, Grant, GrantAccepted, GrantPosition};
+use locker_core::downlink::{
+    ConfigAccepted, Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused,
+};
 use locker_core::fact::Fact;
 use locker_core::ids::{
     BankId, BootId, CarrierId, CompartmentNo, CredentialId, Generation, GroupId, HubEpoch,
@@ -250,6 +253,24 @@ impl Journal {
             presumed: false,
             code: None,
         }));
+    }
+
+    /// A deposit that binds a slot.
+    pub(crate) fn deposit_with_code(&mut self, parcel: u8, compartment: u16, slot: &Slot) {
+        self.start_deposit(parcel, compartment);
+        let (slot, sealed) = (slot.id, slot.sealed.clone());
+        self.append(Fact::DepositConfirmed(DepositConfirmed {
+            session: SessionId([3; 16]),
+            parcel: ParcelId([parcel; 16]),
+            compartment: CompartmentNo(compartment),
+            presumed: false,
+            code: Some(BoundCode { slot, sealed }),
+        }));
+    }
+
+    pub(crate) fn refuse(&mut self, epoch: HubEpoch, gseq: u64, reason: GrantRefusal) {
+        let (position, parcel) = (GrantPosition { epoch, gseq }, None);
+        self.append(Fact::GrantRefused(GrantRefused { position, parcel, reason }));
     }
 
     pub(crate) fn pick_up(&mut self, parcel: u8, compartment: u16, end: PickupEnd) {

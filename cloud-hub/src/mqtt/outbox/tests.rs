@@ -44,6 +44,19 @@ fn packet_ids_are_dense_and_wait_for_the_window() {
 }
 
 #[test]
+fn room_is_what_messages_and_bytes_leave() {
+    let mut outbox = Outbox::default();
+    assert_eq!(outbox.room(&limits()), 3);
+    push(&mut outbox, DownTopic::Grants, b"x");
+    assert_eq!(outbox.room(&limits()), 2);
+    push(&mut outbox, DownTopic::Grants, &[0; 66]);
+    assert_eq!(outbox.room(&limits()), 0);
+    pop(&mut outbox);
+    pop(&mut outbox);
+    assert_eq!(outbox.room(&limits()), 3);
+}
+
+#[test]
 fn a_puback_that_answers_nothing_is_a_violation() {
     let mut outbox = Outbox::default();
     assert_eq!(outbox.acknowledged(1), Err(Violation::UnknownPacketId(1)));

@@ -18,6 +18,7 @@ fn letter<'a>(from: &'a Mailbox, display_name: &'a str, bank_name: &'a str) -> P
         bank_address: "Platform 2, Main Station",
         expires: UnixMillis(1_795_543_200_000),
         token: TOKEN,
+        keypad: None,
     }
 }
 
@@ -103,5 +104,55 @@ fn a_letter_says_why_it_was_written() {
         let text = String::from_utf8(letter.write().unwrap().formatted()).unwrap();
         assert!(text.contains(subject), "{text}");
         assert!(letter.text().contains(words) && letter.html().contains(words));
+    }
+}
+
+fn keypad(asks_phone: bool) -> KeypadEntry {
+    KeypadEntry { digits: Digits::from_number(20_456).unwrap(), asks_phone }
+}
+
+#[test]
+fn a_letter_with_digits_is_as_it_was_agreed() {
+    let from = sender();
+    let letter =
+        PickupLetter { keypad: Some(keypad(true)), ..letter(&from, "Rita", "Main Station") };
+    assert_eq!(letter.text(), include_str!("tests/digits_and_phone.txt"));
+    assert_eq!(letter.html(), include_str!("tests/digits_and_phone.html"));
+    let alone = PickupLetter { keypad: Some(keypad(false)), ..letter };
+    assert_eq!(alone.text(), include_str!("tests/digits_alone.txt"));
+}
+
+#[test]
+fn digits_are_grouped_for_the_eye_and_read_aloud_one_by_one() {
+    assert_eq!(keypad(true).grouped(), "020 456");
+    let html = html_of(keypad(true));
+    assert!(html.contains("aria-label=\"0 2 0, 4 5 6\">020&nbsp;456<"), "{html}");
+}
+
+#[test]
+fn every_occasion_shows_the_digits_and_a_letter_without_any_does_not_speak_of_them() {
+    let from = sender();
+    for occasion in NoticeKind::ALL {
+        let without = PickupLetter { occasion, ..letter(&from, "Rita", "Main Station") };
+        for said in [without.text(), without.html()] {
+            assert!(!said.contains("six digits") && !said.contains("phone number"), "{said}");
+        }
+        let with = PickupLetter { keypad: Some(keypad(true)), ..without };
+        let lines = with.text();
+        assert_eq!(lines.lines().filter(|line| *line == "020 456").count(), 1);
+        assert!(with.html().contains("020&nbsp;456"));
+        assert!(with.html().contains("and the last four digits of your phone number"));
+    }
+}
+
+#[test]
+fn neither_the_head_of_the_message_nor_debug_output_has_the_digits() {
+    let from = sender();
+    let letter = PickupLetter { keypad: Some(keypad(true)), ..letter(&from, "Rita", "Bank") };
+    let shown = format!("{letter:?} {:?}", letter.keypad);
+    let message = String::from_utf8(letter.write().unwrap().formatted()).unwrap();
+    let (head, _) = message.split_once("\r\n\r\n").unwrap();
+    for text in [shown.as_str(), head] {
+        assert!(!text.contains("020") && !text.contains("456"), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use locker_core::clock::ClockInterval;
+use locker_core::code::slot::SlotId;
 use locker_core::compartment::Layout;
 use locker_core::credential::{self, Action};
 use locker_core::downlink::{Mode, Quota};
@@ -11,8 +12,9 @@ use locker_core::units::{Dimensions, Grams};
 use super::super::smtp::SmtpSecurity;
 use super::super::smtp::tests::relay;
 use super::*;
+use crate::codes::key_file::Secret;
 use crate::pki::{DevPki, PkiSpec};
-use crate::store::{BankRow, ParcelRow};
+use crate::store::{BankRow, ParcelAtBank, ParcelRow};
 
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 
@@ -35,8 +37,13 @@ fn setting() -> Setting {
         smtp: None,
         limits: NoticeLimits::default(),
     };
-    let post = Post::new(&notices, Arc::clone(&keys)).unwrap();
+    let post = Post::new(&notices, Arc::clone(&keys), Some(Arc::new(sealing(1)))).unwrap();
     Setting { folder, keys, post }
+}
+
+/// The sealing key with this id.
+fn sealing(id: u8) -> SealingKeys {
+    SealingKeys::new(&[(id, Secret::from([id; 32]))]).unwrap()
 }
 
 fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
@@ -86,13 +93,17 @@ fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
             last_seen: None,
             created_at: NOW,
         },
+        at_bank: Some(ParcelAtBank { credential: CredentialId([9; 16]), asks_phone: true }),
+        code: None,
         attempts: 0,
     }
 }
 
+/// The letters, their long lines made whole again (RFC 2045, section 6.7).
 fn letters(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder.join("mailbox")).unwrap();
-    entries.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+    let read = |path| std::fs::read_to_string(path).unwrap().replace("=\r\n", "");
+    entries.map(|entry| read(entry.unwrap().path())).collect()
 }
 
 #[tokio::test]
@@ -103,8 +114,8 @@ async fn a_waiting_parcel_gets_one_letter_whose_code_opens_at_its_bank() {
     assert_eq!(post.attempt(&notice, NOW).await, NoticeOutcome::Sent, "as after a crash");
     let letters = letters(folder.path());
     let [letter] = &letters[..] else { panic!("{} letters", letters.len()) };
-    // Quoted-printable (RFC 2045, section 6.7); nothing of a token needs its escapes.
-    let letter = letter.replace("=\r\n", "").replace("=20", " ");
+    // Nothing of a token needs the other escapes.
+    let letter = letter.replace("=20", " ");
     let token = letter.lines().find(|line| line.starts_with("LK1:")).unwrap();
     let clock = ClockInterval { earliest: NOW, latest: Some(NOW) };
     let keys = keys.key_set(Generation(1)).keys;
@@ -174,11 +185,75 @@ async fn a_letter_goes_out_once_the_relays_password_is_put_right() {
         }),
         limits: NoticeLimits::default(),
     };
-    let post = Post::new(&notices, Arc::clone(&keys)).unwrap();
+    let post = Post::new(&notices, Arc::clone(&keys), None).unwrap();
     let mut notice = notice(&keys, HubParcelState::Stored);
     let retry = NoticeOutcome::Failed { retry_at: NOW.plus_ms(5_000) };
     assert_eq!(post.attempt(&notice, NOW).await, retry);
     notice.attempts = 1;
     assert_eq!(post.attempt(&notice, NOW).await, NoticeOutcome::Sent);
     assert!(relay.await.unwrap().contains("To: Rita <rita@example.org>"));
+}
+
+const SLOT: SlotId = SlotId([6; 16]);
+
+/// The notice of a parcel with digits that are sealed with `sealing` for `bank`.
+fn with_digits(keys: &HubKeys, sealing: &SealingKeys, bank: &str) -> NoticeRow {
+    let digits = Digits::from_number(20_456).unwrap();
+    let sealed = sealing.seal(&bank.parse().unwrap(), SLOT, digits).unwrap();
+    NoticeRow { code: Some((SLOT, sealed)), ..notice(keys, HubParcelState::Stored) }
+}
+
+#[tokio::test]
+async fn a_letter_shows_the_digits_that_were_sealed_for_its_bank_and_slot() {
+    let Setting { folder, keys, post } = setting();
+    let notice = with_digits(&keys, &sealing(1), "bank-1");
+    assert_eq!(post.attempt(&notice, NOW).await, NoticeOutcome::Sent);
+    let letters = letters(folder.path());
+    assert!(letters[0].lines().any(|line| line == "020 456"), "{}", letters[0]);
+    assert!(letters[0].contains("the last four digits of your phone number"));
+    let counters = post.counters();
+    assert_eq!((counters.get(Count::Sent), counters.get(Count::DigitsUnreadable)), (1, 0));
+}
+
+#[tokio::test]
+async fn a_letter_goes_with_its_qr_code_alone_when_the_digits_cannot_be_read() {
+    let Setting { folder, keys, post } = setting();
+    let of_another_slot = with_digits(&keys, &sealing(1), "bank-1");
+    let other = SlotId([7; 16]);
+    let cases = [
+        with_digits(&keys, &sealing(2), "bank-1"),
+        with_digits(&keys, &sealing(1), "bank-2"),
+        NoticeRow {
+            code: of_another_slot.code.map(|(_, sealed)| (other, sealed)),
+            ..notice(&keys, HubParcelState::Stored)
+        },
+    ];
+    for (unreadable, notice) in (1..).zip(cases) {
+        assert_eq!(post.attempt(&notice, NOW).await, NoticeOutcome::Sent);
+        let letter = letters(folder.path()).remove(0);
+        assert!(letter.contains("LK1:") && !letter.contains("six digits"), "{letter}");
+        assert_eq!(post.counters().get(Count::DigitsUnreadable), unreadable);
+    }
+    let notices = Notices {
+        from: "lockers@postern.example".into(),
+        mailbox: Some(folder.path().join("mailbox")),
+        smtp: None,
+        limits: NoticeLimits::default(),
+    };
+    let keyless = Post::new(&notices, Arc::clone(&keys), None).unwrap();
+    let notice = with_digits(&keys, &sealing(1), "bank-1");
+    assert_eq!(keyless.attempt(&notice, NOW).await, NoticeOutcome::Sent);
+    assert_eq!(keyless.counters().get(Count::DigitsUnreadable), 1);
+}
+
+#[tokio::test]
+async fn c03_no_letter_goes_out_with_a_code_that_the_bank_does_not_know() {
+    let Setting { folder, keys, post } = setting();
+    let later = NoticeOutcome::Failed { retry_at: NOW.plus_ms(5_000) };
+    let other = ParcelAtBank { credential: CredentialId([8; 16]), asks_phone: false };
+    for at_bank in [None, Some(other)] {
+        let notice = NoticeRow { at_bank, ..notice(&keys, HubParcelState::Stored) };
+        assert_eq!(post.attempt(&notice, NOW).await, later);
+    }
+    assert!(!folder.path().join("mailbox").read_dir().unwrap().any(|_| true));
 }

@@ -198,3 +198,26 @@ fn what_staff_find_is_inside_and_asked_back_if_it_should_be_gone() {
         assert_eq!((state, after_found.notice), (State::RecallRequested, None), "{gone:?}");
     }
 }
+
+#[test]
+fn a_forced_door_changes_nothing_but_is_told() {
+    for state in State::ALL {
+        let mut parcel = ParcelRow { compartment: Some(NO), ..parcel(state) };
+        let told = apply(&mut parcel, ParcelStep::DoorForced(NO), TIMES).event;
+        assert_eq!(told, inside(state).then_some(EventKind::ParcelDoorForced), "{state:?}");
+        assert_eq!((parcel.state, parcel.compartment), (state, Some(NO)));
+        let elsewhere = ParcelStep::DoorForced(CompartmentNo(5));
+        assert_eq!(apply(&mut parcel, elsewhere, TIMES), Consequences::default());
+    }
+}
+
+#[test]
+fn what_the_bank_took_over_lets_the_notice_go_and_changes_nothing() {
+    for state in State::ALL {
+        let before = parcel(state);
+        let mut after = before.clone();
+        let told = apply(&mut after, ParcelStep::TookOver(Version(2)), TIMES);
+        assert_eq!(told, Consequences { holds: Some(Version(2)), ..Consequences::default() });
+        assert_eq!(after, before);
+    }
+}

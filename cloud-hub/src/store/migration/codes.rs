@@ -1,0 +1,57 @@
+//! Six-digit codes: what each bank was given, and how many it needs.
+
+use sea_orm::DbErr;
+use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait};
+
+use super::run;
+
+/// Code slots, and the deposits that say how many of them a bank should hold.
+pub(super) struct M0004;
+
+impl MigrationName for M0004 {
+    fn name(&self) -> &'static str {
+        "m0004_codes"
+    }
+}
+
+#[expect(elided_lifetimes_in_paths, reason = "the trait is declared so, and its macro compares")]
+#[async_trait::async_trait]
+impl MigrationTrait for M0004 {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(manager, SQL).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+const SQL: &[&str] = &[
+    // Which keys the bank's tags are made with.
+    "ALTER TABLE banks ADD COLUMN codes_generation BIGINT NOT NULL DEFAULT 1",
+    // Why the bank refused its newest slots, until something there settles.
+    "ALTER TABLE banks ADD COLUMN codes_refused TEXT",
+    "CREATE INDEX banks_refusing_codes ON banks (id) WHERE codes_refused IS NOT NULL",
+    // Every code that a bank may hold or held of late: its digits only sealed. Ingest fills it, so
+    // it has no foreign keys.
+    "CREATE TABLE code_slots (
+        bank TEXT NOT NULL,
+        slot {bytes} NOT NULL,
+        sealed {bytes} NOT NULL,
+        state TEXT NOT NULL,
+        parcel {bytes},
+        granted_at BIGINT NOT NULL,
+        retired_at BIGINT,
+        PRIMARY KEY (bank, slot)
+    ) {clustered}",
+    "CREATE INDEX code_slots_by_state ON code_slots (bank, state)",
+    "CREATE INDEX code_slots_by_parcel ON code_slots (parcel) WHERE parcel IS NOT NULL",
+    "CREATE INDEX code_slots_by_retired ON code_slots (retired_at) WHERE retired_at IS NOT NULL",
+    // Deposits of each bank's days; `day` counts UTC days since 1970.
+    "CREATE TABLE deposits_a_day (
+        bank TEXT NOT NULL,
+        day BIGINT NOT NULL,
+        deposits BIGINT NOT NULL,
+        PRIMARY KEY (bank, day)
+    ) {clustered}",
+];
