@@ -2,7 +2,7 @@
 //!
 //! sled never decides anything here. It may lag the journal, because its `flush` is no fsync on
 //! Linux, and it may be thrown away at any time; the journal makes it again. Compartments, the
-//! session, the counters, what the governor remembers and the six-digit codes are held in memory too:
+//! session, the counters, what the governor remembers and all six-digit codes are held in memory too:
 //! there are few of them, and steps read all of them at once.
 
 use std::cell::RefCell;
@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use locker_core::code::budget::Budget;
+use locker_core::code::keypad_code::CourierCodes;
 use locker_core::code::slot::SlotId;
 use locker_core::compartment::Compartment;
 use locker_core::credential::Credential;
@@ -36,6 +37,7 @@ const META: &[u8] = b"m";
 const SESSION: &[u8] = b"s";
 const GOVERNOR: &[u8] = b"g";
 const BUDGET: &[u8] = b"b";
+const COURIER_CODES: &[u8] = b"q";
 const COMPARTMENT: u8 = b'c';
 const PARCEL: u8 = b'p';
 /// Barcode, zero, parcel id: which parcels bear a barcode.
@@ -84,6 +86,7 @@ pub(super) struct SledFold {
     /// At most [`locker_core::code::slot::SLOTS_MAX`].
     slots: BTreeMap<SlotId, HeldSlot>,
     budget: Budget,
+    courier_codes: CourierCodes,
     /// The first read that failed; a view cannot say so itself.
     fault: RefCell<Option<FoldError>>,
 }
@@ -105,6 +108,7 @@ impl SledFold {
             governor: Governor::default(),
             slots: BTreeMap::new(),
             budget: Budget::default(),
+            courier_codes: CourierCodes::default(),
             fault: RefCell::new(None),
             db,
         };
@@ -123,6 +127,10 @@ impl SledFold {
         }
         if let Some(bytes) = fold.db.get(BUDGET)? {
             fold.budget = entity::decode_budget(&bytes).map_err(unreadable("guess budget"))?;
+        }
+        if let Some(bytes) = fold.db.get(COURIER_CODES)? {
+            let codes = locker_proto::decode_courier_codes(&bytes);
+            fold.courier_codes = codes.map_err(unreadable("list of couriers' codes"))?;
         }
         for pair in fold.db.scan_prefix([SLOT]) {
             let held = entity::decode_slot(&pair?.1).map_err(unreadable("slot"))?;
@@ -176,6 +184,7 @@ impl SledFold {
         all.push(Change::Governor(self.governor.clone()));
         all.extend(self.slots.values().cloned().map(Change::Slot));
         all.push(Change::Budget(self.budget.clone()));
+        all.push(Change::CourierCodes(self.courier_codes.clone()));
         Ok(all)
     }
 
@@ -225,6 +234,10 @@ impl SledFold {
             Change::Budget(budget) => {
                 batch.insert(BUDGET, entity::encode_budget(&budget));
                 self.budget = budget;
+            }
+            Change::CourierCodes(codes) => {
+                batch.insert(COURIER_CODES, locker_proto::encode_courier_codes(&codes));
+                self.courier_codes = codes;
             }
         }
     }
@@ -373,6 +386,10 @@ impl View for SledFold {
 
     fn budget(&self) -> Budget {
         self.budget.clone()
+    }
+
+    fn courier_codes(&self) -> CourierCodes {
+        self.courier_codes.clone()
     }
 }
 

@@ -85,6 +85,14 @@ pub struct BoundCode {
     pub sealed: Sealed,
 }
 
+/// A parcel that is inside has other six digits from now on: its code was issued again. Those that it
+/// had before open nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotBound {
+    pub parcel: ParcelId,
+    pub code: BoundCode,
+}
+
 /// Six digits were typed, and what came of them. Durable before the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeTyped {

@@ -14,14 +14,14 @@ mod lockdown;
 mod pickup;
 mod recall;
 
-pub(crate) use deposit::{Claim, choose};
+pub(crate) use deposit::{Claim, choose, unused_code};
 pub use facts::{
     AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed, BoundCode, CodeTyped,
     CommandAnswer, CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit,
     DepositStarted, DoorMoved, DoorsRead, Finding, InspectionSettled, InspectionStarted,
     KeepLapsed, KeypadReset, LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason,
     OpenerKind, OpeningClass, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
-    PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted,
+    PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted, SlotBound,
 };
 pub use keypad::{Typed, may_type};
 pub use pickup::others;
@@ -36,13 +36,14 @@ use crate::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, IntentId, Parc
 use crate::journal::View;
 use crate::policy::SessionPolicy;
 use crate::refusal::Refusal;
-use crate::session::{Actor, Session, SessionEnd, Task};
+use crate::session::{Actor, CourierProof, Session, SessionEnd, Task};
 use crate::units::UnixMillis;
 
 /// What a person at the screen asks for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Six digits were typed, and the phone's last four if any: see [`may_type`].
+    /// Six digits were typed, and the phone's last four if any: see [`may_type`]. A recipient's open
+    /// their parcel's compartment, a courier's sign him in.
     Type(Typed),
     /// A token was scanned: a courier signs in, or a recipient wants their parcel.
     Present(VerifiedToken),
@@ -316,8 +317,8 @@ fn present(view: &impl View, token: &VerifiedToken, at: Moment<'_>) -> Result<St
     let session = at.fresh_session;
     match &claims.action {
         Action::Courier { carrier } => {
-            let badge = claims.credential;
-            let actor = Actor::Courier { carrier: carrier.clone(), badge };
+            let proof = CourierProof::Badge(claims.credential);
+            let actor = Actor::Courier { carrier: carrier.clone(), proof };
             facts.push(Fact::SessionStarted(SessionStarted { session, actor }));
             Ok(Step::of(facts))
         }

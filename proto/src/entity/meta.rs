@@ -1,7 +1,8 @@
 //! What there is one of in a bank, in wire form.
 
+use locker_core::downlink::ConfigEpochs;
 use locker_core::governor::{Governor, REMEMBERED_MAX, TRIPS_MAX};
-use locker_core::ids::{Generation, IntentId};
+use locker_core::ids::{Generation, HubEpoch, IntentId};
 use locker_core::journal::{Lockdown, Meta};
 use locker_core::units::UnixMillis;
 
@@ -22,6 +23,7 @@ impl Wire for Meta {
             mode: unless_default(&self.mode),
             quota: unless_default(&self.quota),
             lockdown: self.lockdown.as_ref().map(Wire::to_wire),
+            config_epochs: unless_default(&self.config_epochs),
         }
     }
 
@@ -35,6 +37,29 @@ impl Wire for Meta {
             mode: or_default(form.mode)?,
             quota: or_default(form.quota)?,
             lockdown: form.lockdown.map(Wire::from_wire).transpose()?,
+            config_epochs: or_default(form.config_epochs)?,
+        })
+    }
+}
+
+impl Wire for ConfigEpochs {
+    type Form = wire::ConfigEpochs;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::ConfigEpochs {
+            layout: self.layout.0,
+            mode: self.mode.0,
+            quota: self.quota.0,
+            courier_codes: self.courier_codes.0,
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            layout: HubEpoch(form.layout),
+            mode: HubEpoch(form.mode),
+            quota: HubEpoch(form.quota),
+            courier_codes: HubEpoch(form.courier_codes),
         })
     }
 }

@@ -116,6 +116,7 @@ pub(super) fn result_of(fact: &Fact) -> Option<PanelResult> {
         | Fact::BoardReset(_)
         | Fact::CodeTyped(_)
         | Fact::KeypadReset(_)
+        | Fact::SlotBound(_)
         | Fact::CommandAnswered(_) => return None,
     })
 }

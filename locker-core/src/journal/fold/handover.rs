@@ -7,7 +7,7 @@ use crate::bank::{PickupSettled, PickupStarted, RecallEnd, RecallSettled, Recall
 use crate::compartment::{Allocation, Compartment, Content, Evidence, Health, QuarantineReason};
 use crate::credential::CredentialState;
 use crate::ids::{CompartmentNo, ParcelId};
-use crate::journal::{HeldSlot, View};
+use crate::journal::View;
 use crate::parcel::{Parcel, ParcelState, RecallReason};
 use crate::session::{Handover, Opening, Task};
 use crate::units::UnixMillis;
@@ -88,15 +88,7 @@ impl<V: View> Changes<'_, V> {
 
     pub(super) fn deposit_confirmed(&mut self, confirmed: &DepositConfirmed) {
         let &DepositConfirmed { parcel, compartment, presumed, .. } = confirmed;
-        let own = confirmed.code.as_ref().map(|code| code.slot);
-        for held in self.view.slots() {
-            if Some(held.slot.id) == own {
-                self.changes.push(Change::Slot(HeldSlot { parcel: Some(parcel), ..held }));
-            } else if held.parcel == Some(parcel) {
-                // Of an earlier stay.
-                self.changes.push(Change::SlotForgotten(held.slot.id));
-            }
-        }
+        self.bind_slot(parcel, confirmed.code.as_ref().map(|code| code.slot));
         let evidence = if presumed { Evidence::DoorCycle } else { Evidence::Attested };
         self.compartment(compartment, |held| {
             held.allocation = Allocation::Occupied { parcel };
