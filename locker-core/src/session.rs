@@ -49,7 +49,7 @@ pub enum Task {
     Pickup(Handover),
     /// A courier or staff takes a parcel out that must not stay.
     Recall(Handover),
-    /// Staff looks into a compartment.
+    /// Staff looks into a compartment, or a recipient for something forgotten.
     Inspection(Opening),
 }
 

@@ -16,13 +16,17 @@ use locker_core::code::slot::SlotId;
 use locker_core::compartment::Compartment;
 use locker_core::credential::Credential;
 use locker_core::governor::Governor;
-use locker_core::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, ParcelId, StreamId};
-use locker_core::journal::{ChainHash, Change, FOLD_VERSION, HeldSlot, Meta, View};
+use locker_core::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, ParcelId};
+use locker_core::journal::{Change, FOLD_VERSION, HeldSlot, Meta, View};
 use locker_core::parcel::Parcel;
 use locker_core::session::Session;
+use locker_core::units::UnixMillis;
 use locker_proto::{Malformed, entity};
 use sled::Batch;
 use thiserror::Error;
+
+pub(super) use super::applied::Applied;
+use super::applied::{read_applied, write_applied};
 
 /// sled's page cache. Its own default is a gigabyte.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -30,7 +34,7 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// twice a second; what it lags behind is replayed at the next start.
 const WRITE_BACK_EVERY_MS: u64 = 10_000;
 /// Written into every store; a store with a higher one is not read.
-const FORMAT_VERSION: u16 = 4;
+pub(super) const FORMAT_VERSION: u16 = 4;
 
 const APPLIED: &[u8] = b"a";
 const META: &[u8] = b"m";
@@ -46,14 +50,6 @@ const CREDENTIAL: u8 = b'k';
 /// Parcel id, credential id: which credentials a parcel has or had.
 const HELD: u8 = b'h';
 const SLOT: u8 = b'd';
-
-/// How far the journal is folded in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Applied {
-    pub stream: StreamId,
-    pub seq: u64,
-    pub hash: ChainHash,
-}
 
 /// Why the fold cannot be used. It is moved aside and made again.
 #[derive(Debug, Error)]
@@ -87,6 +83,9 @@ pub(super) struct SledFold {
     slots: BTreeMap<SlotId, HeldSlot>,
     budget: Budget,
     courier_codes: CourierCodes,
+    /// When parcels settled: what is to be forgotten is asked for with each booking. At most
+    /// [`locker_core::downlink::PARCELS_MAX`].
+    settled: BTreeMap<ParcelId, UnixMillis>,
     /// The first read that failed; a view cannot say so itself.
     fault: RefCell<Option<FoldError>>,
 }
@@ -109,6 +108,7 @@ impl SledFold {
             slots: BTreeMap::new(),
             budget: Budget::default(),
             courier_codes: CourierCodes::default(),
+            settled: BTreeMap::new(),
             fault: RefCell::new(None),
             db,
         };
@@ -135,6 +135,10 @@ impl SledFold {
         for pair in fold.db.scan_prefix([SLOT]) {
             let held = entity::decode_slot(&pair?.1).map_err(unreadable("slot"))?;
             fold.slots.insert(held.slot.id, held);
+        }
+        for pair in fold.db.scan_prefix([PARCEL]) {
+            let parcel = entity::decode_parcel(&pair?.1).map_err(unreadable("parcel"))?;
+            fold.note_settled(&parcel);
         }
         Ok(fold)
     }
@@ -209,8 +213,12 @@ impl SledFold {
                 batch.remove(&compartment_key(no));
                 self.compartments.remove(&no);
             }
-            Change::Parcel(parcel) => self.keep_parcel(batch, changed, &parcel),
+            Change::Parcel(parcel) => {
+                self.keep_parcel(batch, changed, &parcel);
+                self.note_settled(&parcel);
+            }
             Change::ParcelForgotten(parcel) => {
+                self.settled.remove(&parcel.id);
                 self.forget_parcel(batch, changed, &parcel);
                 self.forget_slots(batch, parcel.id);
             }
@@ -240,6 +248,13 @@ impl SledFold {
                 self.courier_codes = codes;
             }
         }
+    }
+
+    fn note_settled(&mut self, parcel: &Parcel) {
+        match parcel.state.settled_at() {
+            Some(at) => self.settled.insert(parcel.id, at),
+            None => self.settled.remove(&parcel.id),
+        };
     }
 
     fn keep_parcel(&self, batch: &mut Batch, changed: &mut Changed, parcel: &Parcel) {
@@ -364,6 +379,19 @@ impl View for SledFold {
         )
     }
 
+    /// As by default, but reading only what is found.
+    fn settled_before(
+        &self,
+        before: UnixMillis,
+        max: usize,
+        kept: Option<ParcelId>,
+    ) -> Vec<Parcel> {
+        let settled = self.settled.iter().filter(|(id, at)| **at < before && Some(**id) != kept);
+        let mut settled: Vec<_> = settled.map(|(id, at)| (*at, *id)).collect();
+        settled.sort_unstable();
+        settled.into_iter().take(max).filter_map(|(_, id)| self.parcel(id)).collect()
+    }
+
     fn credential(&self, id: CredentialId) -> Option<Credential> {
         self.read(&key(CREDENTIAL, &id.0), "credential", entity::decode_credential)
     }
@@ -444,32 +472,4 @@ fn label_prefix(barcode: &Barcode) -> Vec<u8> {
 
 fn label_key(barcode: &Barcode, id: ParcelId) -> Vec<u8> {
     [label_prefix(barcode).as_slice(), &id.0].concat()
-}
-
-/// Format version, fold version, stream, seq, hash; big-endian.
-fn write_applied(applied: Applied) -> Vec<u8> {
-    let mut bytes = FORMAT_VERSION.to_be_bytes().to_vec();
-    bytes.extend_from_slice(&FOLD_VERSION.to_be_bytes());
-    bytes.extend_from_slice(&applied.stream.0);
-    bytes.extend_from_slice(&applied.seq.to_be_bytes());
-    bytes.extend_from_slice(&applied.hash.0);
-    bytes
-}
-
-fn read_applied(bytes: &[u8]) -> Result<Applied, FoldError> {
-    let (format, rest) = bytes.split_first_chunk().ok_or(FoldError::Applied)?;
-    let found = u16::from_be_bytes(*format);
-    if found != FORMAT_VERSION {
-        return Err(FoldError::Format { found });
-    }
-    let (version, rest) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
-    let found = u32::from_be_bytes(*version);
-    if found != FOLD_VERSION {
-        return Err(FoldError::FoldVersion { found });
-    }
-    let (stream, rest) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
-    let (seq, hash) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
-    let hash = hash.try_into().map_err(|_| FoldError::Applied)?;
-    let (stream, seq) = (StreamId(*stream), u64::from_be_bytes(*seq));
-    Ok(Applied { stream, seq, hash: ChainHash(hash) })
 }

@@ -184,14 +184,14 @@ pub enum RecallEnd {
     Interrupted,
 }
 
-/// Staff began to look into a compartment.
+/// Staff began to look into a compartment, or a recipient who has just emptied it and forgot something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InspectionStarted {
     pub session: SessionId,
     pub compartment: CompartmentNo,
 }
 
-/// Staff said what they found.
+/// Whoever looked said what they found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InspectionSettled {
     pub session: SessionId,
@@ -328,7 +328,7 @@ pub struct PulseIntended {
     pub intent: IntentId,
     pub session: SessionId,
     pub compartment: CompartmentNo,
-    /// What it is opened for; none if staff look.
+    /// What it is opened for; none if somebody only looks.
     pub parcel: Option<ParcelId>,
 }
 

@@ -1,7 +1,8 @@
 //! Six digits instead of a QR code. Wrong ones are counted, durably, before they are answered, and the
 //! answer never says what was wrong.
 
-use super::{Alarm, CodeTyped, KeypadReset, Moment, SessionStarted, Step, make_way, pickup, staff};
+use super::{Alarm, CodeTyped, KeypadReset, Moment, SessionStarted, Step};
+use super::{grace, make_way, pickup, staff};
 use crate::code::budget::{self, Closed, Decision, Entry, Now, Verdict};
 use crate::code::second_factor::{SuffixTag, fits};
 use crate::code::slot::{self, SlotId};
@@ -39,7 +40,10 @@ pub(super) fn typed(view: &impl View, typed: &Typed, at: Moment<'_>) -> Result<S
     let owner = owner_of(view, typed);
     let verdict = match &owner {
         None => Verdict::Wrong,
-        Some(Owner::Parcel(parcel)) => verdict(parcel),
+        Some(Owner::Parcel(parcel)) => {
+            let again = grace::left_behind(view, parcel.credential, at).is_some();
+            if again { Verdict::Right } else { verdict(parcel) }
+        }
         Some(Owner::Courier { .. }) => Verdict::Right,
     };
     let &Typed { suffix, now, .. } = typed;

@@ -6,7 +6,7 @@ mod view;
 
 pub use chain::{CHAIN_START, ChainHash, detached_commitment, next_hash};
 pub use fold::fold;
-pub use view::{Change, HeldSlot, Lockdown, MemoryView, Meta, Overlay, View};
+pub use view::{Change, HeldSlot, LastPickup, Lockdown, MemoryView, Meta, Overlay, View};
 
 use crate::clock::TimeQuality;
 use crate::fact::Fact;

@@ -36,6 +36,19 @@ pub struct Meta {
     pub config_epochs: ConfigEpochs,
     /// Only staff may open doors.
     pub lockdown: Option<Lockdown>,
+    /// The latest pickup, as long as nobody else was given its compartment.
+    pub last_pickup: Option<LastPickup>,
+}
+
+/// A pickup after which its recipient may look once more for something forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastPickup {
+    pub parcel: ParcelId,
+    pub compartment: CompartmentNo,
+    /// The code that was shown.
+    pub credential: CredentialId,
+    /// That moment excluded.
+    pub until: UnixMillis,
 }
 
 /// A lockdown under way.
@@ -59,6 +72,7 @@ impl Default for Meta {
             quota: Quota::default(),
             config_epochs: ConfigEpochs::default(),
             lockdown: None,
+            last_pickup: None,
         }
     }
 }
@@ -364,6 +378,35 @@ impl<V: View> View for Overlay<'_, V> {
             }
         }
         all
+    }
+
+    /// As by default, but the base need not read all its parcels.
+    fn settled_before(
+        &self,
+        before: UnixMillis,
+        max: usize,
+        kept: Option<ParcelId>,
+    ) -> Vec<Parcel> {
+        let mut touched = BTreeMap::new();
+        for change in &self.changes {
+            if let Change::Parcel(parcel) = change {
+                touched.insert(parcel.id, Some(parcel));
+            } else if let Change::ParcelForgotten(gone) = change {
+                touched.insert(gone.id, None);
+            }
+        }
+        let enough = max.saturating_add(touched.len());
+        let mut settled = self.base.settled_before(before, enough, kept);
+        settled.retain(|parcel| !touched.contains_key(&parcel.id));
+        let changed = touched.into_values().flatten();
+        settled.extend(
+            changed
+                .filter(|parcel| is_settled_before(parcel, before) && Some(parcel.id) != kept)
+                .cloned(),
+        );
+        settled.sort_by_key(|parcel| (parcel.state.settled_at(), parcel.id));
+        settled.truncate(max);
+        settled
     }
 
     fn credential(&self, id: CredentialId) -> Option<Credential> {

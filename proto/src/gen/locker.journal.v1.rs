@@ -29,6 +29,25 @@ pub struct Meta {
     /// The hub's epochs that the documents held came in; absent if they came in none.
     #[prost(message, optional, tag = "9")]
     pub config_epochs: ::core::option::Option<ConfigEpochs>,
+    /// The latest pickup; absent if there was none or somebody else was given its compartment since.
+    #[prost(message, optional, tag = "10")]
+    pub last_pickup: ::core::option::Option<LastPickup>,
+}
+/// A pickup after which its recipient may look once more for something forgotten.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LastPickup {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The compartment's number.
+    #[prost(uint32, tag = "2")]
+    pub compartment: u32,
+    /// The pickup authorisation that was shown, 16 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub credential_id: ::prost::alloc::vec::Vec<u8>,
+    /// Until when, that moment excluded, in milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub until_ms: u64,
 }
 /// The hub's epochs that documents came in, in milliseconds since 1970; 0 for one that came in none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -799,7 +818,8 @@ pub mod handover {
         }
     }
 }
-/// One compartment being opened for no parcel, by staff who look. The other openings are in a Handover.
+/// One compartment being opened for no parcel, by staff who look or by a recipient who forgot something. The other
+/// openings are in a Handover.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Opening {
     /// The compartment's number.
@@ -854,7 +874,7 @@ pub mod session {
         /// A parcel that must not stay is being taken out.
         #[prost(message, tag = "6")]
         Recall(super::Handover),
-        /// Staff look into a compartment.
+        /// Staff look into a compartment, or a recipient for something forgotten.
         #[prost(message, tag = "7")]
         Inspection(super::Opening),
     }
@@ -1687,7 +1707,7 @@ pub struct PulseIntended {
     /// The compartment's number.
     #[prost(uint32, tag = "3")]
     pub compartment: u32,
-    /// The parcel, 16 bytes; empty if staff look.
+    /// The parcel, 16 bytes; empty if somebody only looks.
     #[prost(bytes = "vec", tag = "4")]
     pub parcel_id: ::prost::alloc::vec::Vec<u8>,
 }
@@ -1792,7 +1812,7 @@ pub struct RecallSettled {
     #[prost(bool, tag = "5")]
     pub lock_failed: bool,
 }
-/// Staff began to look into a compartment.
+/// Staff began to look into a compartment, or a recipient who has just emptied it and forgot something.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectionStarted {
     /// The session, 16 bytes.
@@ -1802,7 +1822,7 @@ pub struct InspectionStarted {
     #[prost(uint32, tag = "2")]
     pub compartment: u32,
 }
-/// Staff said what they found.
+/// Whoever looked said what they found.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectionSettled {
     /// The session, 16 bytes.

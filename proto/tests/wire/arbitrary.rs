@@ -35,6 +35,7 @@ fn corpus() -> Vec<Vec<u8>> {
         later::command().encode(),
         later::birth().encode(),
         encode_meta(&later::meta_with_epochs()),
+        encode_meta(&later::meta_after_a_pickup()),
         encode_snapshot(&later::snapshot_with_courier_codes()).unwrap(),
     ]);
     all

@@ -78,6 +78,8 @@ fn entities_are_as_version_1_wrote_them() {
     let couriers = later::courier_codes();
     frozen.same("courier_codes", &couriers, encode_courier_codes, decode_courier_codes);
     frozen.same("meta: epochs", &later::meta_with_epochs(), encode_meta, decode_meta);
+    let collected = later::meta_after_a_pickup();
+    frozen.same("meta: after a pickup", &collected, encode_meta, decode_meta);
     let couriers = later::snapshot_with_courier_codes();
     frozen.same("snapshot: courier codes", &couriers, encode, decode_snapshot);
     frozen.finish();

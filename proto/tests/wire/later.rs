@@ -26,7 +26,7 @@ use locker_core::fact::Fact;
 use locker_core::governor::Governor;
 use locker_core::ids::{CommandId, CredentialId, Generation, GroupId, HubEpoch};
 use locker_core::ids::{IntentId, Version};
-use locker_core::journal::{Change, HeldSlot, Lockdown, Meta};
+use locker_core::journal::{Change, HeldSlot, LastPickup, Lockdown, Meta};
 use locker_core::parcel::{Parcel, ParcelState, RecallReason, Terms};
 use locker_core::session::{Actor, CourierProof, Handover, Opening, Phase, Session, Task};
 use locker_core::units::{Dimensions, UnixMillis};
@@ -337,6 +337,12 @@ pub(crate) fn meta_with_epochs() -> Meta {
     let (layout, mode, quota) = (epoch(1), epoch(2), epoch(3));
     let config_epochs = ConfigEpochs { layout, mode, quota, courier_codes: epoch(4) };
     Meta { config_epochs, ..samples::meta() }
+}
+
+pub(crate) fn meta_after_a_pickup() -> Meta {
+    let (parcel, compartment, credential) = (PARCEL, NO, CREDENTIAL);
+    let last = LastPickup { parcel, compartment, credential, until: UNTIL };
+    Meta { last_pickup: Some(last), ..samples::meta() }
 }
 
 pub(crate) fn metas() -> Vec<(String, Meta)> {

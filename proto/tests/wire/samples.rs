@@ -248,6 +248,7 @@ pub(crate) fn meta() -> Meta {
         quota: Quota::default(),
         config_epochs: ConfigEpochs::default(),
         lockdown: None,
+        last_pickup: None,
     }
 }
 

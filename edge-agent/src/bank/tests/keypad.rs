@@ -66,6 +66,7 @@ async fn k14_a_scanned_a_typed_and_a_keyed_code_each_open_by_themselves() {
     world.key_in(RIGHT, None).await.unwrap();
     world.through_the_door(Ask::Taken).await.unwrap();
     assert!(matches!(world.parcel(1).state, ParcelState::Collected { .. }));
+    sleep(GRACE).await;
     assert_eq!(world.scan(&code(1)).await, Err(Refusal::CodeUsed), "one parcel, one pickup");
 }
 

@@ -15,7 +15,11 @@ use crate::session::Session;
 impl<V: View> Changes<'_, V> {
     /// A start knows nothing of doors, and is when all parcels that settled long ago are forgotten.
     pub(super) fn booted(&mut self, boot_count: u64) {
-        self.meta(|meta| meta.boot_count = boot_count);
+        self.meta(|meta| {
+            meta.boot_count = boot_count;
+            // Nobody knows how long the agent was away, or what time it is.
+            meta.last_pickup = None;
+        });
         for held in self.view.compartments() {
             self.changes.push(Change::Compartment(Compartment { door: Door::Unknown, ..held }));
         }
