@@ -1,14 +1,21 @@
 //! What the hub tells a bank, and whether the bank takes it.
 //!
 //! Grants are the mirror of facts: an ordered log per bank with a dense number. The bank applies
-//! them in order; taking or refusing each one is a fact, so that the hub never has to guess.
+//! them in order; taking or refusing each one is a fact, so that the hub never has to guess. Whole
+//! documents are in [`config`](self::ConfigAccepted).
 
-use crate::bank::{Claim, choose};
+mod config;
+
+pub use config::{
+    ConfigAccepted, ConfigDocument, ConfigEpochs, ConfigKind, ConfigRefusal, ConfigRefused, Mode,
+    QUOTA_SIZES_MAX, Quota, apply_courier_codes, apply_key_set, apply_layout, apply_mode,
+    apply_quota, config_epoch,
+};
+
+use crate::bank::{Claim, SlotBound, choose, unused_code};
 use crate::code::slot::{SLOTS_MAX, Slot};
-use crate::compartment::{Allocation, Layout};
-use crate::credential::KeySet;
 use crate::fact::Fact;
-use crate::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, Generation, HubEpoch};
+use crate::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, HubEpoch};
 use crate::ids::{ParcelId, TraceParent, Version};
 use crate::journal::View;
 use crate::parcel::{Parcel, ParcelState, RecallReason, Terms};
@@ -16,8 +23,6 @@ use crate::units::{Dimensions, Grams, UnixMillis};
 
 /// Most grants in one message.
 pub const GRANTS_PER_BATCH_MAX: usize = 64;
-/// Most sizes that a quota names.
-pub const QUOTA_SIZES_MAX: usize = 32;
 /// Most parcels a bank knows at a time, settled ones included.
 pub const PARCELS_MAX: usize = 8_192;
 /// Most credentials of one parcel: its own, its delegates', and those they replaced.
@@ -41,11 +46,12 @@ pub enum Grant {
     Keep { parcel: ParcelId, version: Version, until: UnixMillis },
     /// It must leave without its recipient.
     Recall { parcel: ParcelId, version: Version, reason: RecallReason },
-    /// Its recipient gets a new code; the old ones open nothing any more.
+    /// Its recipient gets a new code; the old ones open nothing any more, and nor do the six digits.
+    /// If it is inside it gets others, as long as there are any: see [`SlotBound`].
     Reissue { parcel: ParcelId, version: Version, credential: CredentialId },
     /// Somebody else may fetch it, too, until then; whoever comes first has it.
     Delegate { parcel: ParcelId, version: Version, credential: CredentialId, until: UnixMillis },
-    /// This code opens nothing any more.
+    /// This code opens nothing any more; with the recipient's own go the six digits.
     Revoke { parcel: ParcelId, version: Version, credential: CredentialId },
     /// Six-digit codes for deposits to come.
     Slots(Vec<Slot>),
@@ -126,76 +132,6 @@ pub enum GrantRefusal {
     TooMany,
 }
 
-/// The bank took over a configuration document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConfigAccepted {
-    Layout(Layout),
-    KeySet(KeySet),
-    Mode(Mode),
-    Quota(Quota),
-}
-
-/// How a bank works; a whole document with its generation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mode {
-    pub generation: Generation,
-    /// No deposits; parcels inside can be fetched and recalled.
-    pub maintenance: bool,
-}
-
-/// How many free compartments of each size a bank keeps back, so that the hub can promise them
-/// while the bank is not connected; a whole document with its generation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
-    pub generation: Generation,
-    /// Inner size and number; each size once.
-    pub ceded: Vec<(Dimensions, u16)>,
-}
-
-impl Quota {
-    /// Whether each size is solid and named once, and there are not too many.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        let once = (1..self.ceded.len())
-            .all(|at| self.ceded[..at].iter().all(|(size, _)| *size != self.ceded[at].0));
-        let solid = self.ceded.iter().all(|(size, _)| size.is_solid());
-        once && solid && self.ceded.len() <= QUOTA_SIZES_MAX
-    }
-
-    /// How many compartments of `size` are kept back.
-    #[must_use]
-    pub fn of(&self, size: Dimensions) -> usize {
-        let found = self.ceded.iter().find(|(ceded, _)| *ceded == size);
-        found.map_or(0, |(_, count)| usize::from(*count))
-    }
-}
-
-/// The bank did not take a configuration document over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfigRefused {
-    pub kind: ConfigKind,
-    pub generation: Generation,
-    pub reason: ConfigRefusal,
-}
-
-/// The kinds of configuration documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigKind {
-    Layout,
-    KeySet,
-    Mode,
-    Quota,
-}
-
-/// Why a configuration document was not taken over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigRefusal {
-    /// Numbers or lock positions twice, an impossible size, no key, too many entries.
-    Unsound,
-    /// It would change or remove a compartment that is not free.
-    CompartmentInUse,
-}
-
 /// The facts that answer `grant`; none if the bank has answered it before.
 #[must_use]
 pub fn apply_grant(view: &impl View, position: GrantPosition, grant: &Grant) -> Vec<Fact> {
@@ -221,9 +157,17 @@ pub fn apply_grant(view: &impl View, position: GrantPosition, grant: &Grant) -> 
             let reserved = parcel.zip(reserved).map(|(parcel, compartment)| {
                 Fact::CompartmentReserved(CompartmentReserved { parcel, compartment })
             });
-            std::iter::once(accepted).chain(reserved).collect()
+            let code = new_code(view, grant).map(Fact::SlotBound);
+            std::iter::once(accepted).chain(reserved).chain(code).collect()
         }
     }
+}
+
+/// The six digits of a parcel that is inside and whose code is issued again.
+fn new_code(view: &impl View, grant: &Grant) -> Option<SlotBound> {
+    let &Grant::Reissue { parcel, .. } = grant else { return None };
+    view.parcel(parcel)?.state.stored_since()?;
+    Some(SlotBound { parcel, code: unused_code(view)? })
 }
 
 /// Whether a booking fits, and which compartment is kept for it if it is a hard one.
@@ -342,13 +286,17 @@ fn change(
     }
 }
 
-/// No slot comes twice, and a bank has only so many.
+/// No slot comes twice, not even as a courier's code, and a bank has only so many.
 fn check_slots(view: &impl View, slots: &[Slot]) -> Result<(), GrantRefusal> {
     let held = view.slots();
     if held.len() + slots.len() > SLOTS_MAX || slots.len() > GRANTS_PER_BATCH_MAX {
         return Err(GrantRefusal::TooMany);
     }
-    let known = |slot: &Slot| held.iter().any(|other| other.slot.id == slot.id);
+    let couriers = view.courier_codes().codes;
+    let known = |slot: &Slot| {
+        held.iter().any(|other| other.slot.id == slot.id)
+            || couriers.iter().any(|code| code.slot.id == slot.id)
+    };
     let twice = (1..slots.len()).any(|at| slots[..at].iter().any(|s| s.id == slots[at].id));
     if twice || slots.iter().any(known) { Err(GrantRefusal::Stale) } else { Ok(()) }
 }
@@ -371,63 +319,6 @@ fn check_credential(
         return Err(GrantRefusal::TooMany);
     }
     Ok(())
-}
-
-/// The fact that answers a layout, or none if the bank holds this one or a newer one.
-#[must_use]
-pub fn apply_layout(view: &impl View, layout: &Layout) -> Option<Fact> {
-    let generation = layout.generation;
-    if generation <= view.meta().layout {
-        return None;
-    }
-    let refused = |reason| ConfigRefused { kind: ConfigKind::Layout, generation, reason };
-    let keeps = |no| layout.compartments.iter().find(|spec| spec.no == no).copied();
-    let in_use = view
-        .compartments()
-        .into_iter()
-        .any(|held| held.allocation != Allocation::Free && keeps(held.spec.no) != Some(held.spec));
-    Some(if !layout.is_sound() {
-        Fact::ConfigRefused(refused(ConfigRefusal::Unsound))
-    } else if in_use {
-        Fact::ConfigRefused(refused(ConfigRefusal::CompartmentInUse))
-    } else {
-        Fact::ConfigAccepted(ConfigAccepted::Layout(layout.clone()))
-    })
-}
-
-/// The fact that answers a key set, or none if the bank holds this one or a newer one.
-#[must_use]
-pub fn apply_key_set(view: &impl View, keys: &KeySet) -> Option<Fact> {
-    let generation = keys.generation;
-    (generation > view.meta().keys.generation).then(|| {
-        if keys.is_sound() {
-            Fact::ConfigAccepted(ConfigAccepted::KeySet(keys.clone()))
-        } else {
-            let reason = ConfigRefusal::Unsound;
-            Fact::ConfigRefused(ConfigRefused { kind: ConfigKind::KeySet, generation, reason })
-        }
-    })
-}
-
-/// The fact that answers a mode, or none if the bank holds this one or a newer one.
-#[must_use]
-pub fn apply_mode(view: &impl View, mode: Mode) -> Option<Fact> {
-    (mode.generation > view.meta().mode.generation)
-        .then_some(Fact::ConfigAccepted(ConfigAccepted::Mode(mode)))
-}
-
-/// The fact that answers a quota, or none if the bank holds this one or a newer one.
-#[must_use]
-pub fn apply_quota(view: &impl View, quota: &Quota) -> Option<Fact> {
-    let generation = quota.generation;
-    (generation > view.meta().quota.generation).then(|| {
-        if quota.is_sound() {
-            Fact::ConfigAccepted(ConfigAccepted::Quota(quota.clone()))
-        } else {
-            let reason = ConfigRefusal::Unsound;
-            Fact::ConfigRefused(ConfigRefused { kind: ConfigKind::Quota, generation, reason })
-        }
-    })
 }
 
 #[cfg(test)]

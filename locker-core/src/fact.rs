@@ -11,7 +11,7 @@ use crate::bank::{
 };
 use crate::bank::{InspectionSettled, InspectionStarted, RecallSettled, RecallStarted};
 use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted};
-use crate::bank::{SessionEnded, SessionStarted};
+use crate::bank::{SessionEnded, SessionStarted, SlotBound};
 use crate::downlink::{CompartmentReserved, ConfigAccepted, ConfigRefused};
 use crate::downlink::{GrantAccepted, GrantRefused};
 use crate::journal::{Booted, StreamOpened};
@@ -53,4 +53,5 @@ pub enum Fact {
     CommandAnswered(CommandAnswered),
     CodeTyped(CodeTyped),
     KeypadReset(KeypadReset),
+    SlotBound(SlotBound),
 }

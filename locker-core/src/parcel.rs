@@ -9,6 +9,10 @@ use crate::units::{Dimensions, Grams, UnixMillis};
 /// milliseconds: 30 days.
 pub const REMEMBER_SETTLED_MS: u64 = 30 * 24 * 3_600 * 1_000;
 
+/// Parcels that settled longer ago than that are forgotten with each booking that is taken over, at
+/// most this many: more than come in, so that they do not pile up until the next start.
+pub const FORGOTTEN_PER_BOOKING_MAX: usize = 8;
+
 /// A parcel that this bank was told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {

@@ -41,6 +41,9 @@ impl Default for SessionPolicy {
     }
 }
 
+/// Whoever took a parcel out and walked off may have the same compartment opened again for this long, by
+/// the same code, in milliseconds: something was forgotten. Part of the fold, so the same everywhere.
+pub const GRACE_MS: u64 = 120_000;
 /// An opening this soon after a pulse that was settled as not opened is that pulse's, late, in
 /// milliseconds.
 pub const LATE_OPENING_MS: u64 = 60_000;

@@ -1,5 +1,6 @@
 //! A person at the screen: who they are, and how far they are with what they came for.
 
+use crate::code::slot::SlotId;
 use crate::ids::{CarrierId, CompartmentNo, CredentialId, IntentId, ParcelId, SessionId};
 use crate::policy::SessionPolicy;
 use crate::units::UnixMillis;
@@ -12,12 +13,21 @@ pub const COMPARTMENTS_TRIED_MAX: usize = 8;
 /// Who is at the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// A courier who showed this carrier's badge.
-    Courier { carrier: CarrierId, badge: CredentialId },
+    /// A courier of this carrier.
+    Courier { carrier: CarrierId, proof: CourierProof },
     /// Whoever holds this pickup code.
     Recipient { credential: CredentialId },
     /// One of the operator's people who showed a personal badge.
     Staff { badge: CredentialId },
+}
+
+/// What a courier signed in with. Both give the same rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CourierProof {
+    /// A scanned badge.
+    Badge(CredentialId),
+    /// Six digits, by the slot that they belong to.
+    Keypad(SlotId),
 }
 
 /// The one session that a bank's screen can have.
@@ -39,7 +49,7 @@ pub enum Task {
     Pickup(Handover),
     /// A courier or staff takes a parcel out that must not stay.
     Recall(Handover),
-    /// Staff looks into a compartment.
+    /// Staff looks into a compartment, or a recipient for something forgotten.
     Inspection(Opening),
 }
 

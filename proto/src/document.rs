@@ -1,9 +1,12 @@
-//! The hub's whole documents for a bank, each with its generation: layout, keys, mode, quota.
+//! The hub's whole documents for a bank, each with its generation: layout, keys, mode, quota,
+//! couriers' codes.
 
+use locker_core::code::keypad_code::{COURIER_CODES_MAX, CourierCodes, KeypadCode, Validity};
 use locker_core::compartment::{CompartmentSpec, Layout, LockPosition};
 use locker_core::credential::{CredentialKey, KeySet};
 use locker_core::downlink::{Mode, Quota};
 use locker_core::ids::Generation;
+use locker_core::units::UnixMillis;
 
 use crate::convert::{self, Wire, from_list, list, required};
 use crate::malformed::Malformed;
@@ -66,6 +69,21 @@ pub fn encode_quota(quota: &Quota) -> Vec<u8> {
 ///
 /// The bytes are something else. Whether the quota makes sense is for [`Quota::is_sound`].
 pub fn decode_quota(bytes: &[u8]) -> Result<Quota, Malformed> {
+    convert::decode(bytes)
+}
+
+/// Couriers' codes as the hub and the bank keep them.
+#[must_use]
+pub fn encode_courier_codes(codes: &CourierCodes) -> Vec<u8> {
+    convert::encode(codes)
+}
+
+/// Reads what [`encode_courier_codes`] wrote.
+///
+/// # Errors
+///
+/// The bytes are something else. Whether they make sense is for [`CourierCodes::is_sound`].
+pub fn decode_courier_codes(bytes: &[u8]) -> Result<CourierCodes, Malformed> {
     convert::decode(bytes)
 }
 
@@ -163,5 +181,41 @@ impl Wire for Quota {
         });
         let ceded = ceded.collect::<Result<_, _>>()?;
         Ok(Self { generation: Generation(form.generation), ceded })
+    }
+}
+
+impl Wire for KeypadCode {
+    type Form = wire::KeypadCode;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::KeypadCode {
+            slot: Some(self.slot.to_wire()),
+            carrier: self.carrier.as_str().to_owned(),
+            from_ms: self.valid.from.0,
+            until_ms: self.valid.until.0,
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        let (from, until) = (UnixMillis(form.from_ms), UnixMillis(form.until_ms));
+        Ok(Self {
+            slot: required("KeypadCode.slot", form.slot)?,
+            carrier: convert::text("KeypadCode.carrier", &form.carrier)?,
+            valid: Validity { from, until },
+        })
+    }
+}
+
+impl Wire for CourierCodes {
+    type Form = wire::CourierCodes;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::CourierCodes { generation: self.generation.0, codes: list(&self.codes) }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        // So a record of its acceptance stays small.
+        let codes = convert::at_most("CourierCodes.codes", form.codes, COURIER_CODES_MAX)?;
+        Ok(Self { generation: Generation(form.generation), codes: from_list(codes)? })
     }
 }

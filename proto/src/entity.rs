@@ -82,6 +82,7 @@ fn entity_to_wire(change: &Change) -> Result<wire::Entity, EncodeSnapshotError> 
         Change::Governor(governor) => Form::Governor(governor.to_wire()),
         Change::Slot(held) => Form::Slot(held.to_wire()),
         Change::Budget(budget) => Form::Budget(budget.to_wire()),
+        Change::CourierCodes(codes) => Form::CourierCodes(codes.to_wire()),
         Change::CompartmentRemoved(_) | Change::ParcelForgotten(_) | Change::SlotForgotten(_) => {
             return Err(EncodeSnapshotError::Removal);
         }
@@ -99,6 +100,7 @@ fn entity_from_wire(form: wire::Entity) -> Result<Change, Malformed> {
         Form::Governor(form) => Change::Governor(Wire::from_wire(form)?),
         Form::Slot(form) => Change::Slot(Wire::from_wire(form)?),
         Form::Budget(form) => Change::Budget(Wire::from_wire(form)?),
+        Form::CourierCodes(form) => Change::CourierCodes(Wire::from_wire(form)?),
     })
 }
 

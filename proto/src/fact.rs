@@ -3,15 +3,14 @@
 
 mod alarm;
 mod code;
+mod config;
 mod door;
 mod parcel;
 mod staff;
 
-use locker_core::downlink::{CompartmentReserved, ConfigAccepted};
-use locker_core::downlink::{ConfigKind, ConfigRefusal, ConfigRefused};
+use locker_core::downlink::{CompartmentReserved, ConfigDocument};
 use locker_core::downlink::{GrantAccepted, GrantRefusal, GrantRefused};
 use locker_core::fact::Fact;
-use locker_core::ids::Generation;
 use locker_core::journal::{Booted, StreamOpened};
 
 use crate::convert::{self, Wire, WireEnum, choice, required, same_names};
@@ -25,12 +24,7 @@ pub(crate) fn fact_to_wire(fact: &Fact) -> Form {
         Fact::Booted(fact) => Form::Booted(fact.to_wire()),
         Fact::GrantAccepted(fact) => Form::GrantAccepted(fact.to_wire()),
         Fact::GrantRefused(fact) => Form::GrantRefused(fact.to_wire()),
-        Fact::ConfigAccepted(ConfigAccepted::Layout(layout)) => {
-            Form::LayoutAccepted(layout.to_wire())
-        }
-        Fact::ConfigAccepted(ConfigAccepted::KeySet(keys)) => Form::KeySetAccepted(keys.to_wire()),
-        Fact::ConfigAccepted(ConfigAccepted::Mode(mode)) => Form::ModeAccepted(mode.to_wire()),
-        Fact::ConfigAccepted(ConfigAccepted::Quota(quota)) => Form::QuotaAccepted(quota.to_wire()),
+        Fact::ConfigAccepted(fact) => config::accepted_to_wire(fact),
         Fact::ConfigRefused(fact) => Form::ConfigRefused(fact.to_wire()),
         Fact::SessionStarted(fact) => Form::SessionStarted(fact.to_wire()),
         Fact::SessionEnded(fact) => Form::SessionEnded(fact.to_wire()),
@@ -60,6 +54,7 @@ pub(crate) fn fact_to_wire(fact: &Fact) -> Form {
         Fact::CommandAnswered(fact) => Form::CommandAnswered(fact.to_wire()),
         Fact::CodeTyped(fact) => Form::CodeTyped(fact.to_wire()),
         Fact::KeypadReset(fact) => Form::KeypadReset(fact.to_wire()),
+        Fact::SlotBound(fact) => Form::SlotBound(fact.to_wire()),
     }
 }
 
@@ -69,12 +64,8 @@ pub(crate) fn fact_from_wire(form: Form) -> Result<Fact, Malformed> {
         Form::Booted(form) => Fact::Booted(Wire::from_wire(form)?),
         Form::GrantAccepted(form) => Fact::GrantAccepted(Wire::from_wire(form)?),
         Form::GrantRefused(form) => Fact::GrantRefused(Wire::from_wire(form)?),
-        Form::LayoutAccepted(form) => {
-            Fact::ConfigAccepted(ConfigAccepted::Layout(Wire::from_wire(form)?))
-        }
-        Form::KeySetAccepted(form) => {
-            Fact::ConfigAccepted(ConfigAccepted::KeySet(Wire::from_wire(form)?))
-        }
+        Form::LayoutAccepted(form) => config::without_epoch(ConfigDocument::Layout, form)?,
+        Form::KeySetAccepted(form) => config::without_epoch(ConfigDocument::KeySet, form)?,
         Form::ConfigRefused(form) => Fact::ConfigRefused(Wire::from_wire(form)?),
         Form::SessionStarted(form) => Fact::SessionStarted(Wire::from_wire(form)?),
         Form::SessionEnded(form) => Fact::SessionEnded(Wire::from_wire(form)?),
@@ -89,12 +80,8 @@ pub(crate) fn fact_from_wire(form: Form) -> Result<Fact, Malformed> {
         Form::DoorMoved(form) => Fact::DoorMoved(Wire::from_wire(form)?),
         Form::DoorsRead(form) => Fact::DoorsRead(Wire::from_wire(form)?),
         Form::BoardChanged(form) => Fact::BoardChanged(Wire::from_wire(form)?),
-        Form::ModeAccepted(form) => {
-            Fact::ConfigAccepted(ConfigAccepted::Mode(Wire::from_wire(form)?))
-        }
-        Form::QuotaAccepted(form) => {
-            Fact::ConfigAccepted(ConfigAccepted::Quota(Wire::from_wire(form)?))
-        }
+        Form::ModeAccepted(form) => config::without_epoch(ConfigDocument::Mode, form)?,
+        Form::QuotaAccepted(form) => config::without_epoch(ConfigDocument::Quota, form)?,
         Form::CompartmentReserved(form) => Fact::CompartmentReserved(Wire::from_wire(form)?),
         Form::RecallStarted(form) => Fact::RecallStarted(Wire::from_wire(form)?),
         Form::RecallSettled(form) => Fact::RecallSettled(Wire::from_wire(form)?),
@@ -110,6 +97,8 @@ pub(crate) fn fact_from_wire(form: Form) -> Result<Fact, Malformed> {
         Form::CommandAnswered(form) => Fact::CommandAnswered(Wire::from_wire(form)?),
         Form::CodeTyped(form) => Fact::CodeTyped(Wire::from_wire(form)?),
         Form::KeypadReset(form) => Fact::KeypadReset(Wire::from_wire(form)?),
+        Form::ConfigAccepted(form) => Fact::ConfigAccepted(Wire::from_wire(form)?),
+        Form::SlotBound(form) => Fact::SlotBound(Wire::from_wire(form)?),
     })
 }
 
@@ -190,26 +179,6 @@ impl Wire for GrantRefused {
     }
 }
 
-impl Wire for ConfigRefused {
-    type Form = wire::ConfigRefused;
-
-    fn to_wire(&self) -> Self::Form {
-        wire::ConfigRefused {
-            kind: self.kind.number(),
-            generation: self.generation.0,
-            reason: self.reason.number(),
-        }
-    }
-
-    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
-        Ok(Self {
-            kind: choice("ConfigRefused.kind", form.kind)?,
-            generation: Generation(form.generation),
-            reason: choice("ConfigRefused.reason", form.reason)?,
-        })
-    }
-}
-
 impl Wire for CompartmentReserved {
     type Form = wire::CompartmentReserved;
 
@@ -240,5 +209,3 @@ same_names!(
     NotInside,
     TooMany
 );
-same_names!(ConfigKind, wire::ConfigKind, Layout, KeySet, Mode, Quota);
-same_names!(ConfigRefusal, wire::ConfigRefusal, Unsound, CompartmentInUse);

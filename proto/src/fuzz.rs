@@ -32,6 +32,7 @@ pub fn fuzz_record(bytes: &[u8]) {
     again(bytes, document::decode_key_set, document::encode_key_set);
     again(bytes, document::decode_mode, document::encode_mode);
     again(bytes, document::decode_quota, document::encode_quota);
+    again(bytes, document::decode_courier_codes, document::encode_courier_codes);
     again(bytes, entity::decode_snapshot, |snapshot| {
         entity::encode_snapshot(snapshot).expect("a decoded snapshot removes nothing")
     });

@@ -16,8 +16,12 @@ pub mod record;
 pub mod signed;
 pub mod topics;
 
-pub use document::{decode_key_set, decode_layout, decode_mode, decode_quota};
-pub use document::{encode_key_set, encode_layout, encode_mode, encode_quota};
+pub use document::{
+    decode_courier_codes, decode_key_set, decode_layout, decode_mode, decode_quota,
+};
+pub use document::{
+    encode_courier_codes, encode_key_set, encode_layout, encode_mode, encode_quota,
+};
 pub use grant::{decode_grant, encode_grant};
 pub use malformed::{FieldProblem, Malformed};
 

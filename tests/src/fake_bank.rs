@@ -10,7 +10,7 @@ use locker_core::bank::BoardChanged;
 use locker_core::clock::TimeQuality;
 use locker_core::downlink::GrantPosition;
 use locker_core::fact::Fact;
-use locker_core::ids::{BankId, BootId, Generation, StreamId};
+use locker_core::ids::{BankId, BootId, Generation, HubEpoch, StreamId};
 use locker_core::journal::{Booted, CHAIN_START, ChainHash, Record, StreamOpened, next_hash};
 use locker_core::units::UnixMillis;
 use locker_proto::message::{Ack, Batch, Birth, Nonce};
@@ -323,6 +323,11 @@ impl FakeJournal {
             kids: Vec::new(),
             at: UnixMillis(now_ms()),
             quality: TimeQuality::Unknown,
+            mode: None,
+            quota: None,
+            courier_codes: None,
+            code_keys: None,
+            config_epoch: HubEpoch(0),
         }
     }
 

@@ -218,6 +218,7 @@ fn key(change: &Change) -> (EntityKind, Vec<u8>) {
         Change::Slot(held) => (EntityKind::Slot, held.slot.id.0.to_vec()),
         Change::SlotForgotten(id) => (EntityKind::Slot, id.0.to_vec()),
         Change::Budget(_) => (EntityKind::Budget, Vec::new()),
+        Change::CourierCodes(_) => (EntityKind::CourierCodes, Vec::new()),
     }
 }
 
@@ -232,6 +233,7 @@ fn encode(change: &Change) -> Option<Vec<u8>> {
         Change::Governor(governor) => Some(entity::encode_governor(governor)),
         Change::Slot(held) => Some(entity::encode_slot(held)),
         Change::Budget(budget) => Some(entity::encode_budget(budget)),
+        Change::CourierCodes(codes) => Some(locker_proto::encode_courier_codes(codes)),
         Change::CompartmentRemoved(_) | Change::ParcelForgotten(_) | Change::SlotForgotten(_) => {
             None
         }

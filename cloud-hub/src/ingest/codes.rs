@@ -1,9 +1,9 @@
 //! What a bank's records say of its six-digit codes.
 
-use locker_core::bank::{BoundCode, DepositConfirmed};
+use locker_core::bank::{BoundCode, DepositConfirmed, SlotBound};
 use locker_core::clock::TimeQuality;
 use locker_core::code::keypad_code::DAY_MS;
-use locker_core::downlink::{ConfigAccepted, GrantRefused};
+use locker_core::downlink::{ConfigDocument, GrantRefused};
 use locker_core::fact::Fact;
 use locker_core::journal::{Change, HeldSlot, Record};
 use locker_core::parcel::ParcelState;
@@ -26,7 +26,13 @@ pub(super) fn note(write: &mut IngestWrite, record: &Record, changes: &[Change])
         // Also if its slot is not among what is known of the bank.
         codes.steps.extend(bound(confirmed));
     }
-    codes.layout_changed |= matches!(&record.fact, Fact::ConfigAccepted(ConfigAccepted::Layout(_)));
+    if let Fact::SlotBound(SlotBound { parcel, code: BoundCode { slot, sealed } }) = &record.fact {
+        let (slot, sealed, parcel) = (*slot, sealed.clone(), *parcel);
+        codes.steps.push(CodeStep::Bound { slot, sealed, parcel });
+    }
+    if let Fact::ConfigAccepted(accepted) = &record.fact {
+        codes.layout_changed |= matches!(accepted.document, ConfigDocument::Layout(_));
+    }
     // Only slots are about no parcel.
     if let &Fact::GrantRefused(GrantRefused { position, parcel: None, reason }) = &record.fact {
         codes.steps.push(CodeStep::Refused { position, reason: grant_refusal(reason) });
@@ -58,7 +64,8 @@ fn step(change: &Change) -> Option<CodeStep> {
         | Change::Credential(_)
         | Change::Session(_)
         | Change::Governor(_)
-        | Change::Budget(_) => None,
+        | Change::Budget(_)
+        | Change::CourierCodes(_) => None,
     }
 }
 

@@ -7,7 +7,7 @@ pub(super) use names::{kind, place};
 use locker_core::bank::{AbortedContent, Alarm, DepositMisfit, OpeningClass, PickupEnd, RecallEnd};
 use locker_core::compartment::{Allocation, QuarantineReason};
 use locker_core::downlink::{
-    ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantAccepted, GrantRefusal,
+    ConfigDocument, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantAccepted, GrantRefusal,
     GrantRefused,
 };
 use locker_core::fact::Fact;
@@ -134,7 +134,8 @@ fn of_parcel(fact: &Fact) -> Option<Meaning> {
         | Fact::BoardReset(_)
         | Fact::CommandAnswered(_)
         | Fact::CodeTyped(_)
-        | Fact::KeypadReset(_) => return None,
+        | Fact::KeypadReset(_)
+        | Fact::SlotBound(_) => return None,
     };
     Some(meaning)
 }
@@ -277,7 +278,7 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
             bank(EventKind::BankStarted, detail)
         }
         Fact::ConfigAccepted(accepted) => {
-            let (kind, generation) = taken_over(accepted)?;
+            let (kind, generation) = taken_over(&accepted.document)?;
             bank(kind, format!("generation {}", generation.0))
         }
         Fact::ConfigRefused(refused) => {
@@ -333,16 +334,18 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
         | Fact::BookingLapsed(_)
         | Fact::KeepLapsed(_)
         | Fact::CompartmentReserved(_)
-        | Fact::CodeTyped(_) => None,
+        | Fact::CodeTyped(_)
+        | Fact::SlotBound(_) => None,
     }
 }
 
-const fn taken_over(accepted: &ConfigAccepted) -> Option<(EventKind, Generation)> {
+const fn taken_over(accepted: &ConfigDocument) -> Option<(EventKind, Generation)> {
     match accepted {
-        ConfigAccepted::Layout(layout) => Some((EventKind::BankLayoutAccepted, layout.generation)),
-        ConfigAccepted::Mode(mode) => Some((EventKind::BankModeAccepted, mode.generation)),
-        ConfigAccepted::Quota(quota) => Some((EventKind::BankQuotaAccepted, quota.generation)),
-        ConfigAccepted::KeySet(_) => None,
+        ConfigDocument::Layout(layout) => Some((EventKind::BankLayoutAccepted, layout.generation)),
+        ConfigDocument::Mode(mode) => Some((EventKind::BankModeAccepted, mode.generation)),
+        ConfigDocument::Quota(quota) => Some((EventKind::BankQuotaAccepted, quota.generation)),
+        // Made by no operator, as the key set is.
+        ConfigDocument::KeySet(_) | ConfigDocument::CourierCodes(_) => None,
     }
 }
 
@@ -440,6 +443,7 @@ const fn config_kind(kind: ConfigKind) -> &'static str {
         ConfigKind::KeySet => "key set",
         ConfigKind::Mode => "mode",
         ConfigKind::Quota => "quota",
+        ConfigKind::CourierCodes => "couriers' codes",
     }
 }
 

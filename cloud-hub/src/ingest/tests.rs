@@ -7,11 +7,12 @@ use locker_core::bank::{AbortedContent, CommandAnswer, CommandAnswered, DepositA
 use locker_core::bank::{DepositMisfit, LockdownBegan, LockdownReason, PickupEnd};
 use locker_core::compartment::QuarantineReason;
 use locker_core::downlink::{
-    ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantPosition, GrantRefusal,
+    ConfigDocument, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantPosition, GrantRefusal,
     GrantRefused,
 };
 use locker_core::fact::Fact;
-use locker_core::ids::{BankId, CommandId, CompartmentNo, Generation, ParcelId, SessionId};
+use locker_core::ids::{BankId, CommandId, CompartmentNo, Generation, HubEpoch};
+use locker_core::ids::{ParcelId, SessionId};
 use locker_core::journal::{CHAIN_START, MemoryView};
 use locker_core::refusal::Refusal;
 use locker_core::uplink::inlet::Cursor;
@@ -628,12 +629,15 @@ async fn a_layout_that_was_refused_is_offered_again_once_a_compartment_is_free()
         {
             Document::Layout(layout) => layout.generation.0,
             Document::KeySet(_) => panic!("the bank holds the keys"),
-            Document::Mode(_) | Document::Quota(_) => panic!("nobody set one"),
+            Document::Mode(_) | Document::Quota(_) | Document::CourierCodes(_) => {
+                panic!("nobody set one")
+            }
         };
     assert_eq!(generation(&mut world).await, 2);
     journal.deposit(1, 2);
     journal.append(Fact::ConfigRefused(ConfigRefused {
         kind: ConfigKind::Layout,
+        epoch: HubEpoch(0),
         generation: Generation(2),
         reason: ConfigRefusal::CompartmentInUse,
     }));
@@ -676,8 +680,8 @@ async fn modes_and_quotas_are_sent_once_to_a_bank_that_holds_older_ones() {
     set_quota(&store, &bank_id(), ceded, request("quota"), NOW).await.unwrap();
     let config = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
     let Document::Quota(quota) = config.document else { panic!("{config:?}") };
-    journal.append(Fact::ConfigAccepted(ConfigAccepted::Mode(mode)));
-    journal.append(Fact::ConfigAccepted(ConfigAccepted::Quota(quota)));
+    journal.append(Fact::ConfigAccepted(ConfigDocument::Mode(mode).into()));
+    journal.append(Fact::ConfigAccepted(ConfigDocument::Quota(quota).into()));
     world.facts(journal.batch(6, journal.head()), 1).await;
     world.acknowledged(1).await;
     world.disconnect().await;

@@ -1,7 +1,7 @@
 //! Tests of the decisions about parcels.
 
 use locker_core::downlink::{
-    CREDENTIALS_PER_PARCEL_MAX, CompartmentReserved, ConfigAccepted, Grant, GrantPosition, Quota,
+    CREDENTIALS_PER_PARCEL_MAX, CompartmentReserved, ConfigDocument, Grant, GrantPosition, Quota,
 };
 use locker_core::fact::Fact;
 use locker_core::ids::{CompartmentNo, Generation, Version};
@@ -251,7 +251,7 @@ async fn r08_a_bank_that_is_not_connected_is_booked_hard_only_within_what_it_kee
     let mut journal = Journal::commissioned(&[300, 300, 300]);
     let known = journal.head();
     let quota = Quota { generation: Generation(1), ceded: vec![(cube(300), 2)] };
-    journal.append(Fact::ConfigAccepted(ConfigAccepted::Quota(quota)));
+    journal.append(Fact::ConfigAccepted(ConfigDocument::Quota(quota).into()));
     commit_more(&store, &journal, known).await;
     assert_eq!(hard(&store, 1, false).await.unwrap().state, HubParcelState::Booked);
     // One is not kept back; the next one would be taken from a promise.

@@ -111,6 +111,7 @@ pub(crate) enum EntityKind {
     Governor = 6,
     Slot = 7,
     Budget = 8,
+    CourierCodes = 9,
 }
 
 /// What a fact means outside the bank.

@@ -248,7 +248,8 @@ async fn folded_meta(db: &impl ConnectionTrait, bank: &BankId) -> Result<Meta, R
         | Change::Governor(_)
         | Change::Slot(_)
         | Change::SlotForgotten(_)
-        | Change::Budget(_) => None,
+        | Change::Budget(_)
+        | Change::CourierCodes(_) => None,
     });
     Ok(meta.unwrap_or_default())
 }
@@ -269,7 +270,8 @@ pub(super) async fn compartments(
         | Change::Governor(_)
         | Change::Slot(_)
         | Change::SlotForgotten(_)
-        | Change::Budget(_) => None,
+        | Change::Budget(_)
+        | Change::CourierCodes(_) => None,
     };
     Ok(rows.into_iter().filter_map(compartment).collect())
 }
@@ -309,6 +311,9 @@ fn read_entity(row: &bank_entities::Model) -> Result<Change, ReadError> {
         kind if kind == EntityKind::Governor as i32 => decode_governor(bytes).map(Change::Governor),
         kind if kind == EntityKind::Slot as i32 => decode_slot(bytes).map(Change::Slot),
         kind if kind == EntityKind::Budget as i32 => decode_budget(bytes).map(Change::Budget),
+        kind if kind == EntityKind::CourierCodes as i32 => {
+            locker_proto::decode_courier_codes(bytes).map(Change::CourierCodes)
+        }
         _ => return Err(damaged("bank_entities", "kind")),
     };
     change.map_err(|_| damaged("bank_entities", "bytes"))

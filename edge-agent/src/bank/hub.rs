@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use locker_core::bank::{CommandAnswer, CommandAnswered, LockdownBegan, LockdownReason, Step};
 use locker_core::clock::SignedTimeError;
-use locker_core::downlink::{apply_grant, apply_key_set, apply_layout, apply_mode, apply_quota};
+use locker_core::code::tag::TagKeys;
+use locker_core::downlink::{apply_courier_codes, apply_grant, apply_key_set, apply_layout};
+use locker_core::downlink::{apply_mode, apply_quota, config_epoch};
 use locker_core::fact::Fact;
 use locker_core::ids::CommandId;
 use locker_core::journal::{Meta, View};
@@ -61,12 +63,13 @@ impl Bank {
     }
 
     pub(super) fn config(&mut self, config: &Config) -> Result<(), BankError> {
-        let view = self.parts.ledger.view();
+        let (view, epoch) = (self.parts.ledger.view(), config.epoch);
         let fact = match &config.document {
-            Document::Layout(layout) => apply_layout(view, layout),
+            Document::Layout(layout) => apply_layout(view, epoch, layout),
             Document::KeySet(keys) => apply_key_set(view, keys),
-            Document::Mode(mode) => apply_mode(view, *mode),
-            Document::Quota(quota) => apply_quota(view, quota),
+            Document::Mode(mode) => apply_mode(view, epoch, *mode),
+            Document::Quota(quota) => apply_quota(view, epoch, quota),
+            Document::CourierCodes(codes) => apply_courier_codes(view, epoch, codes),
         };
         self.answer(fact.into_iter().collect())?;
         // Boards that were read before this layout wired compartments to them.
@@ -165,9 +168,21 @@ impl Bank {
     pub(super) fn introduction(&mut self) -> Introduction {
         self.commands.born();
         let ledger = &self.parts.ledger;
-        let Meta { boot_count, grants, layout, keys, .. } = ledger.view().meta();
-        let (stream, boot) = (ledger.stream(), ledger.boot());
-        Introduction { stream, boot, boot_count, grants, layout, keys, stamp: self.stamp() }
+        let Meta { boot_count, grants, layout, keys, mode, quota, .. } = ledger.view().meta();
+        Introduction {
+            stream: ledger.stream(),
+            boot: ledger.boot(),
+            boot_count,
+            grants,
+            layout,
+            keys,
+            mode: mode.generation,
+            quota: quota.generation,
+            courier_codes: ledger.view().courier_codes().generation,
+            config_epoch: config_epoch(ledger.view()),
+            code_keys: self.parts.tag_keys.as_ref().map(TagKeys::fingerprint),
+            stamp: self.stamp(),
+        }
     }
 }
 

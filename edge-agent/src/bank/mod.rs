@@ -26,12 +26,12 @@ use std::time::Duration;
 
 use locker_core::bank::{self as rules, Moment, Observation, Step};
 use locker_core::clock::BankClock;
-use locker_core::code::tag::TagKeys;
+use locker_core::code::tag::{FINGERPRINT_BYTES, TagKeys};
 use locker_core::compartment::LockPosition;
 use locker_core::credential::KeySet;
 use locker_core::downlink::GrantPosition;
 use locker_core::fact::Fact;
-use locker_core::ids::{BankId, BootId, Generation, IntentId, SessionId, StreamId};
+use locker_core::ids::{BankId, BootId, Generation, HubEpoch, IntentId, SessionId, StreamId};
 use locker_core::journal::View;
 use locker_core::policy::SessionPolicy;
 use locker_core::refusal::Refusal;
@@ -96,6 +96,12 @@ pub struct Introduction {
     pub grants: GrantPosition,
     pub layout: Generation,
     pub keys: KeySet,
+    pub mode: Generation,
+    pub quota: Generation,
+    pub courier_codes: Generation,
+    pub config_epoch: HubEpoch,
+    /// The fingerprint of the keys that six-digit codes are hashed with, if there are any.
+    pub code_keys: Option<[u8; FINGERPRINT_BYTES]>,
     pub stamp: Stamp,
 }
 

@@ -207,8 +207,10 @@ impl PanelState {
 
     pub(super) fn follow(&mut self, view: &impl View, facts: &[Fact]) {
         self.revision += 1;
+        let recipient =
+            self.session.as_ref().is_some_and(|session| session.role == PanelRole::Recipient);
         self.look(view);
-        if let Some(result) = facts.iter().rev().find_map(result_of) {
+        if let Some(result) = facts.iter().rev().find_map(|fact| result_of(fact, recipient)) {
             self.last_result = Some(result);
         } else if facts.iter().any(|fact| matches!(fact, Fact::SessionStarted(_))) {
             self.last_result = None;
@@ -269,6 +271,10 @@ fn task(session: &Session, view: &impl View) -> PanelTask {
             phase: phase(&handover.opening),
             barcode: barcode(handover.parcel),
         },
+        // Once more for something forgotten: the same screen as the first time.
+        Task::Inspection(opening) if matches!(session.actor, Actor::Recipient { .. }) => {
+            PanelTask::Pickup { compartment: number(opening.compartment), phase: phase(opening) }
+        }
         Task::Inspection(opening) => {
             let held = view.compartment(opening.compartment);
             PanelTask::Inspection {

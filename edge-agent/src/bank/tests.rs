@@ -23,5 +23,8 @@ use locker_core::ids::{CompartmentNo, HubEpoch};
 use locker_core::parcel::ParcelState;
 use locker_proto::message::Document;
 
+/// How long a code that was used opens the same compartment again.
+const GRACE: Duration = Duration::from_millis(locker_core::policy::GRACE_MS);
+
 use self::world::{DEPOSITED, NOW, World, booking, code, layout};
 use super::*;

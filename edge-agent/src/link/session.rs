@@ -200,26 +200,8 @@ impl Session<'_> {
         let asked = self.link.events.send(Event::Introduce { reply }).await;
         asked.map_err(|_| LinkError::BankStopped)?;
         let introduction = answer.await.map_err(|_| LinkError::BankStopped)?;
-        let Introduction { stream, boot, boot_count, grants, layout, keys, stamp } = introduction;
-        let (head_seq, head_hash) = self.link.reader.head();
-        let birth = Birth {
-            stream,
-            parent: None,
-            boot,
-            boot_count,
-            connection_count: self.connection_count,
-            nonce: self.nonce,
-            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            oldest_seq: self.link.reader.oldest_seq(),
-            head_seq,
-            head_hash: ChainHash(head_hash),
-            grants,
-            layout,
-            key_set: keys.generation,
-            kids: keys.keys.iter().map(|key| key.kid).collect(),
-            at: stamp.at,
-            quality: stamp.quality,
-        };
+        let boot = introduction.boot;
+        let birth = self.birth(introduction);
         // Before it can leave: the hub's time counts from here.
         self.born_at = Some(Instant::now());
         let connection_count = self.connection_count;
@@ -228,6 +210,33 @@ impl Session<'_> {
         self.publish(UpTopic::Birth, QoS::AtLeastOnce, birth.encode())?;
         self.sender.born(self.now_ms());
         Ok(())
+    }
+
+    fn birth(&self, said: Introduction) -> Birth {
+        let (head_seq, head_hash) = self.link.reader.head();
+        Birth {
+            stream: said.stream,
+            parent: None,
+            boot: said.boot,
+            boot_count: said.boot_count,
+            connection_count: self.connection_count,
+            nonce: self.nonce,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            oldest_seq: self.link.reader.oldest_seq(),
+            head_seq,
+            head_hash: ChainHash(head_hash),
+            grants: said.grants,
+            layout: said.layout,
+            key_set: said.keys.generation,
+            kids: said.keys.keys.iter().map(|key| key.kid).collect(),
+            at: said.stamp.at,
+            quality: said.stamp.quality,
+            mode: Some(said.mode),
+            quota: Some(said.quota),
+            courier_codes: Some(said.courier_codes),
+            code_keys: said.code_keys,
+            config_epoch: said.config_epoch,
+        }
     }
 
     async fn message(

@@ -144,8 +144,20 @@ async fn answer(mut inbox: mpsc::Receiver<Event>, forward: mpsc::Sender<Event>) 
             let grants = GrantPosition { epoch: HubEpoch(1), gseq: 5 };
             let keys = KeySet { generation: Generation(3), keys: Vec::new() };
             let layout = Generation(2);
-            let said =
-                Introduction { stream, boot, boot_count: 1, grants, layout, keys, stamp: stamp() };
+            let said = Introduction {
+                stream,
+                boot,
+                boot_count: 1,
+                grants,
+                layout,
+                keys,
+                mode: Generation(4),
+                quota: Generation(0),
+                courier_codes: Generation(6),
+                config_epoch: HubEpoch(7),
+                code_keys: Some([8; 8]),
+                stamp: stamp(),
+            };
             reply.send(said).unwrap();
         } else if forward.send(event).await.is_err() {
             return;
@@ -190,6 +202,9 @@ async fn a_connection_begins_in_order_and_facts_wait_for_the_first_ack() {
     assert_eq!(birth.head_hash, world.hash_at(5));
     assert_eq!((birth.connection_count, birth.boot_count), (1, 1));
     assert_eq!((birth.grants.gseq, birth.layout, birth.key_set), (5, Generation(2), Generation(3)));
+    assert_eq!((birth.mode, birth.quota), (Some(Generation(4)), Some(Generation(0))));
+    assert_eq!((birth.courier_codes, birth.config_epoch), (Some(Generation(6)), HubEpoch(7)));
+    assert_eq!(birth.code_keys, Some([8; 8]));
     session.is_quiet().await;
 
     session.ack(&birth, 0, world.hash_at(0)).await;

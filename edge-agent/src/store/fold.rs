@@ -2,7 +2,7 @@
 //!
 //! sled never decides anything here. It may lag the journal, because its `flush` is no fsync on
 //! Linux, and it may be thrown away at any time; the journal makes it again. Compartments, the
-//! session, the counters, what the governor remembers and the six-digit codes are held in memory too:
+//! session, the counters, what the governor remembers and all six-digit codes are held in memory too:
 //! there are few of them, and steps read all of them at once.
 
 use std::cell::RefCell;
@@ -11,17 +11,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use locker_core::code::budget::Budget;
+use locker_core::code::keypad_code::CourierCodes;
 use locker_core::code::slot::SlotId;
 use locker_core::compartment::Compartment;
 use locker_core::credential::Credential;
 use locker_core::governor::Governor;
-use locker_core::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, ParcelId, StreamId};
-use locker_core::journal::{ChainHash, Change, FOLD_VERSION, HeldSlot, Meta, View};
+use locker_core::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, ParcelId};
+use locker_core::journal::{Change, FOLD_VERSION, HeldSlot, Meta, View};
 use locker_core::parcel::Parcel;
 use locker_core::session::Session;
+use locker_core::units::UnixMillis;
 use locker_proto::{Malformed, entity};
 use sled::Batch;
 use thiserror::Error;
+
+pub(super) use super::applied::Applied;
+use super::applied::{read_applied, write_applied};
 
 /// sled's page cache. Its own default is a gigabyte.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -29,13 +34,14 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// twice a second; what it lags behind is replayed at the next start.
 const WRITE_BACK_EVERY_MS: u64 = 10_000;
 /// Written into every store; a store with a higher one is not read.
-const FORMAT_VERSION: u16 = 4;
+pub(super) const FORMAT_VERSION: u16 = 4;
 
 const APPLIED: &[u8] = b"a";
 const META: &[u8] = b"m";
 const SESSION: &[u8] = b"s";
 const GOVERNOR: &[u8] = b"g";
 const BUDGET: &[u8] = b"b";
+const COURIER_CODES: &[u8] = b"q";
 const COMPARTMENT: u8 = b'c';
 const PARCEL: u8 = b'p';
 /// Barcode, zero, parcel id: which parcels bear a barcode.
@@ -44,14 +50,6 @@ const CREDENTIAL: u8 = b'k';
 /// Parcel id, credential id: which credentials a parcel has or had.
 const HELD: u8 = b'h';
 const SLOT: u8 = b'd';
-
-/// How far the journal is folded in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Applied {
-    pub stream: StreamId,
-    pub seq: u64,
-    pub hash: ChainHash,
-}
 
 /// Why the fold cannot be used. It is moved aside and made again.
 #[derive(Debug, Error)]
@@ -84,6 +82,10 @@ pub(super) struct SledFold {
     /// At most [`locker_core::code::slot::SLOTS_MAX`].
     slots: BTreeMap<SlotId, HeldSlot>,
     budget: Budget,
+    courier_codes: CourierCodes,
+    /// When parcels settled: what is to be forgotten is asked for with each booking. At most
+    /// [`locker_core::downlink::PARCELS_MAX`].
+    settled: BTreeMap<ParcelId, UnixMillis>,
     /// The first read that failed; a view cannot say so itself.
     fault: RefCell<Option<FoldError>>,
 }
@@ -105,6 +107,8 @@ impl SledFold {
             governor: Governor::default(),
             slots: BTreeMap::new(),
             budget: Budget::default(),
+            courier_codes: CourierCodes::default(),
+            settled: BTreeMap::new(),
             fault: RefCell::new(None),
             db,
         };
@@ -124,9 +128,17 @@ impl SledFold {
         if let Some(bytes) = fold.db.get(BUDGET)? {
             fold.budget = entity::decode_budget(&bytes).map_err(unreadable("guess budget"))?;
         }
+        if let Some(bytes) = fold.db.get(COURIER_CODES)? {
+            let codes = locker_proto::decode_courier_codes(&bytes);
+            fold.courier_codes = codes.map_err(unreadable("list of couriers' codes"))?;
+        }
         for pair in fold.db.scan_prefix([SLOT]) {
             let held = entity::decode_slot(&pair?.1).map_err(unreadable("slot"))?;
             fold.slots.insert(held.slot.id, held);
+        }
+        for pair in fold.db.scan_prefix([PARCEL]) {
+            let parcel = entity::decode_parcel(&pair?.1).map_err(unreadable("parcel"))?;
+            fold.note_settled(&parcel);
         }
         Ok(fold)
     }
@@ -176,6 +188,7 @@ impl SledFold {
         all.push(Change::Governor(self.governor.clone()));
         all.extend(self.slots.values().cloned().map(Change::Slot));
         all.push(Change::Budget(self.budget.clone()));
+        all.push(Change::CourierCodes(self.courier_codes.clone()));
         Ok(all)
     }
 
@@ -200,8 +213,12 @@ impl SledFold {
                 batch.remove(&compartment_key(no));
                 self.compartments.remove(&no);
             }
-            Change::Parcel(parcel) => self.keep_parcel(batch, changed, &parcel),
+            Change::Parcel(parcel) => {
+                self.keep_parcel(batch, changed, &parcel);
+                self.note_settled(&parcel);
+            }
             Change::ParcelForgotten(parcel) => {
+                self.settled.remove(&parcel.id);
                 self.forget_parcel(batch, changed, &parcel);
                 self.forget_slots(batch, parcel.id);
             }
@@ -226,7 +243,18 @@ impl SledFold {
                 batch.insert(BUDGET, entity::encode_budget(&budget));
                 self.budget = budget;
             }
+            Change::CourierCodes(codes) => {
+                batch.insert(COURIER_CODES, locker_proto::encode_courier_codes(&codes));
+                self.courier_codes = codes;
+            }
         }
+    }
+
+    fn note_settled(&mut self, parcel: &Parcel) {
+        match parcel.state.settled_at() {
+            Some(at) => self.settled.insert(parcel.id, at),
+            None => self.settled.remove(&parcel.id),
+        };
     }
 
     fn keep_parcel(&self, batch: &mut Batch, changed: &mut Changed, parcel: &Parcel) {
@@ -351,6 +379,19 @@ impl View for SledFold {
         )
     }
 
+    /// As by default, but reading only what is found.
+    fn settled_before(
+        &self,
+        before: UnixMillis,
+        max: usize,
+        kept: Option<ParcelId>,
+    ) -> Vec<Parcel> {
+        let settled = self.settled.iter().filter(|(id, at)| **at < before && Some(**id) != kept);
+        let mut settled: Vec<_> = settled.map(|(id, at)| (*at, *id)).collect();
+        settled.sort_unstable();
+        settled.into_iter().take(max).filter_map(|(_, id)| self.parcel(id)).collect()
+    }
+
     fn credential(&self, id: CredentialId) -> Option<Credential> {
         self.read(&key(CREDENTIAL, &id.0), "credential", entity::decode_credential)
     }
@@ -373,6 +414,10 @@ impl View for SledFold {
 
     fn budget(&self) -> Budget {
         self.budget.clone()
+    }
+
+    fn courier_codes(&self) -> CourierCodes {
+        self.courier_codes.clone()
     }
 }
 
@@ -427,32 +472,4 @@ fn label_prefix(barcode: &Barcode) -> Vec<u8> {
 
 fn label_key(barcode: &Barcode, id: ParcelId) -> Vec<u8> {
     [label_prefix(barcode).as_slice(), &id.0].concat()
-}
-
-/// Format version, fold version, stream, seq, hash; big-endian.
-fn write_applied(applied: Applied) -> Vec<u8> {
-    let mut bytes = FORMAT_VERSION.to_be_bytes().to_vec();
-    bytes.extend_from_slice(&FOLD_VERSION.to_be_bytes());
-    bytes.extend_from_slice(&applied.stream.0);
-    bytes.extend_from_slice(&applied.seq.to_be_bytes());
-    bytes.extend_from_slice(&applied.hash.0);
-    bytes
-}
-
-fn read_applied(bytes: &[u8]) -> Result<Applied, FoldError> {
-    let (format, rest) = bytes.split_first_chunk().ok_or(FoldError::Applied)?;
-    let found = u16::from_be_bytes(*format);
-    if found != FORMAT_VERSION {
-        return Err(FoldError::Format { found });
-    }
-    let (version, rest) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
-    let found = u32::from_be_bytes(*version);
-    if found != FOLD_VERSION {
-        return Err(FoldError::FoldVersion { found });
-    }
-    let (stream, rest) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
-    let (seq, hash) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
-    let hash = hash.try_into().map_err(|_| FoldError::Applied)?;
-    let (stream, seq) = (StreamId(*stream), u64::from_be_bytes(*seq));
-    Ok(Applied { stream, seq, hash: ChainHash(hash) })
 }

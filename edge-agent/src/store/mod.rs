@@ -3,6 +3,7 @@
 //! A step is appended and synced first, then folded in. Whoever holds a [`Ledger`] is the only
 //! writer; it lives on the bank's own thread because every commit waits for the disk.
 
+mod applied;
 mod fold;
 mod rebuild;
 

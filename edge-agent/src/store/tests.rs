@@ -124,6 +124,11 @@ fn same(found: &impl View, wanted: &impl View) {
     assert_eq!(found.slots(), wanted.slots());
     assert_eq!(found.budget(), wanted.budget());
     assert_eq!(found.parcels(), wanted.parcels());
+    assert_eq!(found.courier_codes(), wanted.courier_codes());
+    for (before, max) in [(UnixMillis(u64::MAX), usize::MAX), (UnixMillis(5), 2)] {
+        let settled = wanted.settled_before(before, max, Some(parcel_id(0)));
+        assert_eq!(found.settled_before(before, max, Some(parcel_id(0))), settled);
+    }
     for n in 0..facts::PARCELS {
         assert_eq!(found.parcel(parcel_id(n)), wanted.parcel(parcel_id(n)));
         assert_eq!(found.credential(facts::code(n)), wanted.credential(facts::code(n)));

@@ -187,10 +187,15 @@ const fn aborted(
 
 fn confirmed(view: &impl View, session: SessionId, handover: &Handover, presumed: bool) -> Step {
     let &Handover { parcel, opening: Opening { compartment, .. }, .. } = handover;
-    let unused = view.slots().into_iter().find(|held| held.parcel.is_none());
-    let code = unused.map(|held| BoundCode { slot: held.slot.id, sealed: held.slot.sealed });
+    let code = unused_code(view);
     let confirmed = DepositConfirmed { session, parcel, compartment, presumed, code };
     Step::of([Fact::DepositConfirmed(confirmed)]).traced(view, parcel)
+}
+
+/// The next six digits that are nobody's, if any are left.
+pub(crate) fn unused_code(view: &impl View) -> Option<BoundCode> {
+    let unused = view.slots().into_iter().find(|held| held.parcel.is_none())?;
+    Some(BoundCode { slot: unused.slot.id, sealed: unused.slot.sealed })
 }
 
 /// Goes on with another compartment, if the bank takes deposits still: a larger one than

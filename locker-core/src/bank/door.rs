@@ -1,6 +1,6 @@
 //! What pulses and sensors say, and what follows from it for whoever is at the screen.
 
-use super::{Alarm, BoardChanged, DoorMoved, DoorsRead, Finding, InspectionSettled, Moment};
+use super::{Alarm, BoardChanged, DoorMoved, DoorsRead, Moment};
 use super::{OpeningClass, PulseOutcome, PulseSettled, Step};
 use super::{deposit, ended, gate_for, inspection, pickup, recall};
 use crate::compartment::{Compartment, Door, DoorReading, Health, LockPosition};
@@ -130,7 +130,7 @@ pub(super) fn settled(
             Task::Deposit(handover) => deposit::lock_failed(view, step, session, handover, at),
             Task::Pickup(handover) => pickup::not_opened(view, step, session.id, handover),
             Task::Recall(handover) => recall::not_opened(view, step, session.id, handover),
-            Task::Inspection(opening) => inspection::not_opened(step, session.id, opening),
+            Task::Inspection(opening) => inspection::not_opened(step, session, opening),
             Task::Idle => step,
         },
         PulseOutcome::Unknown | PulseOutcome::Recovered => not_known(view, step, session),
@@ -260,12 +260,7 @@ fn not_known(view: &impl View, step: Step, session: &Session) -> Step {
             .and(pickup::interrupted(session.id, handover))
             .and(ended(session.id, SessionEnd::Left)),
         Task::Recall(handover) => step.and(recall::interrupted(session.id, handover)),
-        Task::Inspection(opening) => {
-            let finding = Finding::Unfinished;
-            let compartment = opening.compartment;
-            let settled = InspectionSettled { session: session.id, compartment, finding };
-            step.and(Fact::InspectionSettled(settled))
-        }
+        Task::Inspection(opening) => inspection::not_known(step, session, opening),
         Task::Idle => step,
     }
 }

@@ -85,6 +85,14 @@ pub struct BoundCode {
     pub sealed: Sealed,
 }
 
+/// A parcel that is inside has other six digits from now on: its code was issued again. Those that it
+/// had before open nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotBound {
+    pub parcel: ParcelId,
+    pub code: BoundCode,
+}
+
 /// Six digits were typed, and what came of them. Durable before the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeTyped {
@@ -176,14 +184,14 @@ pub enum RecallEnd {
     Interrupted,
 }
 
-/// Staff began to look into a compartment.
+/// Staff began to look into a compartment, or a recipient who has just emptied it and forgot something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InspectionStarted {
     pub session: SessionId,
     pub compartment: CompartmentNo,
 }
 
-/// Staff said what they found.
+/// Whoever looked said what they found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InspectionSettled {
     pub session: SessionId,
@@ -320,7 +328,7 @@ pub struct PulseIntended {
     pub intent: IntentId,
     pub session: SessionId,
     pub compartment: CompartmentNo,
-    /// What it is opened for; none if staff look.
+    /// What it is opened for; none if somebody only looks.
     pub parcel: Option<ParcelId>,
 }
 

@@ -1,15 +1,16 @@
 //! Staff looks into a compartment and says what is there: how a quarantine ends, and how a person
-//! whose code does not work is helped. The only way from "not known" to "free".
+//! whose code does not work is helped. The only way from "not known" to "free". A recipient who comes
+//! back for something forgotten looks in the same way: [`grace`].
 
 use super::{Finding, InspectionSettled, InspectionStarted, Moment, StaffFinding, Step};
-use super::{gate_for, staff};
+use super::{ended, gate_for, grace, staff};
 use crate::compartment::{Allocation, Health};
 use crate::fact::Fact;
 use crate::ids::{Barcode, CarrierId, CompartmentNo, ParcelId, SessionId};
 use crate::journal::View;
 use crate::parcel::ParcelState;
 use crate::refusal::Refusal;
-use crate::session::{Opening, Phase, Task};
+use crate::session::{Opening, Phase, Session, SessionEnd, Task};
 
 /// Opens a compartment that nobody else is busy with.
 pub(super) fn start(
@@ -65,19 +66,29 @@ pub(super) fn found(view: &impl View, finding: &StaffFinding) -> Result<Step, Re
     })
 }
 
-/// Gives up while the door is stuck; once it was open, staff must say what they found.
-pub(super) fn cancel(session: SessionId, opening: &Opening) -> Result<Step, Refusal> {
+/// Gives up while the door is stuck; once it was open, whoever looks must say what they found.
+pub(super) fn cancel(session: &Session, opening: &Opening) -> Result<Step, Refusal> {
     match opening.phase {
-        Phase::Stuck => Ok(Step::of([settled(session, opening, Finding::NotOpened)])),
+        Phase::Stuck => Ok(not_opened(Step::default(), session, opening)),
         Phase::Open => Err(Refusal::DoorOpen),
         Phase::Opening | Phase::Shut => Err(Refusal::NotNow),
     }
 }
 
 /// The door stayed shut for the last time.
-pub(super) fn not_opened(mut step: Step, session: SessionId, opening: &Opening) -> Step {
-    step.facts.push(settled(session, opening, Finding::NotOpened));
-    step
+pub(super) fn not_opened(step: Step, session: &Session, opening: &Opening) -> Step {
+    over(step, session, opening, Finding::NotOpened)
+}
+
+/// It cannot be known whether the door opened.
+pub(super) fn not_known(step: Step, session: &Session, opening: &Opening) -> Step {
+    over(step, session, opening, Finding::Unfinished)
+}
+
+/// Staff stay signed in for the next compartment.
+fn over(step: Step, session: &Session, opening: &Opening, finding: Finding) -> Step {
+    let step = step.and(settled(session.id, opening, finding));
+    if grace::looks(session) { step.and(ended(session.id, SessionEnd::Finished)) } else { step }
 }
 
 /// Nobody said what was found.
@@ -90,7 +101,7 @@ pub(super) const fn unfinished(session: SessionId, opening: &Opening) -> Fact {
     settled(session, opening, finding)
 }
 
-const fn settled(session: SessionId, opening: &Opening, finding: Finding) -> Fact {
+pub(super) const fn settled(session: SessionId, opening: &Opening, finding: Finding) -> Fact {
     let compartment = opening.compartment;
     Fact::InspectionSettled(InspectionSettled { session, compartment, finding })
 }

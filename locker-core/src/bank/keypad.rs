@@ -1,15 +1,18 @@
 //! Six digits instead of a QR code. Wrong ones are counted, durably, before they are answered, and the
 //! answer never says what was wrong.
 
-use super::{Alarm, CodeTyped, KeypadReset, Moment, Step, make_way, pickup, staff};
+use super::{Alarm, CodeTyped, KeypadReset, Moment, SessionStarted, Step};
+use super::{grace, make_way, pickup, staff};
 use crate::code::budget::{self, Closed, Decision, Entry, Now, Verdict};
 use crate::code::second_factor::{SuffixTag, fits};
-use crate::code::slot;
+use crate::code::slot::{self, SlotId};
 use crate::code::tag::Tag;
 use crate::fact::Fact;
+use crate::ids::CarrierId;
 use crate::journal::View;
 use crate::parcel::{Parcel, ParcelState};
 use crate::refusal::Refusal;
+use crate::session::{Actor, CourierProof};
 
 /// What was typed, hashed.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +32,20 @@ pub fn may_type(view: &impl View, suffix: Option<SuffixTag>, now: &Now) -> Resul
     budget::admit(&view.budget(), suffix, now).map_err(refusal)
 }
 
-/// Digits were typed: their parcel's compartment opens, or they are counted.
+/// Digits were typed: their parcel's compartment opens, their courier is signed in, or they are
+/// counted.
 pub(super) fn typed(view: &impl View, typed: &Typed, at: Moment<'_>) -> Result<Step, Refusal> {
     // Somebody is being served: nothing is compared, so nothing is learned and nothing counted.
     let facts = make_way(view).map_err(|_| Refusal::SessionBusy)?;
-    let parcel = parcel_of(view, typed);
-    let verdict = parcel.as_ref().map_or(Verdict::Wrong, verdict);
+    let owner = owner_of(view, typed);
+    let verdict = match &owner {
+        None => Verdict::Wrong,
+        Some(Owner::Parcel(parcel)) => {
+            let again = grace::left_behind(view, parcel.credential, at).is_some();
+            if again { Verdict::Right } else { verdict(parcel) }
+        }
+        Some(Owner::Courier { .. }) => Verdict::Right,
+    };
     let &Typed { suffix, now, .. } = typed;
     let before = view.budget();
     let (decision, after) = budget::judge(&before, Entry::Keypad { suffix, verdict }, &now);
@@ -51,10 +62,18 @@ pub(super) fn typed(view: &impl View, typed: &Typed, at: Moment<'_>) -> Result<S
             Ok(step)
         }
         Decision::Pass => {
-            let parcel = parcel.ok_or(Refusal::CodeWrong)?;
+            let owner = owner.ok_or(Refusal::CodeWrong)?;
             let counted = (after != before).then_some(counted);
-            let facts = counted.into_iter().chain(facts).collect();
-            pickup::start(view, parcel.credential, facts, at)
+            let mut facts: Vec<Fact> = counted.into_iter().chain(facts).collect();
+            match owner {
+                Owner::Parcel(parcel) => pickup::start(view, parcel.credential, facts, at),
+                Owner::Courier { carrier, slot } => {
+                    let proof = CourierProof::Keypad(slot);
+                    let (session, actor) = (at.fresh_session, Actor::Courier { carrier, proof });
+                    facts.push(Fact::SessionStarted(SessionStarted { session, actor }));
+                    Ok(Step::of(facts))
+                }
+            }
         }
     }
 }
@@ -65,14 +84,28 @@ pub(super) fn reset(view: &impl View) -> Result<Step, Refusal> {
     Ok(Step::of([Fact::KeypadReset(KeypadReset { badge })]))
 }
 
-/// The parcel whose digits these are, if the second factor fits, too.
-fn parcel_of(view: &impl View, typed: &Typed) -> Option<Parcel> {
-    let slots = view.slots();
-    let live = slots.iter().map(|held| (held.slot.id, &held.slot.tag));
-    let found = slot::find(&typed.tag, live)?;
-    let held = slots.iter().find(|held| held.slot.id == found)?;
-    let parcel = view.parcel(held.parcel?)?;
-    fits(parcel.terms.suffix, typed.suffix).then_some(parcel)
+/// Whose digits were typed.
+enum Owner {
+    Parcel(Box<Parcel>),
+    Courier { carrier: CarrierId, slot: SlotId },
+}
+
+/// Whose digits these are, if the second factor fits, too. A courier's code has none, and one that
+/// does not sign in at this moment is nobody's: a code of tomorrow must not be told apart from one
+/// that does not exist.
+fn owner_of(view: &impl View, typed: &Typed) -> Option<Owner> {
+    let (slots, couriers) = (view.slots(), view.courier_codes().codes);
+    let recipients = slots.iter().map(|held| &held.slot);
+    // All in one go, so that the time taken does not tell a courier's code from a recipient's.
+    let live = recipients.chain(couriers.iter().map(|code| &code.slot));
+    let found = slot::find(&typed.tag, live.map(|slot| (slot.id, &slot.tag)))?;
+    if let Some(held) = slots.iter().find(|held| held.slot.id == found) {
+        let parcel = view.parcel(held.parcel?)?;
+        return fits(parcel.terms.suffix, typed.suffix).then(|| Owner::Parcel(Box::new(parcel)));
+    }
+    let code = couriers.iter().find(|code| code.slot.id == found)?;
+    let carrier = code.signs_in(typed.now.clock).filter(|_| typed.suffix.is_none())?.clone();
+    Some(Owner::Courier { carrier, slot: found })
 }
 
 fn verdict(parcel: &Parcel) -> Verdict {

@@ -7,6 +7,7 @@
 mod deposit;
 mod door;
 mod facts;
+mod grace;
 mod inspection;
 mod keypad;
 mod lapse;
@@ -14,14 +15,14 @@ mod lockdown;
 mod pickup;
 mod recall;
 
-pub(crate) use deposit::{Claim, choose};
+pub(crate) use deposit::{Claim, choose, unused_code};
 pub use facts::{
     AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed, BoundCode, CodeTyped,
     CommandAnswer, CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit,
     DepositStarted, DoorMoved, DoorsRead, Finding, InspectionSettled, InspectionStarted,
     KeepLapsed, KeypadReset, LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason,
     OpenerKind, OpeningClass, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
-    PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted,
+    PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted, SlotBound,
 };
 pub use keypad::{Typed, may_type};
 pub use pickup::others;
@@ -36,13 +37,14 @@ use crate::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, IntentId, Parc
 use crate::journal::View;
 use crate::policy::SessionPolicy;
 use crate::refusal::Refusal;
-use crate::session::{Actor, Session, SessionEnd, Task};
+use crate::session::{Actor, CourierProof, Session, SessionEnd, Task};
 use crate::units::UnixMillis;
 
 /// What a person at the screen asks for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Six digits were typed, and the phone's last four if any: see [`may_type`].
+    /// Six digits were typed, and the phone's last four if any: see [`may_type`]. A recipient's open
+    /// their parcel's compartment, a courier's sign him in.
     Type(Typed),
     /// A token was scanned: a courier signs in, or a recipient wants their parcel.
     Present(VerifiedToken),
@@ -233,11 +235,11 @@ pub fn command(view: &impl View, command: Command, at: Moment<'_>) -> Result<Ste
         Command::TookBack => deposit::took_back(view),
         Command::FoundOccupied => deposit::found_occupied(view, at),
         Command::DoorWillNotShut => deposit::will_not_shut(view),
-        Command::ConfirmTaken => pickup::taken(view),
+        Command::ConfirmTaken => said(view, true, pickup::taken),
         Command::NotTaken => not_taken(view),
-        Command::RefuseParcel => pickup::refuse(view),
+        Command::RefuseParcel => said(view, false, pickup::refuse),
         Command::FoundEmpty => found_empty(view),
-        Command::WrongParcel => pickup::wrong_parcel(view),
+        Command::WrongParcel => said(view, false, pickup::wrong_parcel),
         Command::OpenNext => pickup::open_next(view, at),
         Command::Recall { carrier, barcode } => recall::start(view, carrier, &barcode, at),
         Command::Removed(barcode) => recall::removed(view, &barcode),
@@ -316,8 +318,8 @@ fn present(view: &impl View, token: &VerifiedToken, at: Moment<'_>) -> Result<St
     let session = at.fresh_session;
     match &claims.action {
         Action::Courier { carrier } => {
-            let badge = claims.credential;
-            let actor = Actor::Courier { carrier: carrier.clone(), badge };
+            let proof = CourierProof::Badge(claims.credential);
+            let actor = Actor::Courier { carrier: carrier.clone(), proof };
             facts.push(Fact::SessionStarted(SessionStarted { session, actor }));
             Ok(Step::of(facts))
         }
@@ -357,13 +359,30 @@ fn busy(view: &impl View, session: &Session, token: &VerifiedToken) -> Refusal {
     }
 }
 
+/// What a recipient says: of their parcel, or once it was taken of what is left inside.
+fn said<V: View>(
+    view: &V,
+    empty: bool,
+    of_parcel: fn(&V) -> Result<Step, Refusal>,
+) -> Result<Step, Refusal> {
+    let session = view.session().ok_or(Refusal::NoSession)?;
+    match &session.task {
+        Task::Inspection(opening) if grace::looks(&session) => {
+            grace::said(&session, opening, empty)
+        }
+        Task::Idle | Task::Deposit(_) | Task::Pickup(_) | Task::Recall(_) | Task::Inspection(_) => {
+            of_parcel(view)
+        }
+    }
+}
+
 /// "It is still inside."
 fn not_taken(view: &impl View) -> Result<Step, Refusal> {
     let session = view.session().ok_or(Refusal::NoSession)?;
     match session.task {
         Task::Recall(_) => recall::not_taken(view),
-        Task::Pickup(_) => pickup::not_taken(view),
-        Task::Idle | Task::Deposit(_) | Task::Inspection(_) => Err(Refusal::NotNow),
+        Task::Pickup(_) | Task::Inspection(_) => said(view, false, pickup::not_taken),
+        Task::Idle | Task::Deposit(_) => Err(Refusal::NotNow),
     }
 }
 
@@ -372,8 +391,8 @@ fn found_empty(view: &impl View) -> Result<Step, Refusal> {
     let session = view.session().ok_or(Refusal::NoSession)?;
     match session.task {
         Task::Recall(_) => recall::found_empty(view),
-        Task::Pickup(_) => pickup::found_empty(view),
-        Task::Idle | Task::Deposit(_) | Task::Inspection(_) => Err(Refusal::NotNow),
+        Task::Pickup(_) | Task::Inspection(_) => said(view, true, pickup::found_empty),
+        Task::Idle | Task::Deposit(_) => Err(Refusal::NotNow),
     }
 }
 
@@ -384,7 +403,7 @@ fn cancel(view: &impl View) -> Result<Step, Refusal> {
         Task::Deposit(handover) => deposit::cancel(view, session.id, handover),
         Task::Pickup(handover) => pickup::cancel(view, session.id, handover),
         Task::Recall(handover) => recall::cancel(view, session.id, handover),
-        Task::Inspection(opening) => inspection::cancel(session.id, opening),
+        Task::Inspection(opening) => inspection::cancel(&session, opening),
     }
 }
 
@@ -408,6 +427,9 @@ fn deadline_passed(view: &impl View, at: Moment<'_>) -> Step {
         Task::Deposit(handover) => deposit::left(view, session.id, handover, at.policy),
         Task::Pickup(handover) => pickup::left(view, session.id, handover, at.policy),
         Task::Recall(handover) => recall::left(view, session.id, handover),
+        Task::Inspection(opening) if grace::looks(&session) => {
+            Step::of([grace::left(&session, opening)])
+        }
         Task::Inspection(opening) => Step::of([inspection::unfinished(session.id, opening)]),
     };
     step.and(ended(session.id, SessionEnd::Left))

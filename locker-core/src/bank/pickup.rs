@@ -1,7 +1,7 @@
 //! A recipient takes a parcel out.
 
 use super::{Moment, OpenerKind, PickupEnd, PickupSettled, PickupStarted, SessionStarted, Step};
-use super::{ended, gate, gate_for};
+use super::{ended, gate, gate_for, grace};
 use crate::compartment::{Allocation, Compartment, Health};
 use crate::credential::{Credential, CredentialState, Holder};
 use crate::fact::Fact;
@@ -12,7 +12,8 @@ use crate::policy::{PULSES_PER_OPENING, SessionPolicy};
 use crate::refusal::Refusal;
 use crate::session::{Actor, Handover, Opening, Phase, Session, SessionEnd, Task};
 
-/// A valid pickup token was shown: its compartment opens. `facts` come first.
+/// A valid pickup token was shown: its compartment opens, and for a while after it was emptied once
+/// more. `facts` come first.
 pub(super) fn start(
     view: &impl View,
     credential: CredentialId,
@@ -20,6 +21,9 @@ pub(super) fn start(
     at: Moment<'_>,
 ) -> Result<Step, Refusal> {
     let held = view.credential(credential).ok_or(Refusal::CodeUnknown)?;
+    if let Some(left_behind) = grace::left_behind(view, credential, at) {
+        return grace::start(view, credential, facts, left_behind, at);
+    }
     check_code(&held, at)?;
     let parcel = view.parcel(held.parcel).ok_or(Refusal::CodeUnknown)?;
     let inside = check_inside(view, &parcel)?;

@@ -665,18 +665,18 @@ fn c01_a_code_is_used_once() {
          3095 door 1 open
          4000 door 1 closed
          4100 taken
-         5000 pickup PKG1
-         6000 reboot
-         7000 pickup PKG1",
+         124100 pickup PKG1
+         125000 reboot
+         126000 pickup PKG1",
         "2100 Stored in 1 since 2100, version 1, code Some(Active)
          3000 recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
          3090 intent 2 Opened
          3095 door 1 Open by intent 2
          4000 door 1 Closed by intent 2
          4100 Collected PKG1 in 1; session Finished
-         5000 refused: CODE_USED
-         6000 booted 2
-         7000 refused: CODE_USED",
+         124100 refused: CODE_USED
+         125000 booted 2
+         126000 refused: CODE_USED",
     );
 }
 
@@ -1250,10 +1250,10 @@ fn an_idle_courier_makes_way_for_whoever_shows_a_code() {
          4010 door 1 open
          4020 door 1 closed
          4030 taken
-         5000 badge acme
-         5010 badge zeta
-         5020 pickup PKG1
-         5030 finish",
+         200000 badge acme
+         200010 badge zeta
+         200020 pickup PKG1
+         200030 finish",
         "2100 Stored in 1 since 2100, version 1, code Some(Active)
          3000 courier acme in
          3010 session Left; recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
@@ -1261,10 +1261,10 @@ fn an_idle_courier_makes_way_for_whoever_shows_a_code() {
          4010 door 1 Open by intent 2
          4020 door 1 Closed by intent 2
          4030 Collected PKG1 in 1; session Finished
-         5000 courier acme in
-         5010 session Left; courier zeta in
-         5020 refused: CODE_USED
-         5030 session Finished",
+         200000 courier acme in
+         200010 session Left; courier zeta in
+         200020 refused: CODE_USED
+         200030 session Finished",
     );
 }
 

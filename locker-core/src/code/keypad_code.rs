@@ -5,7 +5,7 @@
 //! nothing, and one that leaks is worth a day with one carrier's parcels.
 
 use crate::clock::ClockInterval;
-use crate::ids::CarrierId;
+use crate::ids::{CarrierId, Generation};
 use crate::units::UnixMillis;
 
 use super::slot::Slot;
@@ -17,6 +17,30 @@ pub const DAY_MS: u64 = 86_400_000;
 pub const OVERLAP_MS: u64 = 3_600_000;
 /// Most days that codes are placed for ahead.
 pub const DAYS_MAX: u8 = 14;
+
+/// Most codes that a bank holds: ten carriers for [`DAYS_MAX`] days, and a day in hand. A record with
+/// all of them stays below [`RECORD_MAX_BYTES`](crate::journal::RECORD_MAX_BYTES).
+pub const COURIER_CODES_MAX: usize = 150;
+
+/// The codes that couriers may sign in with at a bank; a whole document with its generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CourierCodes {
+    pub generation: Generation,
+    pub codes: Vec<KeypadCode>,
+}
+
+impl CourierCodes {
+    /// Whether each code is sound, no slot comes twice, and there are not too many.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let mut slots: Vec<_> = self.codes.iter().map(|code| code.slot.id).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots.len() == self.codes.len()
+            && slots.len() <= COURIER_CODES_MAX
+            && self.codes.iter().all(KeypadCode::is_sound)
+    }
+}
 
 /// A courier's code as a bank holds it. It shares the bank's tags and its guess budget with
 /// recipients' codes, as one typed without phone digits.

@@ -24,6 +24,10 @@ pub const REUSE_AFTER_MS: u64 = 30 * 86_400_000;
 pub const DRAWS_MAX: u32 = 64;
 /// Most slots of one bank, bound or not. Each rules 55 of the 10^6 codes out.
 pub const SLOTS_MAX: usize = 1_000;
+/// Most slots of settled parcels that a bank keeps to say that they were used; beyond it those of the
+/// parcels that settled first are forgotten, and typed again they are wrong. With a full pool this leaves
+/// room for the parcels of 200 compartments; a bank that has more gets a smaller pool.
+pub const SPENT_SLOTS_MAX: usize = 200;
 /// Most recently used codes of one bank; beyond it none is minted until the oldest have aged.
 pub const RECENT_MAX: usize = 50_000;
 /// Longest sealed digits, in bytes.

@@ -8,6 +8,7 @@
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, ParamsBuilder, Version};
+use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
@@ -19,12 +20,16 @@ pub const TAG_BYTES: usize = 16;
 pub const SALT_BYTES: usize = 16;
 /// Bytes of a bank's pepper.
 pub const PEPPER_BYTES: usize = 32;
+/// Bytes of the fingerprint of a bank's keys.
+pub const FINGERPRINT_BYTES: usize = 8;
 /// Argon2's memory, in KiB.
 const MEMORY_KIB: u32 = 1024;
 /// Argon2's passes.
 const PASSES: u32 = 1;
 /// Argon2's lanes.
 const LANES: u32 = 1;
+
+const FINGERPRINT_DOMAIN: &[u8] = b"postern-tag-keys-v1";
 
 /// What all tags of one bank are made with. The salt may be known; the pepper must not.
 #[derive(Clone)]
@@ -54,6 +59,22 @@ impl TagKeys {
             .and_then(|argon2| argon2.hash_password_into(digits.reveal(), &self.salt, &mut tag))
             .expect("the lengths are constants within RFC 9106, section 3.1");
         Tag(tag)
+    }
+
+    /// Tells these keys from others without telling them: a bank and the hub whose fingerprints
+    /// differ would make different tags of the same digits. The pepper has 256 bits, which nobody
+    /// tries out.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; FINGERPRINT_BYTES] {
+        // Every part has a fixed length, and the hash is cut: nothing can be appended to it.
+        let hash = Sha256::new()
+            .chain_update(FINGERPRINT_DOMAIN)
+            .chain_update(self.salt)
+            .chain_update(*self.pepper)
+            .finalize();
+        let mut fingerprint = [0; FINGERPRINT_BYTES];
+        fingerprint.copy_from_slice(&hash[..FINGERPRINT_BYTES]);
+        fingerprint
     }
 
     pub(super) const fn salt(&self) -> &[u8; SALT_BYTES] {

@@ -3,9 +3,10 @@
 
 use super::*;
 use crate::clock::TimeQuality;
-use crate::compartment::{CompartmentSpec, LockPosition};
-use crate::credential::CredentialKey;
-use crate::ids::{BootId, StreamId};
+use crate::code::keypad_code::CourierCodes;
+use crate::compartment::{CompartmentSpec, Layout, LockPosition};
+use crate::credential::{CredentialKey, KeySet};
+use crate::ids::{BootId, Generation, StreamId};
 use crate::journal::{CHAIN_START, MemoryView, Record, fold};
 
 #[test]
@@ -40,11 +41,11 @@ fn r11_a_refused_grant_is_answered_and_counts_as_answered() {
 #[test]
 fn a_document_is_taken_once_and_never_an_older_one() {
     let mut view = MemoryView::default();
-    let first = apply_layout(&view, &layout(3)).unwrap();
+    let first = apply_layout(&view, HubEpoch(1), &layout(3)).unwrap();
     take(&mut view, first);
-    assert_eq!(apply_layout(&view, &layout(3)), None);
-    assert_eq!(apply_layout(&view, &layout(2)), None);
-    assert!(matches!(apply_layout(&view, &layout(4)), Some(Fact::ConfigAccepted(_))));
+    assert_eq!(apply_layout(&view, HubEpoch(1), &layout(3)), None);
+    assert_eq!(apply_layout(&view, HubEpoch(1), &layout(2)), None);
+    assert!(matches!(apply_layout(&view, HubEpoch(1), &layout(4)), Some(Fact::ConfigAccepted(_))));
 
     let first = apply_key_set(&view, &keys(2, 1)).unwrap();
     take(&mut view, first);
@@ -57,6 +58,28 @@ fn a_document_is_taken_once_and_never_an_older_one() {
     let next = apply_key_set(&view, &keys(3, 4)).unwrap();
     take(&mut view, next);
     assert_eq!(view.meta().keys, keys(3, 4));
+}
+
+#[test]
+fn a_bank_tells_the_lowest_epoch_of_what_it_holds() {
+    let mut view = MemoryView::default();
+    assert_eq!(config_epoch(&view), HubEpoch(0), "nothing held");
+    let fact = apply_layout(&view, HubEpoch(3), &layout(1)).unwrap();
+    take(&mut view, fact);
+    assert_eq!(config_epoch(&view), HubEpoch(3));
+    let codes = CourierCodes { generation: Generation(1), codes: Vec::new() };
+    let fact = apply_courier_codes(&view, HubEpoch(2), &codes).unwrap();
+    take(&mut view, fact);
+    let fact = apply_key_set(&view, &keys(1, 1)).unwrap();
+    take(&mut view, fact);
+    assert_eq!(config_epoch(&view), HubEpoch(2), "the keys have none");
+    // Taken over before documents came in epochs.
+    take(&mut view, Fact::ConfigAccepted(ConfigDocument::Mode(mode(4)).into()));
+    assert_eq!(config_epoch(&view), HubEpoch(0));
+    assert_eq!(apply_mode(&view, HubEpoch(0), mode(4)), None);
+    let fact = apply_mode(&view, HubEpoch(3), mode(1)).unwrap();
+    take(&mut view, fact);
+    assert_eq!((config_epoch(&view), view.meta().mode), (HubEpoch(2), mode(1)));
 }
 
 fn the_one(facts: Vec<Fact>) -> Fact {
@@ -103,6 +126,10 @@ fn layout(generation: u64) -> Layout {
     let lock = LockPosition { board: 0, lock: 0 };
     let spec = CompartmentSpec { no: CompartmentNo(1), inside, lock };
     Layout { generation: Generation(generation), compartments: vec![spec] }
+}
+
+const fn mode(generation: u64) -> Mode {
+    Mode { generation: Generation(generation), maintenance: false }
 }
 
 fn keys(generation: u64, count: u8) -> KeySet {

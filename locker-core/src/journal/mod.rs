@@ -6,7 +6,7 @@ mod view;
 
 pub use chain::{CHAIN_START, ChainHash, detached_commitment, next_hash};
 pub use fold::fold;
-pub use view::{Change, HeldSlot, Lockdown, MemoryView, Meta, Overlay, View};
+pub use view::{Change, HeldSlot, LastPickup, Lockdown, MemoryView, Meta, Overlay, View};
 
 use crate::clock::TimeQuality;
 use crate::fact::Fact;
@@ -20,7 +20,7 @@ pub const BATCH_MAX_RECORDS: usize = 256;
 /// Most encoded record bytes in one batch.
 pub const BATCH_MAX_BYTES: usize = 64 * 1024;
 /// The version of [`fold`]'s results. Raise it whenever the same records would fold differently.
-pub const FOLD_VERSION: u32 = 3;
+pub const FOLD_VERSION: u32 = 4;
 
 /// One entry of a journal. What is chained and stored are its encoded bytes, exactly as the bank
 /// wrote them; this is their meaning.

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use crate::bank::LockdownReason;
 use crate::code::budget::Budget;
+use crate::code::keypad_code::CourierCodes;
 use crate::code::slot::{Slot, SlotId};
 use crate::compartment::Compartment;
 use crate::credential::{Credential, KeySet};
-use crate::downlink::{GrantPosition, Mode, Quota};
+use crate::downlink::{ConfigEpochs, GrantPosition, Mode, Quota};
 use crate::governor::Governor;
 use crate::ids::ParcelId;
 use crate::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, Generation, IntentId};
@@ -31,8 +32,23 @@ pub struct Meta {
     pub keys: KeySet,
     pub mode: Mode,
     pub quota: Quota,
+    /// The hub's epochs that the documents held came in.
+    pub config_epochs: ConfigEpochs,
     /// Only staff may open doors.
     pub lockdown: Option<Lockdown>,
+    /// The latest pickup, as long as nobody else was given its compartment.
+    pub last_pickup: Option<LastPickup>,
+}
+
+/// A pickup after which its recipient may look once more for something forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastPickup {
+    pub parcel: ParcelId,
+    pub compartment: CompartmentNo,
+    /// The code that was shown.
+    pub credential: CredentialId,
+    /// That moment excluded.
+    pub until: UnixMillis,
 }
 
 /// A lockdown under way.
@@ -54,7 +70,9 @@ impl Default for Meta {
             keys: KeySet { generation: Generation::default(), keys: Vec::new() },
             mode: Mode::default(),
             quota: Quota::default(),
+            config_epochs: ConfigEpochs::default(),
             lockdown: None,
+            last_pickup: None,
         }
     }
 }
@@ -80,6 +98,20 @@ pub trait View {
     }
     /// All parcels, settled ones too until they are forgotten.
     fn parcels(&self) -> Vec<Parcel>;
+    /// The parcels that settled before a time, the longest settled first, at most `max` and none
+    /// that is `kept`.
+    fn settled_before(
+        &self,
+        before: UnixMillis,
+        max: usize,
+        kept: Option<ParcelId>,
+    ) -> Vec<Parcel> {
+        let mut settled = self.parcels();
+        settled.retain(|parcel| is_settled_before(parcel, before) && Some(parcel.id) != kept);
+        settled.sort_by_key(|parcel| (parcel.state.settled_at(), parcel.id));
+        settled.truncate(max);
+        settled
+    }
     fn credential(&self, id: CredentialId) -> Option<Credential>;
     /// All credentials that a parcel has or had.
     fn credentials_of(&self, parcel: ParcelId) -> Vec<Credential>;
@@ -90,6 +122,12 @@ pub trait View {
     fn slots(&self) -> Vec<HeldSlot>;
     /// What is left of the guess budget.
     fn budget(&self) -> Budget;
+    /// The codes that couriers sign in with; generation 0 and none before the first.
+    fn courier_codes(&self) -> CourierCodes;
+}
+
+fn is_settled_before(parcel: &Parcel, before: UnixMillis) -> bool {
+    parcel.state.settled_at().is_some_and(|at| at < before)
 }
 
 /// A six-digit code as a bank holds it.
@@ -114,6 +152,7 @@ pub enum Change {
     Slot(HeldSlot),
     SlotForgotten(SlotId),
     Budget(Budget),
+    CourierCodes(CourierCodes),
 }
 
 /// A bank's state in memory.
@@ -127,6 +166,7 @@ pub struct MemoryView {
     governor: Governor,
     slots: BTreeMap<SlotId, HeldSlot>,
     budget: Budget,
+    courier_codes: CourierCodes,
 }
 
 impl MemoryView {
@@ -161,6 +201,7 @@ impl MemoryView {
                     self.slots.remove(&id);
                 }
                 Change::Budget(budget) => self.budget = budget,
+                Change::CourierCodes(codes) => self.courier_codes = codes,
             }
         }
     }
@@ -175,6 +216,7 @@ impl MemoryView {
         all.push(Change::Governor(self.governor.clone()));
         all.extend(self.slots.values().cloned().map(Change::Slot));
         all.push(Change::Budget(self.budget.clone()));
+        all.push(Change::CourierCodes(self.courier_codes.clone()));
         all
     }
 }
@@ -200,6 +242,20 @@ impl View for MemoryView {
         self.parcels.values().cloned().collect()
     }
 
+    /// As by default, but only what is found is copied: a hub folds bookings of many banks.
+    fn settled_before(
+        &self,
+        before: UnixMillis,
+        max: usize,
+        kept: Option<ParcelId>,
+    ) -> Vec<Parcel> {
+        let settled =
+            |parcel: &&Parcel| is_settled_before(parcel, before) && Some(parcel.id) != kept;
+        let mut settled: Vec<&Parcel> = self.parcels.values().filter(settled).collect();
+        settled.sort_by_key(|parcel| (parcel.state.settled_at(), parcel.id));
+        settled.into_iter().take(max).cloned().collect()
+    }
+
     fn credential(&self, id: CredentialId) -> Option<Credential> {
         self.credentials.get(&id).copied()
     }
@@ -223,6 +279,10 @@ impl View for MemoryView {
 
     fn budget(&self) -> Budget {
         self.budget.clone()
+    }
+
+    fn courier_codes(&self) -> CourierCodes {
+        self.courier_codes.clone()
     }
 }
 
@@ -320,6 +380,35 @@ impl<V: View> View for Overlay<'_, V> {
         all
     }
 
+    /// As by default, but the base need not read all its parcels.
+    fn settled_before(
+        &self,
+        before: UnixMillis,
+        max: usize,
+        kept: Option<ParcelId>,
+    ) -> Vec<Parcel> {
+        let mut touched = BTreeMap::new();
+        for change in &self.changes {
+            if let Change::Parcel(parcel) = change {
+                touched.insert(parcel.id, Some(parcel));
+            } else if let Change::ParcelForgotten(gone) = change {
+                touched.insert(gone.id, None);
+            }
+        }
+        let enough = max.saturating_add(touched.len());
+        let mut settled = self.base.settled_before(before, enough, kept);
+        settled.retain(|parcel| !touched.contains_key(&parcel.id));
+        let changed = touched.into_values().flatten();
+        settled.extend(
+            changed
+                .filter(|parcel| is_settled_before(parcel, before) && Some(parcel.id) != kept)
+                .cloned(),
+        );
+        settled.sort_by_key(|parcel| (parcel.state.settled_at(), parcel.id));
+        settled.truncate(max);
+        settled
+    }
+
     fn credential(&self, id: CredentialId) -> Option<Credential> {
         let mut held = self.base.credential(id);
         for change in &self.changes {
@@ -381,6 +470,13 @@ impl<V: View> View for Overlay<'_, V> {
             if let Change::Budget(budget) = change { Some(budget.clone()) } else { None }
         });
         changed.unwrap_or_else(|| self.base.budget())
+    }
+
+    fn courier_codes(&self) -> CourierCodes {
+        let changed = self.newest(|change| {
+            if let Change::CourierCodes(codes) = change { Some(codes.clone()) } else { None }
+        });
+        changed.unwrap_or_else(|| self.base.courier_codes())
     }
 
     fn session(&self) -> Option<Session> {

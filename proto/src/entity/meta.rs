@@ -1,8 +1,9 @@
 //! What there is one of in a bank, in wire form.
 
+use locker_core::downlink::ConfigEpochs;
 use locker_core::governor::{Governor, REMEMBERED_MAX, TRIPS_MAX};
-use locker_core::ids::{Generation, IntentId};
-use locker_core::journal::{Lockdown, Meta};
+use locker_core::ids::{Generation, HubEpoch, IntentId};
+use locker_core::journal::{LastPickup, Lockdown, Meta};
 use locker_core::units::UnixMillis;
 
 use crate::convert::{self, Wire, WireEnum, choice, or_default, required, unless_default};
@@ -22,6 +23,8 @@ impl Wire for Meta {
             mode: unless_default(&self.mode),
             quota: unless_default(&self.quota),
             lockdown: self.lockdown.as_ref().map(Wire::to_wire),
+            config_epochs: unless_default(&self.config_epochs),
+            last_pickup: self.last_pickup.as_ref().map(Wire::to_wire),
         }
     }
 
@@ -35,6 +38,52 @@ impl Wire for Meta {
             mode: or_default(form.mode)?,
             quota: or_default(form.quota)?,
             lockdown: form.lockdown.map(Wire::from_wire).transpose()?,
+            config_epochs: or_default(form.config_epochs)?,
+            last_pickup: form.last_pickup.map(Wire::from_wire).transpose()?,
+        })
+    }
+}
+
+impl Wire for ConfigEpochs {
+    type Form = wire::ConfigEpochs;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::ConfigEpochs {
+            layout: self.layout.0,
+            mode: self.mode.0,
+            quota: self.quota.0,
+            courier_codes: self.courier_codes.0,
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            layout: HubEpoch(form.layout),
+            mode: HubEpoch(form.mode),
+            quota: HubEpoch(form.quota),
+            courier_codes: HubEpoch(form.courier_codes),
+        })
+    }
+}
+
+impl Wire for LastPickup {
+    type Form = wire::LastPickup;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::LastPickup {
+            parcel_id: self.parcel.0.to_vec(),
+            compartment: self.compartment.0.into(),
+            credential_id: self.credential.0.to_vec(),
+            until_ms: self.until.0,
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            parcel: convert::id("LastPickup.parcel_id", &form.parcel_id)?,
+            compartment: convert::compartment("LastPickup.compartment", form.compartment)?,
+            credential: convert::id("LastPickup.credential_id", &form.credential_id)?,
+            until: UnixMillis(form.until_ms),
         })
     }
 }

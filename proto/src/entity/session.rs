@@ -1,11 +1,11 @@
 //! Whoever is at the screen, in wire form.
 
 use locker_core::ids::IntentId;
-use locker_core::session::{Actor, Handover, Opening, Phase, Session, Task};
+use locker_core::session::{Actor, CourierProof, Handover, Opening, Phase, Session, Task};
 use locker_core::units::UnixMillis;
 
 use crate::convert::{self, Wire, WireEnum, choice, present, required, same_names};
-use crate::malformed::Malformed;
+use crate::malformed::{FieldProblem, Malformed};
 use crate::wire::journal::v1 as wire;
 use crate::wire::journal::v1::actor::Actor as ActorForm;
 use crate::wire::journal::v1::session::Task as TaskForm;
@@ -117,10 +117,14 @@ impl Wire for Actor {
 
     fn to_wire(&self) -> Self::Form {
         let actor = match self {
-            Self::Courier { carrier, badge } => ActorForm::Courier(wire::Courier {
-                carrier: carrier.as_str().to_owned(),
-                badge_id: badge.0.to_vec(),
-            }),
+            Self::Courier { carrier, proof } => {
+                let (badge_id, slot_id) = match proof {
+                    CourierProof::Badge(badge) => (badge.0.to_vec(), Vec::new()),
+                    CourierProof::Keypad(slot) => (Vec::new(), slot.0.to_vec()),
+                };
+                let carrier = carrier.as_str().to_owned();
+                ActorForm::Courier(wire::Courier { carrier, badge_id, slot_id })
+            }
             Self::Recipient { credential } => {
                 ActorForm::RecipientCredentialId(credential.0.to_vec())
             }
@@ -133,7 +137,7 @@ impl Wire for Actor {
         Ok(match present("Actor.actor", form.actor)? {
             ActorForm::Courier(courier) => Self::Courier {
                 carrier: convert::text("Courier.carrier", &courier.carrier)?,
-                badge: convert::id("Courier.badge_id", &courier.badge_id)?,
+                proof: proof(&courier)?,
             },
             ActorForm::RecipientCredentialId(bytes) => Self::Recipient {
                 credential: convert::id("Actor.recipient_credential_id", &bytes)?,
@@ -142,6 +146,16 @@ impl Wire for Actor {
                 Self::Staff { badge: convert::id("Actor.staff_badge_id", &bytes)? }
             }
         })
+    }
+}
+
+fn proof(courier: &wire::Courier) -> Result<CourierProof, Malformed> {
+    if courier.slot_id.is_empty() {
+        convert::id("Courier.badge_id", &courier.badge_id).map(CourierProof::Badge)
+    } else if courier.badge_id.is_empty() {
+        convert::id("Courier.slot_id", &courier.slot_id).map(CourierProof::Keypad)
+    } else {
+        Err(Malformed::field("Courier.slot_id", FieldProblem::Repeated))
     }
 }
 

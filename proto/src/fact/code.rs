@@ -1,6 +1,6 @@
 //! What happened at the keypad, in wire form.
 
-use locker_core::bank::{BoundCode, CodeTyped, KeypadReset};
+use locker_core::bank::{BoundCode, CodeTyped, KeypadReset, SlotBound};
 use locker_core::clock::ClockInterval;
 use locker_core::code::budget::{Now, Verdict};
 use locker_core::units::UnixMillis;
@@ -45,6 +45,28 @@ impl Wire for KeypadReset {
 
     fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
         Ok(Self { badge: convert::id("KeypadReset.badge_id", &form.badge_id)? })
+    }
+}
+
+impl Wire for SlotBound {
+    type Form = wire::SlotBound;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::SlotBound {
+            parcel_id: self.parcel.0.to_vec(),
+            slot_id: self.code.slot.0.to_vec(),
+            sealed: self.code.sealed.as_bytes().to_vec(),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            parcel: convert::id("SlotBound.parcel_id", &form.parcel_id)?,
+            code: BoundCode {
+                slot: convert::id("SlotBound.slot_id", &form.slot_id)?,
+                sealed: convert::sealed("SlotBound.sealed", form.sealed)?,
+            },
+        })
     }
 }
 

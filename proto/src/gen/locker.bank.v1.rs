@@ -53,6 +53,23 @@ pub struct Birth {
     /// How far from the hub's time that may be; absent while no signed time was heard.
     #[prost(uint32, optional, tag = "17")]
     pub within_ms: ::core::option::Option<u32>,
+    /// The generation of the mode held; absent if the agent is too old to say.
+    #[prost(uint64, optional, tag = "18")]
+    pub mode_generation: ::core::option::Option<u64>,
+    /// The generation of the quota held; absent if the agent is too old to say.
+    #[prost(uint64, optional, tag = "19")]
+    pub quota_generation: ::core::option::Option<u64>,
+    /// The generation of the couriers' codes held; absent if the agent is too old to know any.
+    #[prost(uint64, optional, tag = "20")]
+    pub courier_codes_generation: ::core::option::Option<u64>,
+    /// A fingerprint of the keys that six-digit codes are hashed with, 8 bytes; empty if the bank has
+    /// none, and so takes no digits.
+    #[prost(bytes = "vec", tag = "21")]
+    pub code_keys: ::prost::alloc::vec::Vec<u8>,
+    /// The lowest hub epoch of the layout, mode, quota and couriers' codes held, in milliseconds since
+    /// 1970; 0 if none is held, or one of them came in no epoch.
+    #[prost(uint64, tag = "22")]
+    pub config_epoch: u64,
 }
 /// up/facts: a run of records, bytes as in the journal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -129,7 +146,7 @@ pub struct Config {
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     /// Which document.
-    #[prost(oneof = "config::Document", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "config::Document", tags = "2, 3, 4, 5, 6")]
     pub document: ::core::option::Option<config::Document>,
 }
 /// Nested message and enum types in `Config`.
@@ -149,6 +166,9 @@ pub mod config {
         /// The compartments kept back for the hub.
         #[prost(message, tag = "5")]
         Quota(super::super::super::journal::v1::Quota),
+        /// The codes that couriers sign in with. Only for banks whose birth told a generation of them.
+        #[prost(message, tag = "6")]
+        CourierCodes(super::super::super::journal::v1::CourierCodes),
     }
 }
 /// down/command: one order to a bank that is connected now.

@@ -26,6 +26,44 @@ pub struct Meta {
     /// The lockdown under way; absent if there is none.
     #[prost(message, optional, tag = "8")]
     pub lockdown: ::core::option::Option<Lockdown>,
+    /// The hub's epochs that the documents held came in; absent if they came in none.
+    #[prost(message, optional, tag = "9")]
+    pub config_epochs: ::core::option::Option<ConfigEpochs>,
+    /// The latest pickup; absent if there was none or somebody else was given its compartment since.
+    #[prost(message, optional, tag = "10")]
+    pub last_pickup: ::core::option::Option<LastPickup>,
+}
+/// A pickup after which its recipient may look once more for something forgotten.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LastPickup {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The compartment's number.
+    #[prost(uint32, tag = "2")]
+    pub compartment: u32,
+    /// The pickup authorisation that was shown, 16 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub credential_id: ::prost::alloc::vec::Vec<u8>,
+    /// Until when, that moment excluded, in milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub until_ms: u64,
+}
+/// The hub's epochs that documents came in, in milliseconds since 1970; 0 for one that came in none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigEpochs {
+    /// The layout.
+    #[prost(uint64, tag = "1")]
+    pub layout: u64,
+    /// The mode.
+    #[prost(uint64, tag = "2")]
+    pub mode: u64,
+    /// The quota.
+    #[prost(uint64, tag = "3")]
+    pub quota: u64,
+    /// The codes that couriers sign in with.
+    #[prost(uint64, tag = "4")]
+    pub courier_codes: u64,
 }
 /// Only staff may open doors.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -138,6 +176,32 @@ pub struct CededSize {
     /// How many.
     #[prost(uint32, tag = "2")]
     pub count: u32,
+}
+/// The codes that couriers may sign in with at a bank, as a whole document.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CourierCodes {
+    /// How often it was issued.
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// All codes, at most 150; their order means nothing.
+    #[prost(message, repeated, tag = "2")]
+    pub codes: ::prost::alloc::vec::Vec<KeypadCode>,
+}
+/// Six digits that a courier may sign in with, for about a day.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeypadCode {
+    /// The code; its slot is no parcel's.
+    #[prost(message, optional, tag = "1")]
+    pub slot: ::core::option::Option<Slot>,
+    /// Whose parcels its holder may bring and fetch.
+    #[prost(string, tag = "2")]
+    pub carrier: ::prost::alloc::string::String,
+    /// From when, in milliseconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub from_ms: u64,
+    /// Until when, that moment excluded, in milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub until_ms: u64,
 }
 /// One decision of the hub, about one parcel unless it says otherwise.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -341,7 +405,7 @@ pub mod actor {
     /// Which kind.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Actor {
-        /// A courier who showed a badge.
+        /// A courier.
         #[prost(message, tag = "1")]
         Courier(super::Courier),
         /// Whoever holds this pickup authorisation, 16 bytes.
@@ -352,15 +416,18 @@ pub mod actor {
         StaffBadgeId(::prost::alloc::vec::Vec<u8>),
     }
 }
-/// A courier who showed a badge.
+/// A courier, who either showed a badge or typed six digits.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Courier {
     /// Whose parcels he brings.
     #[prost(string, tag = "1")]
     pub carrier: ::prost::alloc::string::String,
-    /// The badge, 16 bytes.
+    /// The badge, 16 bytes; empty if digits were typed.
     #[prost(bytes = "vec", tag = "2")]
     pub badge_id: ::prost::alloc::vec::Vec<u8>,
+    /// The slot of the digits, 16 bytes; empty if a badge was shown.
+    #[prost(bytes = "vec", tag = "3")]
+    pub slot_id: ::prost::alloc::vec::Vec<u8>,
 }
 /// Who owns a compartment.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -751,7 +818,8 @@ pub mod handover {
         }
     }
 }
-/// One compartment being opened for no parcel, by staff who look. The other openings are in a Handover.
+/// One compartment being opened for no parcel, by staff who look or by a recipient who forgot something. The other
+/// openings are in a Handover.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Opening {
     /// The compartment's number.
@@ -806,7 +874,7 @@ pub mod session {
         /// A parcel that must not stay is being taken out.
         #[prost(message, tag = "6")]
         Recall(super::Handover),
-        /// Staff look into a compartment.
+        /// Staff look into a compartment, or a recipient for something forgotten.
         #[prost(message, tag = "7")]
         Inspection(super::Opening),
     }
@@ -893,7 +961,7 @@ pub mod budget {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Entity {
     /// Which one.
-    #[prost(oneof = "entity::Entity", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "entity::Entity", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub entity: ::core::option::Option<entity::Entity>,
 }
 /// Nested message and enum types in `Entity`.
@@ -925,6 +993,9 @@ pub mod entity {
         /// What is left of the guess budget.
         #[prost(message, tag = "8")]
         Budget(super::Budget),
+        /// The codes that couriers sign in with.
+        #[prost(message, tag = "9")]
+        CourierCodes(super::CourierCodes),
     }
 }
 /// A bank's whole state at one place of its journal.
@@ -1267,7 +1338,7 @@ pub struct Record {
     /// What happened.
     #[prost(
         oneof = "record::Fact",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54"
     )]
     pub fact: ::core::option::Option<record::Fact>,
 }
@@ -1387,6 +1458,13 @@ pub mod record {
         /// Staff opened the keypad again.
         #[prost(message, tag = "52")]
         KeypadReset(super::KeypadReset),
+        /// A configuration document was taken over: any that came in an epoch of the hub, and every kind
+        /// that has no field of its own above.
+        #[prost(message, tag = "53")]
+        ConfigAccepted(super::ConfigAccepted),
+        /// A parcel that is inside has other six digits.
+        #[prost(message, tag = "54")]
+        SlotBound(super::SlotBound),
     }
 }
 /// A journal begins. Always the first record.
@@ -1438,6 +1516,38 @@ pub struct GrantRefused {
     #[prost(enumeration = "GrantRefusal", tag = "3")]
     pub reason: i32,
 }
+/// A configuration document was taken over.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConfigAccepted {
+    /// The hub's epoch that it came in, in milliseconds since 1970; 0 if none was told.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// Which document.
+    #[prost(oneof = "config_accepted::Document", tags = "2, 3, 4, 5, 6")]
+    pub document: ::core::option::Option<config_accepted::Document>,
+}
+/// Nested message and enum types in `ConfigAccepted`.
+pub mod config_accepted {
+    /// Which document.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Document {
+        /// The compartments.
+        #[prost(message, tag = "2")]
+        Layout(super::Layout),
+        /// The credential keys.
+        #[prost(message, tag = "3")]
+        KeySet(super::KeySet),
+        /// How the bank works.
+        #[prost(message, tag = "4")]
+        Mode(super::Mode),
+        /// The compartments kept back for the hub.
+        #[prost(message, tag = "5")]
+        Quota(super::Quota),
+        /// The codes that couriers sign in with.
+        #[prost(message, tag = "6")]
+        CourierCodes(super::CourierCodes),
+    }
+}
 /// A configuration document does not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigRefused {
@@ -1450,6 +1560,9 @@ pub struct ConfigRefused {
     /// Why.
     #[prost(enumeration = "ConfigRefusal", tag = "3")]
     pub reason: i32,
+    /// The hub's epoch that it came in, in milliseconds since 1970; 0 if none was told.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
 }
 /// Somebody began to use the screen.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1594,7 +1707,7 @@ pub struct PulseIntended {
     /// The compartment's number.
     #[prost(uint32, tag = "3")]
     pub compartment: u32,
-    /// The parcel, 16 bytes; empty if staff look.
+    /// The parcel, 16 bytes; empty if somebody only looks.
     #[prost(bytes = "vec", tag = "4")]
     pub parcel_id: ::prost::alloc::vec::Vec<u8>,
 }
@@ -1699,7 +1812,7 @@ pub struct RecallSettled {
     #[prost(bool, tag = "5")]
     pub lock_failed: bool,
 }
-/// Staff began to look into a compartment.
+/// Staff began to look into a compartment, or a recipient who has just emptied it and forgot something.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectionStarted {
     /// The session, 16 bytes.
@@ -1709,7 +1822,7 @@ pub struct InspectionStarted {
     #[prost(uint32, tag = "2")]
     pub compartment: u32,
 }
-/// Staff said what they found.
+/// Whoever looked said what they found.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectionSettled {
     /// The session, 16 bytes.
@@ -1828,6 +1941,20 @@ pub struct KeypadReset {
     #[prost(bytes = "vec", tag = "1")]
     pub badge_id: ::prost::alloc::vec::Vec<u8>,
 }
+/// A parcel that is inside has other six digits: its code was issued again. Those that it had before
+/// open nothing any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SlotBound {
+    /// The parcel, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub parcel_id: ::prost::alloc::vec::Vec<u8>,
+    /// The slot of the digits that open it from now on, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub slot_id: ::prost::alloc::vec::Vec<u8>,
+    /// These digits under a key that only the hub has, 1 to 64 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub sealed: ::prost::alloc::vec::Vec<u8>,
+}
 /// Why a grant does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1899,6 +2026,8 @@ pub enum ConfigKind {
     Mode = 3,
     /// The compartments kept back for the hub.
     Quota = 4,
+    /// The codes that couriers sign in with.
+    CourierCodes = 5,
 }
 impl ConfigKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1912,6 +2041,7 @@ impl ConfigKind {
             Self::KeySet => "CONFIG_KIND_KEY_SET",
             Self::Mode => "CONFIG_KIND_MODE",
             Self::Quota => "CONFIG_KIND_QUOTA",
+            Self::CourierCodes => "CONFIG_KIND_COURIER_CODES",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1922,6 +2052,7 @@ impl ConfigKind {
             "CONFIG_KIND_KEY_SET" => Some(Self::KeySet),
             "CONFIG_KIND_MODE" => Some(Self::Mode),
             "CONFIG_KIND_QUOTA" => Some(Self::Quota),
+            "CONFIG_KIND_COURIER_CODES" => Some(Self::CourierCodes),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! What the hub tells a bank. Each travels as the payload of a [`crate::signed`] message.
 
+use locker_core::code::keypad_code::CourierCodes;
 use locker_core::compartment::Layout;
 use locker_core::credential::KeySet;
 use locker_core::downlink::{GRANTS_PER_BATCH_MAX, Grant, GrantPosition, Mode, Quota};
@@ -135,6 +136,7 @@ pub enum Document {
     KeySet(KeySet),
     Mode(Mode),
     Quota(Quota),
+    CourierCodes(CourierCodes),
 }
 
 impl Config {
@@ -146,6 +148,7 @@ impl Config {
             Document::KeySet(keys) => wire::config::Document::KeySet(keys.to_wire()),
             Document::Mode(mode) => wire::config::Document::Mode(mode.to_wire()),
             Document::Quota(quota) => wire::config::Document::Quota(quota.to_wire()),
+            Document::CourierCodes(codes) => wire::config::Document::CourierCodes(codes.to_wire()),
         };
         wire::Config { epoch: self.epoch.0, document: Some(document) }.encode_to_vec()
     }
@@ -162,6 +165,9 @@ impl Config {
             wire::config::Document::KeySet(form) => Document::KeySet(Wire::from_wire(form)?),
             wire::config::Document::Mode(form) => Document::Mode(Wire::from_wire(form)?),
             wire::config::Document::Quota(form) => Document::Quota(Wire::from_wire(form)?),
+            wire::config::Document::CourierCodes(form) => {
+                Document::CourierCodes(Wire::from_wire(form)?)
+            }
         };
         Ok(Self { epoch: HubEpoch(form.epoch), document })
     }

@@ -1,9 +1,10 @@
 //! What a bank tells the hub.
 
 use locker_core::clock::TimeQuality;
+use locker_core::code::tag::FINGERPRINT_BYTES;
 use locker_core::credential::KEYS_MAX;
 use locker_core::downlink::GrantPosition;
-use locker_core::ids::{BootId, Generation, StreamId};
+use locker_core::ids::{BootId, Generation, HubEpoch, StreamId};
 use locker_core::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS, ChainHash, RECORD_MAX_BYTES};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet;
@@ -43,6 +44,16 @@ pub struct Birth {
     /// The bank's clock, and how far to trust it.
     pub at: UnixMillis,
     pub quality: TimeQuality,
+    /// The mode held, 0 before the first; none if the agent is too old to say. So the next two.
+    pub mode: Option<Generation>,
+    pub quota: Option<Generation>,
+    /// None if the agent is too old to know couriers' codes: such a one must not be sent any.
+    pub courier_codes: Option<Generation>,
+    /// The fingerprint of the keys that six-digit codes are hashed with, if the bank has any.
+    pub code_keys: Option<[u8; FINGERPRINT_BYTES]>,
+    /// The lowest hub epoch of the documents held, the key set left aside; 0 if none is held or one
+    /// of them came in no epoch.
+    pub config_epoch: HubEpoch,
 }
 
 impl Birth {
@@ -79,6 +90,11 @@ impl Birth {
             kids: self.kids.iter().copied().map(u32::from).collect(),
             at_ms: self.at.0,
             within_ms: convert::within_ms(self.quality),
+            mode_generation: self.mode.map(|held| held.0),
+            quota_generation: self.quota.map(|held| held.0),
+            courier_codes_generation: self.courier_codes.map(|held| held.0),
+            code_keys: self.code_keys.map(|keys| keys.to_vec()).unwrap_or_default(),
+            config_epoch: self.config_epoch.0,
         };
         form.encode_to_vec()
     }
@@ -110,8 +126,17 @@ impl Birth {
             kids: kids(&form.kids)?,
             at: UnixMillis(form.at_ms),
             quality: convert::quality(form.within_ms),
+            mode: form.mode_generation.map(Generation),
+            quota: form.quota_generation.map(Generation),
+            courier_codes: form.courier_codes_generation.map(Generation),
+            code_keys: code_keys(&form.code_keys)?,
+            config_epoch: HubEpoch(form.config_epoch),
         })
     }
+}
+
+fn code_keys(keys: &[u8]) -> Result<Option<[u8; FINGERPRINT_BYTES]>, Malformed> {
+    if keys.is_empty() { Ok(None) } else { convert::exact("Birth.code_keys", keys).map(Some) }
 }
 
 fn agent_version(version: String) -> Result<String, Malformed> {

@@ -1,6 +1,6 @@
 //! Bytes that nobody wrote, and bytes that were hurt on the way: nothing panics, nothing is read as two things.
 
-use locker_proto::entity::{encode_budget, encode_slot, encode_snapshot};
+use locker_proto::entity::{encode_budget, encode_meta, encode_slot, encode_snapshot};
 use locker_proto::fuzz::{fuzz_message, fuzz_record};
 use locker_proto::message::Config;
 use locker_proto::record::encode_record;
@@ -33,6 +33,10 @@ fn corpus() -> Vec<Vec<u8>> {
         encode_snapshot(&later::snapshot()).unwrap(),
         encode_snapshot(&later::snapshot_with_codes()).unwrap(),
         later::command().encode(),
+        later::birth().encode(),
+        encode_meta(&later::meta_with_epochs()),
+        encode_meta(&later::meta_after_a_pickup()),
+        encode_snapshot(&later::snapshot_with_courier_codes()).unwrap(),
     ]);
     all
 }

@@ -7,9 +7,12 @@ use locker_proto::message::{Ack, Batch, Birth, Command, Config, Grants, Presence
 use locker_proto::record::{decode_record, encode_record};
 use locker_proto::signed::{CommandKey, open, sign};
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
-use locker_proto::{decode_grant, decode_key_set, decode_layout, decode_mode, decode_quota};
 use locker_proto::{
-    encode_grant, encode_key_set, encode_layout, encode_mode, encode_quota, entity,
+    decode_courier_codes, decode_grant, decode_key_set, decode_layout, decode_mode, decode_quota,
+};
+use locker_proto::{
+    encode_courier_codes, encode_grant, encode_key_set, encode_layout, encode_mode, encode_quota,
+    entity,
 };
 
 use crate::signed::{KID, key};
@@ -72,6 +75,13 @@ fn entities_are_as_version_1_wrote_them() {
     frozen.same("snapshot: codes", &later::snapshot_with_codes(), encode, decode_snapshot);
     frozen.same("mode", &later::mode(), encode_mode, decode_mode);
     frozen.same("quota", &later::quota(), encode_quota, decode_quota);
+    let couriers = later::courier_codes();
+    frozen.same("courier_codes", &couriers, encode_courier_codes, decode_courier_codes);
+    frozen.same("meta: epochs", &later::meta_with_epochs(), encode_meta, decode_meta);
+    let collected = later::meta_after_a_pickup();
+    frozen.same("meta: after a pickup", &collected, encode_meta, decode_meta);
+    let couriers = later::snapshot_with_courier_codes();
+    frozen.same("snapshot: courier codes", &couriers, encode, decode_snapshot);
     frozen.finish();
 }
 
@@ -91,9 +101,11 @@ fn messages_are_as_version_1_wrote_them() {
     let [layout, key_set] = samples::configs();
     frozen.same("config_layout", &layout, Config::encode, Config::decode);
     frozen.same("config_key_set", &key_set, Config::encode, Config::decode);
-    let [mode, quota] = later::configs();
+    let [mode, quota, couriers] = later::configs();
     frozen.same("config_mode", &mode, Config::encode, Config::decode);
     frozen.same("config_quota", &quota, Config::encode, Config::decode);
+    frozen.same("config_courier_codes", &couriers, Config::encode, Config::decode);
+    frozen.same("birth: told more", &later::birth(), Birth::encode, Birth::decode);
     frozen.same("command", &later::command(), Command::encode, Command::decode);
     frozen.finish();
 }

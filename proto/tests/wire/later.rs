@@ -7,27 +7,31 @@ use locker_core::bank::{
     InspectionSettled, InspectionStarted, KeepLapsed, KeypadReset, LockdownBegan,
     LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind, OpeningClass, PickupEnd,
     PickupSettled, PulseIntended, RecallEnd, RecallSettled, RecallStarted, SessionStarted,
+    SlotBound,
 };
 use locker_core::clock::ClockInterval;
 use locker_core::code::budget::{Budget, BudgetDay, Now, Verdict, Wait};
+use locker_core::code::keypad_code::{CourierCodes, KeypadCode, Validity};
 use locker_core::code::second_factor::SuffixTag;
 use locker_core::code::slot::{Sealed, Slot, SlotId};
 use locker_core::code::tag::Tag;
 use locker_core::compartment::{Allocation, Compartment, DoorReading, Health, QuarantineReason};
 use locker_core::credential::{Credential, CredentialState, Holder};
+use locker_core::downlink::ConfigEpochs;
 use locker_core::downlink::{
-    Booking, CompartmentReserved, ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant,
-    GrantAccepted, GrantRefusal, GrantRefused, Mode, Quota,
+    Booking, CompartmentReserved, ConfigAccepted, ConfigDocument, ConfigKind, ConfigRefusal,
+    ConfigRefused, Grant, GrantAccepted, GrantRefusal, GrantRefused, Mode, Quota,
 };
 use locker_core::fact::Fact;
 use locker_core::governor::Governor;
-use locker_core::ids::{CommandId, CredentialId, Generation, GroupId, IntentId, Version};
-use locker_core::journal::{Change, HeldSlot, Lockdown, Meta};
+use locker_core::ids::{CommandId, CredentialId, Generation, GroupId, HubEpoch};
+use locker_core::ids::{IntentId, Version};
+use locker_core::journal::{Change, HeldSlot, LastPickup, Lockdown, Meta};
 use locker_core::parcel::{Parcel, ParcelState, RecallReason, Terms};
-use locker_core::session::{Actor, Handover, Opening, Phase, Session, Task};
+use locker_core::session::{Actor, CourierProof, Handover, Opening, Phase, Session, Task};
 use locker_core::units::{Dimensions, UnixMillis};
 use locker_proto::entity::Snapshot;
-use locker_proto::message::{Command, CommandKind, Config, Document};
+use locker_proto::message::{Birth, Command, CommandKind, Config, Document};
 
 use crate::samples::{self, AT, BOOT, CREDENTIAL, EPOCH, NO, NONCE, PARCEL, SESSION};
 
@@ -88,8 +92,27 @@ fn of_the_hub() -> Vec<(String, Fact)> {
     facts.push(named("about no parcel", Fact::GrantRefused(slots)));
     facts.extend([ConfigKind::Mode, ConfigKind::Quota].map(|kind| {
         let (generation, reason) = (Generation(6), ConfigRefusal::Unsound);
-        named(kind, Fact::ConfigRefused(ConfigRefused { kind, generation, reason }))
+        let epoch = HubEpoch(0);
+        named(kind, Fact::ConfigRefused(ConfigRefused { kind, epoch, generation, reason }))
     }));
+    let documents = [
+        ConfigDocument::Layout(samples::layout()),
+        ConfigDocument::KeySet(samples::key_set()),
+        ConfigDocument::Mode(mode()),
+        ConfigDocument::Quota(quota()),
+        ConfigDocument::CourierCodes(courier_codes()),
+    ];
+    facts.extend(documents.map(|document| {
+        let name = format!("{document:?}").split('(').next().unwrap_or_default().to_owned();
+        (name, Fact::ConfigAccepted(ConfigAccepted { epoch: EPOCH, document }))
+    }));
+    let untold = ConfigDocument::CourierCodes(courier_codes());
+    facts.push(named("no epoch", Fact::ConfigAccepted(untold.into())));
+    facts.push({
+        let (kind, generation) = (ConfigKind::CourierCodes, Generation(6));
+        let reason = ConfigRefusal::Unsound;
+        named(kind, Fact::ConfigRefused(ConfigRefused { kind, epoch: EPOCH, generation, reason }))
+    });
     let answers = [
         CommandAnswer::Done,
         CommandAnswer::Expired,
@@ -100,8 +123,8 @@ fn of_the_hub() -> Vec<(String, Fact)> {
         named(answer, Fact::CommandAnswered(CommandAnswered { command: COMMAND, answer }))
     }));
     facts.extend([
-        named("", Fact::ConfigAccepted(ConfigAccepted::Mode(mode()))),
-        named("", Fact::ConfigAccepted(ConfigAccepted::Quota(quota()))),
+        named("", Fact::ConfigAccepted(ConfigDocument::Mode(mode()).into())),
+        named("", Fact::ConfigAccepted(ConfigDocument::Quota(quota()).into())),
         named("", Fact::CompartmentReserved(CompartmentReserved { parcel, compartment: NO })),
         named("", Fact::BookingLapsed(BookingLapsed { parcel })),
         named("", Fact::KeepLapsed(KeepLapsed { parcel })),
@@ -207,12 +230,14 @@ fn of_doors() -> Vec<(String, Fact)> {
 
 fn of_the_keypad() -> Vec<(String, Fact)> {
     let (session, parcel, compartment) = (SESSION, PARCEL, NO);
-    let code = Some(BoundCode { slot: SLOT, sealed: sealed() });
+    let bound = BoundCode { slot: SLOT, sealed: sealed() };
+    let code = Some(bound.clone());
     let confirmed = DepositConfirmed { session, parcel, compartment, presumed: false, code };
     let mut facts = vec![
         named("with a code", Fact::DepositConfirmed(confirmed)),
         named("", Fact::KeypadReset(KeypadReset { badge: BADGE })),
         named(Alarm::KeypadClosed, Fact::Alarm(Alarm::KeypadClosed)),
+        named("", Fact::SlotBound(SlotBound { parcel, code: bound })),
     ];
     let verdicts = [Verdict::Right, Verdict::Spent, Verdict::Wrong];
     facts.extend(verdicts.map(|verdict| {
@@ -223,7 +248,16 @@ fn of_the_keypad() -> Vec<(String, Fact)> {
     let now = Now { clock, ..now() };
     let alone = CodeTyped { suffix: None, verdict: Verdict::Wrong, now };
     facts.push(named("alone, time unknown", Fact::CodeTyped(alone)));
+    let actor = courier_with_digits();
+    facts.push(named(
+        "courier with digits",
+        Fact::SessionStarted(SessionStarted { session, actor }),
+    ));
     facts
+}
+
+pub(crate) fn courier_with_digits() -> Actor {
+    Actor::Courier { carrier: "acme".parse().unwrap(), proof: CourierProof::Keypad(SLOT) }
 }
 
 /// `fact` under the name of the value it is about, without the ids and numbers inside; an empty name where there is
@@ -275,6 +309,40 @@ pub(crate) const fn mode() -> Mode {
 pub(crate) fn quota() -> Quota {
     let small = Dimensions { length_mm: 400, width_mm: 300, height_mm: 100 };
     Quota { generation: Generation(8), ceded: vec![(samples::size(), 3), (small, 65_535)] }
+}
+
+pub(crate) fn courier_codes() -> CourierCodes {
+    let code = |id| KeypadCode {
+        slot: Slot { id: SlotId([id; 16]), ..slot() },
+        carrier: "acme".parse().unwrap(),
+        valid: Validity { from: AT, until: UNTIL },
+    };
+    CourierCodes { generation: Generation(9), codes: vec![code(0xb1), code(0xb2)] }
+}
+
+/// One that says all that newer agents say.
+pub(crate) fn birth() -> Birth {
+    Birth {
+        mode: Some(Generation(7)),
+        quota: Some(Generation(8)),
+        courier_codes: Some(Generation(0)),
+        code_keys: Some([0xa7; 8]),
+        config_epoch: EPOCH,
+        ..samples::birth()
+    }
+}
+
+pub(crate) fn meta_with_epochs() -> Meta {
+    let epoch = |n| HubEpoch(EPOCH.0 + n);
+    let (layout, mode, quota) = (epoch(1), epoch(2), epoch(3));
+    let config_epochs = ConfigEpochs { layout, mode, quota, courier_codes: epoch(4) };
+    Meta { config_epochs, ..samples::meta() }
+}
+
+pub(crate) fn meta_after_a_pickup() -> Meta {
+    let (parcel, compartment, credential) = (PARCEL, NO, CREDENTIAL);
+    let last = LastPickup { parcel, compartment, credential, until: UNTIL };
+    Meta { last_pickup: Some(last), ..samples::meta() }
 }
 
 pub(crate) fn metas() -> Vec<(String, Meta)> {
@@ -421,9 +489,14 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot { changes, ..samples::snapshot() }
 }
 
-pub(crate) fn configs() -> [Config; 2] {
-    [Document::Mode(mode()), Document::Quota(quota())]
+pub(crate) fn configs() -> [Config; 3] {
+    [Document::Mode(mode()), Document::Quota(quota()), Document::CourierCodes(courier_codes())]
         .map(|document| Config { epoch: EPOCH, document })
+}
+
+/// What couriers sign in with at the keypad.
+pub(crate) fn snapshot_with_courier_codes() -> Snapshot {
+    Snapshot { changes: vec![Change::CourierCodes(courier_codes())], ..samples::snapshot() }
 }
 
 pub(crate) fn command() -> Command {

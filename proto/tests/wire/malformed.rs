@@ -1,6 +1,7 @@
 //! What nobody of ours wrote is refused, and the refusal names the field.
 
 use locker_core::code::budget::WRONG_PER_DAY;
+use locker_core::code::keypad_code::COURIER_CODES_MAX;
 use locker_core::downlink::GRANTS_PER_BATCH_MAX;
 use locker_core::ids::ParseIdError;
 use locker_core::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS, RECORD_MAX_BYTES};
@@ -169,7 +170,7 @@ fn pulse(fact: &mut Form) -> &mut wire::PulseSettled {
 fn a_fact_of_a_newer_agent_is_told_apart_from_a_malformed_one() {
     // A fact with the next free number, which this version skips as an unknown field.
     let mut newer = wire::Record { fact: None, ..form("booted") }.encode_to_vec();
-    prost::encoding::bytes::encode(53, &b"\x08\x01".to_vec(), &mut newer);
+    prost::encoding::bytes::encode(55, &b"\x08\x01".to_vec(), &mut newer);
     assert_eq!(decode_record(&newer), Err(DecodeError::UnknownFact));
     assert!(DecodeError::UnknownFact.may_be_newer());
 
@@ -293,7 +294,7 @@ fn a_value_that_a_newer_agent_added_names_the_field() {
         ("door_moved", |f| harmed!(f, DoorMoved).class = 6, "DoorMoved.class", 6),
         ("pickup_settled", |f| harmed!(f, PickupSettled).end = 11, "PickupSettled.end", 11),
         ("grant_refused", |f| harmed!(f, GrantRefused).reason = 9, "GrantRefused.reason", 9),
-        ("config_refused", |f| harmed!(f, ConfigRefused).kind = 5, "ConfigRefused.kind", 5),
+        ("config_refused", |f| harmed!(f, ConfigRefused).kind = 6, "ConfigRefused.kind", 6),
         ("recall_settled", |f| harmed!(f, RecallSettled).end = 6, "RecallSettled.end", 6),
         (
             "inspection_settled",
@@ -396,6 +397,48 @@ fn a_fact_of_the_keypad_that_is_wrong_names_the_field() {
             MISSING,
         ),
         (
+            "config_accepted",
+            |f| harmed!(f, ConfigAccepted).document = None,
+            "ConfigAccepted.document",
+            MISSING,
+        ),
+        (
+            "config_accepted",
+            |f| couriers(f).codes = vec![good_code(); COURIER_CODES_MAX + 1],
+            "CourierCodes.codes",
+            FieldProblem::TooMany { entries: 151, max: 150 },
+        ),
+        (
+            "config_accepted",
+            |f| couriers(f).codes = vec![wire::KeypadCode { slot: None, ..good_code() }],
+            "KeypadCode.slot",
+            MISSING,
+        ),
+        (
+            "config_accepted",
+            |f| {
+                couriers(f).codes = vec![wire::KeypadCode { carrier: String::new(), ..good_code() }]
+            },
+            "KeypadCode.carrier",
+            MISSING,
+        ),
+        ("session_started", |f| courier(f).badge_id.clear(), "Courier.badge_id", MISSING),
+        (
+            "session_started",
+            |f| courier(f).slot_id = vec![1; 16],
+            "Courier.slot_id",
+            FieldProblem::Repeated,
+        ),
+        (
+            "session_started",
+            |f| (courier(f).badge_id, courier(f).slot_id) = (Vec::new(), vec![1; 15]),
+            "Courier.slot_id",
+            length(15, 16),
+        ),
+        ("slot_bound", |f| harmed!(f, SlotBound).parcel_id.clear(), "SlotBound.parcel_id", MISSING),
+        ("slot_bound", |f| harmed!(f, SlotBound).slot_id.clear(), "SlotBound.slot_id", MISSING),
+        ("slot_bound", |f| harmed!(f, SlotBound).sealed.clear(), "SlotBound.sealed", MISSING),
+        (
             "grant_refused",
             |f| harmed!(f, GrantRefused).parcel_id.truncate(15),
             "GrantRefused.parcel_id",
@@ -412,6 +455,33 @@ fn a_fact_of_the_keypad_that_is_wrong_names_the_field() {
         let reason = refused_after(fact, harm);
         assert_eq!(reason, field(name, problem));
         assert!(!reason.may_be_newer(), "{name}");
+    }
+}
+
+fn couriers(fact: &mut Form) -> &mut wire::CourierCodes {
+    let accepted = harmed!(fact, ConfigAccepted);
+    accepted.document =
+        Some(wire::config_accepted::Document::CourierCodes(wire::CourierCodes::default()));
+    match accepted.document.as_mut() {
+        Some(wire::config_accepted::Document::CourierCodes(codes)) => codes,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn courier(fact: &mut Form) -> &mut wire::Courier {
+    let actor = harmed!(fact, SessionStarted).actor.as_mut().unwrap();
+    match actor.actor.as_mut() {
+        Some(wire::actor::Actor::Courier(courier)) => courier,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn good_code() -> wire::KeypadCode {
+    wire::KeypadCode {
+        slot: Some(good_slot()),
+        carrier: "acme".to_owned(),
+        from_ms: 1,
+        until_ms: 2,
     }
 }
 
@@ -532,6 +602,8 @@ fn a_birth_that_is_wrong_names_the_field() {
     let wide = bank::Birth { kids: vec![256], ..good.clone() };
     let problem = FieldProblem::Range { value: 256, min: 0, max: 255 };
     assert_eq!(refused(&wide), malformed("Birth.kids", problem));
+    let keys = bank::Birth { code_keys: vec![1; 7], ..good.clone() };
+    assert_eq!(refused(&keys), malformed("Birth.code_keys", length(7, 8)));
     let short = bank::Birth { nonce: vec![1; 8], ..good.clone() };
     assert_eq!(refused(&short), malformed("Birth.nonce", length(8, 16)));
     let without = bank::Birth { grants: None, ..good };

@@ -8,30 +8,31 @@ use locker_core::bank::{
 };
 use locker_core::clock::TimeQuality;
 use locker_core::code::budget::{Budget, BudgetDay, WRONG_PER_DAY, Wait};
+use locker_core::code::keypad_code::{COURIER_CODES_MAX, CourierCodes, KeypadCode, Validity};
 use locker_core::code::second_factor::SuffixTag;
-use locker_core::code::slot::{SEALED_MAX_BYTES, Sealed, Slot};
+use locker_core::code::slot::{SEALED_MAX_BYTES, Sealed, Slot, SlotId};
 use locker_core::compartment::{
     Allocation, Compartment, Content, Door, DoorReading, Evidence, Health, QuarantineReason,
 };
 use locker_core::credential::{Credential, CredentialState, Holder};
 use locker_core::downlink::{
-    Booking, ConfigKind, ConfigRefusal, ConfigRefused, GRANTS_PER_BATCH_MAX, Grant, GrantAccepted,
-    GrantRefusal, GrantRefused, Mode, Quota,
+    Booking, ConfigAccepted, ConfigDocument, ConfigKind, ConfigRefusal, ConfigRefused,
+    GRANTS_PER_BATCH_MAX, Grant, GrantAccepted, GrantRefusal, GrantRefused, Mode, Quota,
 };
 use locker_core::fact::Fact;
 use locker_core::governor::{Governor, REMEMBERED_MAX, TRIPS_MAX};
-use locker_core::ids::{CompartmentNo, Generation, HubEpoch, IntentId};
+use locker_core::ids::{CompartmentNo, Generation, HubEpoch, IntentId, NAME_MAX_BYTES};
 use locker_core::journal::{
-    CHAIN_START, Change, HeldSlot, MemoryView, Meta, Record, StreamOpened, View,
+    CHAIN_START, Change, HeldSlot, MemoryView, Meta, RECORD_MAX_BYTES, Record, StreamOpened, View,
 };
 use locker_core::parcel::{Parcel, ParcelState, Terms};
 use locker_core::session::{Actor, Handover, Opening, Phase, Session, SessionEnd, Task};
 use locker_core::units::UnixMillis;
 use locker_proto::entity::{self, EncodeSnapshotError, Snapshot};
-use locker_proto::message::{Command, Config, Document};
+use locker_proto::message::{Command, Config, Document, MESSAGE_MAX_BYTES};
 use locker_proto::record::{decode_record, encode_record};
-use locker_proto::{decode_grant, decode_mode, decode_quota};
-use locker_proto::{encode_grant, encode_mode, encode_quota};
+use locker_proto::{decode_courier_codes, decode_grant, decode_mode, decode_quota};
+use locker_proto::{encode_courier_codes, encode_grant, encode_mode, encode_quota};
 
 use crate::later;
 use crate::samples::{self, AT, BOOT, CREDENTIAL, NO, PARCEL, SESSION, STREAM};
@@ -83,7 +84,8 @@ fn config_and_grants() -> Vec<Fact> {
     }));
     for kind in [ConfigKind::Layout, ConfigKind::KeySet] {
         facts.extend([ConfigRefusal::Unsound, ConfigRefusal::CompartmentInUse].map(|reason| {
-            Fact::ConfigRefused(ConfigRefused { kind, generation: Generation(1), reason })
+            let (epoch, generation) = (HubEpoch(0), Generation(1));
+            Fact::ConfigRefused(ConfigRefused { kind, epoch, generation, reason })
         }));
     }
     facts
@@ -280,6 +282,35 @@ fn every_grant_and_every_document_survives() {
         let config = Config { epoch: HubEpoch(0), document: Document::Quota(quota) };
         survives(&config, Config::encode, Config::decode);
     }
+    for codes in [CourierCodes::default(), later::courier_codes()] {
+        survives(&codes, encode_courier_codes, decode_courier_codes);
+    }
+}
+
+#[test]
+fn c09_the_longest_list_of_couriers_codes_fits_into_a_record_and_a_message() {
+    let code = |n: u8| KeypadCode {
+        slot: Slot {
+            id: SlotId([n; 16]),
+            sealed: Sealed::try_from(vec![n; SEALED_MAX_BYTES]).unwrap(),
+            ..later::slot()
+        },
+        carrier: "x".repeat(NAME_MAX_BYTES).parse().unwrap(),
+        valid: Validity { from: UnixMillis(u64::MAX - 1), until: UnixMillis(u64::MAX) },
+    };
+    let most = u8::try_from(COURIER_CODES_MAX).unwrap();
+    let codes =
+        CourierCodes { generation: Generation(u64::MAX), codes: (0..most).map(code).collect() };
+    assert!(codes.is_sound());
+    let epoch = HubEpoch(u64::MAX);
+    let document = ConfigDocument::CourierCodes(codes.clone());
+    let fact = Fact::ConfigAccepted(ConfigAccepted { epoch, document });
+    let record = Record { seq: u64::MAX, ..samples::record(fact) };
+    let bytes = encode_record(&record);
+    assert!(bytes.len() < RECORD_MAX_BYTES, "{} bytes", bytes.len());
+    assert_eq!(decode_record(&bytes), Ok(record));
+    let config = Config { epoch, document: Document::CourierCodes(codes) };
+    assert!(config.encode().len() < MESSAGE_MAX_BYTES);
 }
 
 #[test]

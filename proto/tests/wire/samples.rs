@@ -13,8 +13,8 @@ use locker_core::compartment::{
 };
 use locker_core::credential::{Credential, CredentialKey, CredentialState, Holder, KeySet};
 use locker_core::downlink::{
-    Booking, ConfigAccepted, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantAccepted,
-    GrantPosition, GrantRefusal, GrantRefused, Mode, Quota,
+    Booking, ConfigAccepted, ConfigDocument, ConfigEpochs, ConfigKind, ConfigRefusal,
+    ConfigRefused, Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused, Mode, Quota,
 };
 use locker_core::fact::Fact;
 use locker_core::ids::{
@@ -23,7 +23,9 @@ use locker_core::ids::{
 };
 use locker_core::journal::{Booted, ChainHash, Change, Meta, Record, StreamOpened};
 use locker_core::parcel::{Parcel, ParcelState, Terms};
-use locker_core::session::{Actor, Handover, Opening, Phase, Session, SessionEnd, Task};
+use locker_core::session::{
+    Actor, CourierProof, Handover, Opening, Phase, Session, SessionEnd, Task,
+};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use locker_proto::entity::Snapshot;
 use locker_proto::message::{
@@ -96,7 +98,7 @@ pub(crate) fn key_set() -> KeySet {
 }
 
 pub(crate) fn courier() -> Actor {
-    Actor::Courier { carrier: "acme".parse().unwrap(), badge: CREDENTIAL }
+    Actor::Courier { carrier: "acme".parse().unwrap(), proof: CourierProof::Badge(CREDENTIAL) }
 }
 
 /// The name of a fact's field in `record.proto`. A new fact does not compile before it has one.
@@ -106,8 +108,17 @@ pub(crate) const fn field_of(fact: &Fact) -> &'static str {
         Fact::Booted(_) => "booted",
         Fact::GrantAccepted(_) => "grant_accepted",
         Fact::GrantRefused(_) => "grant_refused",
-        Fact::ConfigAccepted(ConfigAccepted::Layout(_)) => "layout_accepted",
-        Fact::ConfigAccepted(ConfigAccepted::KeySet(_)) => "key_set_accepted",
+        Fact::ConfigAccepted(ConfigAccepted { epoch, document }) => match document {
+            ConfigDocument::Layout(_) if epoch.0 == 0 => "layout_accepted",
+            ConfigDocument::KeySet(_) if epoch.0 == 0 => "key_set_accepted",
+            ConfigDocument::Mode(_) if epoch.0 == 0 => "mode_accepted",
+            ConfigDocument::Quota(_) if epoch.0 == 0 => "quota_accepted",
+            ConfigDocument::Layout(_)
+            | ConfigDocument::KeySet(_)
+            | ConfigDocument::Mode(_)
+            | ConfigDocument::Quota(_)
+            | ConfigDocument::CourierCodes(_) => "config_accepted",
+        },
         Fact::ConfigRefused(_) => "config_refused",
         Fact::SessionStarted(_) => "session_started",
         Fact::SessionEnded(_) => "session_ended",
@@ -122,8 +133,6 @@ pub(crate) const fn field_of(fact: &Fact) -> &'static str {
         Fact::DoorMoved(_) => "door_moved",
         Fact::DoorsRead(_) => "doors_read",
         Fact::BoardChanged(_) => "board_changed",
-        Fact::ConfigAccepted(ConfigAccepted::Mode(_)) => "mode_accepted",
-        Fact::ConfigAccepted(ConfigAccepted::Quota(_)) => "quota_accepted",
         Fact::CompartmentReserved(_) => "compartment_reserved",
         Fact::RecallStarted(_) => "recall_started",
         Fact::RecallSettled(_) => "recall_settled",
@@ -139,6 +148,7 @@ pub(crate) const fn field_of(fact: &Fact) -> &'static str {
         Fact::CommandAnswered(_) => "command_answered",
         Fact::CodeTyped(_) => "code_typed",
         Fact::KeypadReset(_) => "keypad_reset",
+        Fact::SlotBound(_) => "slot_bound",
     }
 }
 
@@ -160,10 +170,11 @@ pub(crate) fn facts() -> Vec<Fact> {
             parcel: Some(parcel),
             reason: GrantRefusal::TooLate,
         }),
-        Fact::ConfigAccepted(ConfigAccepted::Layout(layout())),
-        Fact::ConfigAccepted(ConfigAccepted::KeySet(key_set())),
+        Fact::ConfigAccepted(ConfigDocument::Layout(layout()).into()),
+        Fact::ConfigAccepted(ConfigDocument::KeySet(key_set()).into()),
         Fact::ConfigRefused(ConfigRefused {
             kind: ConfigKind::Layout,
+            epoch: HubEpoch(0),
             generation: Generation(6),
             reason: ConfigRefusal::CompartmentInUse,
         }),
@@ -235,7 +246,9 @@ pub(crate) fn meta() -> Meta {
         keys: key_set(),
         mode: Mode::default(),
         quota: Quota::default(),
+        config_epochs: ConfigEpochs::default(),
         lockdown: None,
+        last_pickup: None,
     }
 }
 
@@ -319,6 +332,11 @@ pub(crate) fn birth() -> Birth {
         kids: vec![9, 10],
         at: AT,
         quality: TimeQuality::Bounded { within_ms: 40 },
+        mode: None,
+        quota: None,
+        courier_codes: None,
+        code_keys: None,
+        config_epoch: HubEpoch(0),
     }
 }
 

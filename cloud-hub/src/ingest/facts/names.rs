@@ -1,7 +1,7 @@
 //! The names and numbers under which the hub keeps facts, and how it spells their enums.
 
 use locker_core::bank::{Alarm, CommandAnswer, OpenerKind, OpeningClass};
-use locker_core::downlink::ConfigAccepted;
+use locker_core::downlink::ConfigDocument;
 use locker_core::fact::Fact;
 use locker_core::ids::{CompartmentNo, SessionId};
 
@@ -12,8 +12,7 @@ pub(in crate::ingest) const fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::Booted(_) => (17, "booted"),
         Fact::GrantAccepted(_) => (18, "grant_accepted"),
         Fact::GrantRefused(_) => (19, "grant_refused"),
-        Fact::ConfigAccepted(ConfigAccepted::Layout(_)) => (20, "layout_accepted"),
-        Fact::ConfigAccepted(ConfigAccepted::KeySet(_)) => (21, "key_set_accepted"),
+        Fact::ConfigAccepted(accepted) => config_accepted(&accepted.document),
         Fact::ConfigRefused(_) => (22, "config_refused"),
         Fact::SessionStarted(_) => (23, "session_started"),
         Fact::SessionEnded(_) => (24, "session_ended"),
@@ -28,8 +27,6 @@ pub(in crate::ingest) const fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::DoorMoved(_) => (33, "door_moved"),
         Fact::DoorsRead(_) => (34, "doors_read"),
         Fact::BoardChanged(_) => (35, "board_changed"),
-        Fact::ConfigAccepted(ConfigAccepted::Mode(_)) => (36, "mode_accepted"),
-        Fact::ConfigAccepted(ConfigAccepted::Quota(_)) => (37, "quota_accepted"),
         Fact::CompartmentReserved(_) => (38, "compartment_reserved"),
         Fact::RecallStarted(_) => (39, "recall_started"),
         Fact::RecallSettled(_) => (40, "recall_settled"),
@@ -45,6 +42,18 @@ pub(in crate::ingest) const fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::CommandAnswered(_) => (50, "command_answered"),
         Fact::CodeTyped(_) => (51, "code_typed"),
         Fact::KeypadReset(_) => (52, "keypad_reset"),
+        Fact::SlotBound(_) => (54, "slot_bound"),
+    }
+}
+
+/// Under the numbers that they have without an epoch.
+const fn config_accepted(document: &ConfigDocument) -> (u16, &'static str) {
+    match document {
+        ConfigDocument::Layout(_) => (20, "layout_accepted"),
+        ConfigDocument::KeySet(_) => (21, "key_set_accepted"),
+        ConfigDocument::Mode(_) => (36, "mode_accepted"),
+        ConfigDocument::Quota(_) => (37, "quota_accepted"),
+        ConfigDocument::CourierCodes(_) => (53, "courier_codes_accepted"),
     }
 }
 
@@ -67,7 +76,8 @@ pub(in crate::ingest) const fn place(fact: &Fact) -> (Option<CompartmentNo>, Opt
         | Fact::BoardReset(_)
         | Fact::CommandAnswered(_)
         | Fact::CodeTyped(_)
-        | Fact::KeypadReset(_) => (None, None),
+        | Fact::KeypadReset(_)
+        | Fact::SlotBound(_) => (None, None),
         Fact::SessionStarted(started) => (None, Some(started.session)),
         Fact::SessionEnded(ended) => (None, Some(ended.session)),
         Fact::DepositStarted(started) => (Some(started.compartment), Some(started.session)),

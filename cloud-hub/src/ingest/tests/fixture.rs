@@ -13,7 +13,7 @@ use locker_core::code::slot::Slot;
 use locker_core::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition};
 use locker_core::credential::KeySet;
 use locker_core::downlink::{
-    ConfigAccepted, Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused,
+    ConfigDocument, Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused,
 };
 use locker_core::fact::Fact;
 use locker_core::ids::{
@@ -210,6 +210,11 @@ impl Journal {
             kids: Vec::new(),
             at: NOW,
             quality: TimeQuality::Unknown,
+            mode: None,
+            quota: None,
+            courier_codes: None,
+            code_keys: None,
+            config_epoch: HubEpoch(0),
         }
     }
 
@@ -223,9 +228,9 @@ impl Journal {
         let compartments = specs(edges_mm);
         let readings = compartments.iter().map(|spec| (spec.no, DoorReading::Closed)).collect();
         let layout = Layout { generation: Generation(1), compartments };
-        journal.append(Fact::ConfigAccepted(ConfigAccepted::Layout(layout)));
+        journal.append(Fact::ConfigAccepted(ConfigDocument::Layout(layout).into()));
         let keys: KeySet = test_keys().key_set(Generation(1));
-        journal.append(Fact::ConfigAccepted(ConfigAccepted::KeySet(keys)));
+        journal.append(Fact::ConfigAccepted(ConfigDocument::KeySet(keys).into()));
         journal.append(Fact::DoorsRead(DoorsRead { readings }));
         journal
     }

@@ -74,7 +74,8 @@ pub enum PanelFinding {
     Unfinished,
 }
 
-pub(super) fn result_of(fact: &Fact) -> Option<PanelResult> {
+/// `recipient`: that is who was at the screen.
+pub(super) fn result_of(fact: &Fact, recipient: bool) -> Option<PanelResult> {
     Some(match fact {
         Fact::DepositConfirmed(confirmed) => {
             PanelResult::Stored { compartment: number(confirmed.compartment) }
@@ -87,7 +88,7 @@ pub(super) fn result_of(fact: &Fact) -> Option<PanelResult> {
         Fact::PickupSettled(settled) => of_pickup(number(settled.compartment), settled.end),
         Fact::RecallSettled(settled) => of_recall(number(settled.compartment), settled.end),
         Fact::InspectionSettled(settled) => {
-            of_inspection(number(settled.compartment), settled.finding)
+            of_inspection(number(settled.compartment), settled.finding, recipient)
         }
         Fact::StreamOpened(_)
         | Fact::Booted(_)
@@ -116,6 +117,7 @@ pub(super) fn result_of(fact: &Fact) -> Option<PanelResult> {
         | Fact::BoardReset(_)
         | Fact::CodeTyped(_)
         | Fact::KeypadReset(_)
+        | Fact::SlotBound(_)
         | Fact::CommandAnswered(_) => return None,
     })
 }
@@ -153,9 +155,11 @@ const fn of_recall(compartment: u16, end: RecallEnd) -> PanelResult {
     }
 }
 
-const fn of_inspection(compartment: u16, finding: Finding) -> PanelResult {
+const fn of_inspection(compartment: u16, finding: Finding, recipient: bool) -> PanelResult {
     let finding = match finding {
         Finding::NotOpened => return PanelResult::NotOpened { compartment },
+        Finding::Empty if recipient => return PanelResult::Collected { compartment },
+        Finding::Unfinished if recipient => return PanelResult::Unclear { compartment },
         Finding::Empty => PanelFinding::Empty,
         Finding::Holds(_) => PanelFinding::Holds,
         Finding::TakenOut(_) => PanelFinding::TakenOut,

@@ -23,6 +23,7 @@ async fn a_parcel_goes_in_and_out_with_one_pulse_each() {
     let state = world.state.borrow().clone();
     assert_eq!(state.last_result, Some(PanelResult::Collected { compartment: 1 }));
     assert!(state.session.is_none());
+    tokio::time::sleep(GRACE).await;
     assert_eq!(world.scan(&code(1)).await, Err(Refusal::CodeUsed));
     assert_eq!((world.sim.pulses(), world.intents()), (2, 2));
     assert!(matches!(
@@ -205,4 +206,33 @@ async fn the_screen_sees_each_change_with_a_higher_revision() {
     watched.mark_unchanged();
     let quiet = tokio::time::timeout(Duration::from_secs(30), watched.changed()).await;
     assert!(quiet.is_err(), "looking at the disk is no change");
+}
+
+#[tokio::test(start_paused = true)]
+async fn k05_something_forgotten_is_fetched_with_the_code_that_was_used() {
+    let mut world = World::ready().await;
+    let no = world.stored(1).await;
+    world.scan(&code(1)).await.unwrap();
+    world.through_the_door(Ask::Taken).await.unwrap();
+    tokio::time::sleep(GRACE / 2).await;
+    world.scan(&code(1)).await.unwrap();
+    assert_eq!(world.until_phase(PanelPhase::Open).await, no);
+    let shown = world.state.borrow().session.clone().unwrap();
+    assert_eq!(shown.role, PanelRole::Recipient);
+    assert_eq!(shown.task, PanelTask::Pickup { compartment: no, phase: PanelPhase::Open });
+    world.close(no).await;
+    world.ask(Ask::Taken).await.unwrap();
+    let state = world.state.borrow().clone();
+    assert_eq!(state.last_result, Some(PanelResult::Collected { compartment: no }));
+    assert!(state.session.is_none());
+    assert_eq!(world.compartment(no).allocation, Allocation::Free);
+    assert!(matches!(world.parcel(1).state, ParcelState::Collected { .. }));
+    assert_eq!((world.sim.pulses(), world.intents()), (3, 3));
+    // Whoever leaves the door open leaves a compartment that staff must look into.
+    world.scan(&code(1)).await.unwrap();
+    world.until_phase(PanelPhase::Open).await;
+    world.until_journal("given up", |view| view.session().is_none()).await;
+    let left = world.compartment(no).allocation;
+    assert!(matches!(left, Allocation::Quarantined { .. }), "{left:?}");
+    assert_eq!(world.state.borrow().last_result, Some(PanelResult::Unclear { compartment: no }));
 }

@@ -132,4 +132,19 @@ async fn a_birth_says_what_the_bank_holds() {
     assert_eq!((said.boot, said.boot_count), (BootId([1; 16]), 1));
     assert_eq!((said.layout, said.keys.generation), (Generation(1), Generation(1)));
     assert!(matches!(said.stamp.quality, locker_core::clock::TimeQuality::Bounded { .. }));
+    assert_eq!((said.mode, said.quota, said.courier_codes), Default::default());
+    assert_eq!(said.config_epoch, HubEpoch(1));
+    assert_eq!(said.code_keys, Some(world::tag_keys().fingerprint()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_was_restored_is_followed_although_it_counts_from_an_older_state() {
+    let world = World::ready().await;
+    world.config(Document::Layout(layout(9))).await;
+    let restored = Config { epoch: HubEpoch(2), document: Document::Layout(layout(3)) };
+    world.events.send(Event::Config(restored)).await.unwrap();
+    let said = world.introduction().await;
+    assert_eq!((said.layout, said.config_epoch), (Generation(3), HubEpoch(2)));
+    world.config(Document::Layout(layout(10))).await;
+    assert_eq!(world.introduction().await.layout, Generation(3), "of an epoch that is over");
 }

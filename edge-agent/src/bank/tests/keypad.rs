@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use locker_core::code::budget::{WRONG_ALONE_PER_DAY, WRONG_PER_DAY, WRONG_PER_SUFFIX};
+use locker_core::code::digits::normalise;
+use locker_core::code::keypad_code::{CourierCodes, KeypadCode, days};
 use locker_core::code::second_factor::PhoneSuffix;
+use locker_core::code::slot::{Slot, SlotId};
 use locker_core::ids::{CredentialId, ParcelId};
 use locker_core::parcel::Terms;
 use tokio::time::sleep;
@@ -63,6 +66,7 @@ async fn k14_a_scanned_a_typed_and_a_keyed_code_each_open_by_themselves() {
     world.key_in(RIGHT, None).await.unwrap();
     world.through_the_door(Ask::Taken).await.unwrap();
     assert!(matches!(world.parcel(1).state, ParcelState::Collected { .. }));
+    sleep(GRACE).await;
     assert_eq!(world.scan(&code(1)).await, Err(Refusal::CodeUsed), "one parcel, one pickup");
 }
 
@@ -242,4 +246,44 @@ async fn digits_belong_to_the_parcel_whose_deposit_took_them() {
     assert_eq!(parcels, [1, 2].map(|n| Some(ParcelId([n; 16]))));
     world.scan(&code(3)).await.unwrap();
     world.until_phase(PanelPhase::Open).await;
+}
+
+/// A courier's code for acme, good for the day on which every world begins.
+fn of_the_day(digits: &str) -> KeypadCode {
+    KeypadCode {
+        slot: Slot {
+            id: SlotId([90; 16]),
+            tag: tag_keys().tag(normalise(digits).unwrap()),
+            sealed: vec![90; 35].try_into().unwrap(),
+        },
+        carrier: "acme".parse().unwrap(),
+        valid: days(NOW, 1)[0],
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c09_a_courier_who_typed_the_digits_of_the_day_is_served_as_one_with_a_badge() {
+    let mut world = World::ready().await;
+    let codes = vec![of_the_day(RIGHT)];
+    world.config(Document::CourierCodes(CourierCodes { generation: Generation(1), codes })).await;
+    world.grant(Grant::Book(booking(1))).await;
+    world.scan(&badge()).await.unwrap();
+    let with_a_badge = world.state.borrow().session.clone().unwrap();
+    world.ask(Ask::Finish).await.unwrap();
+    assert_eq!(world.key_in(RIGHT, Some("4321")).await, Err(Refusal::CodeWrong));
+    sleep(A_WAIT).await;
+    world.key_in(RIGHT, None).await.unwrap();
+    let with_digits = world.state.borrow().session.clone().unwrap();
+    assert_eq!(with_digits, PanelSession { id: with_digits.id.clone(), ..with_a_badge });
+    world.scan("PKG1").await.unwrap();
+    world.through_the_door(DEPOSITED).await.unwrap();
+    world.ask(Ask::Finish).await.unwrap();
+    // What is held survives a restart; the time does not, and in doubt the digits open nothing.
+    let world = world.killed_and_started_again().await;
+    world.doors_known().await;
+    assert_eq!(world.introduction().await.courier_codes, Generation(1));
+    assert_eq!(world.key_in(RIGHT, None).await, Err(Refusal::CodeWrong));
+    world.hear().await;
+    sleep(A_WAIT).await;
+    world.key_in(RIGHT, None).await.unwrap();
 }

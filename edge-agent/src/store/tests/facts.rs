@@ -18,7 +18,7 @@ use locker_core::compartment::{
 };
 use locker_core::credential::{CredentialKey, KeySet};
 use locker_core::downlink::{
-    Booking, CompartmentReserved, ConfigAccepted, Grant, GrantAccepted, GrantPosition, Mode, Quota,
+    Booking, CompartmentReserved, ConfigDocument, Grant, GrantAccepted, GrantPosition, Mode, Quota,
 };
 use locker_core::fact::Fact;
 use locker_core::ids::{
@@ -27,7 +27,7 @@ use locker_core::ids::{
 };
 use locker_core::journal::Booted;
 use locker_core::parcel::{RecallReason, Terms};
-use locker_core::session::{Actor, SessionEnd};
+use locker_core::session::{Actor, CourierProof, SessionEnd};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -64,7 +64,7 @@ pub(super) fn specs() -> Vec<CompartmentSpec> {
 
 pub(super) fn layout(generation: u64) -> Fact {
     let layout = Layout { generation: Generation(generation), compartments: specs() };
-    Fact::ConfigAccepted(ConfigAccepted::Layout(layout))
+    Fact::ConfigAccepted(ConfigDocument::Layout(layout).into())
 }
 
 pub(super) fn booked(n: u16, version: u32) -> Fact {
@@ -140,19 +140,21 @@ fn layouts() -> impl Strategy<Value = Fact> {
     (1..9_u64, 0..4_usize).prop_map(|(generation, kept)| {
         let compartments = specs().into_iter().take(kept).collect();
         let layout = Layout { generation: Generation(generation), compartments };
-        Fact::ConfigAccepted(ConfigAccepted::Layout(layout))
+        Fact::ConfigAccepted(ConfigDocument::Layout(layout).into())
     })
 }
 
 fn key_set(generation: u64) -> Fact {
     let keys = vec![CredentialKey { kid: 1, public: [2; 32] }];
     let set = KeySet { generation: Generation(generation), keys };
-    Fact::ConfigAccepted(ConfigAccepted::KeySet(set))
+    Fact::ConfigAccepted(ConfigDocument::KeySet(set).into())
 }
 
 fn actor() -> impl Strategy<Value = Actor> {
     (0..PARCELS, 0..3_u8).prop_map(|(n, who)| match who {
-        0 => Actor::Courier { carrier: "acme".parse().unwrap(), badge: code(n) },
+        0 => {
+            Actor::Courier { carrier: "acme".parse().unwrap(), proof: CourierProof::Badge(code(n)) }
+        }
         1 => Actor::Recipient { credential: code(n) },
         _ => Actor::Staff { badge: code(n) },
     })
@@ -323,11 +325,11 @@ fn of_its_own() -> impl Strategy<Value = Fact> {
             6 => Fact::LockdownLiftAsked(LockdownLiftAsked { badge: code(n) }),
             7 => {
                 let mode = Mode { generation, maintenance: n % 2 == 0 };
-                Fact::ConfigAccepted(ConfigAccepted::Mode(mode))
+                Fact::ConfigAccepted(ConfigDocument::Mode(mode).into())
             }
             _ => {
                 let ceded = vec![(specs()[0].inside, n)];
-                Fact::ConfigAccepted(ConfigAccepted::Quota(Quota { generation, ceded }))
+                Fact::ConfigAccepted(ConfigDocument::Quota(Quota { generation, ceded }).into())
             }
         }
     })

@@ -80,6 +80,8 @@ fn verb() -> impl Strategy<Value = String> {
         "slots 1-3",
         "slots 4-5",
         "keypad reset",
+        "couriers 4:acme:0-90000 7:zeta:0-80000000",
+        "couriers 8:acme:0-90000000 9:zeta:5000-80000000",
     ]);
     let person = || words(&["staff 1", "staff 1", "staff 2"]);
     let finding = words(&["inside", "takenout", "handedover"]);
@@ -104,7 +106,7 @@ fn verb() -> impl Strategy<Value = String> {
             format!("book {label} {carrier} {size} v {version}{alias}{code}{terms}")
         });
     prop_oneof![
-        3 => (1..6_u8, any::<bool>()).prop_map(|(n, phone)| {
+        3 => (1..10_u8, any::<bool>()).prop_map(|(n, phone)| {
             if phone { format!("type {n} 7") } else { format!("type {n}") }
         }),
         2 => person(),

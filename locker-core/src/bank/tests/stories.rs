@@ -752,7 +752,7 @@ fn k15_of_owner_and_delegate_the_first_wins() {
          5000 door 1 closed
          5010 taken
          5020 pickup PKG1
-         5030 delegate 50",
+         125010 delegate 50",
         "0 Stored in 1 since 0, version 1, code Some(Active)
          0 second code for PKG1
          10 recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
@@ -762,7 +762,7 @@ fn k15_of_owner_and_delegate_the_first_wins() {
          5000 door 1 Closed by intent 2
          5010 Collected PKG1 in 1; session Finished
          5020 refused: CODE_USED
-         5030 refused: CODE_USED",
+         125010 refused: CODE_USED",
     );
 }
 
@@ -1199,7 +1199,7 @@ fn c04_six_digits_open_what_was_deposited_with_them_and_nothing_else() {
          2020 door 1 open
          7000 door 1 closed
          7010 taken
-         7020 type 1",
+         127010 type 1",
         "0 2 slots
          0 booked PKG1
          0 courier acme in
@@ -1216,7 +1216,7 @@ fn c04_six_digits_open_what_was_deposited_with_them_and_nothing_else() {
          2020 door 1 Open by intent 2
          7000 door 1 Closed by intent 2
          7010 Collected PKG1 in 1; session Finished
-         7020 refused: CODE_USED",
+         127010 refused: CODE_USED",
     );
 }
 
@@ -1346,4 +1346,364 @@ fn whoever_is_left_signed_in_with_power_over_doors_is_signed_out_soon() {
          70000 session Left
          70010 refused: NO_SESSION",
     );
+}
+
+#[test]
+fn c09_a_courier_signs_in_with_the_digits_of_the_day() {
+    check(
+        "0 couriers 9:acme:1000-90000 8:zeta:50000-100000
+         0 book PKG1 acme 90x90x90
+         10 type 9
+         2000 type 9
+         2010 scan PKG1
+         2020 type 9
+         2030 settled 1 opened
+         2040 door 1 open
+         2050 door 1 closed
+         2060 deposited
+         3000 type 9
+         3010 finish
+         4000 type 8
+         9000 type 9 7
+         90000 type 9
+         95000 type 8",
+        "0 couriers' codes 1 accepted
+         0 booked PKG1
+         10 digits Wrong, refused: CODE_WRONG
+         2000 digits Right; courier acme in
+         2010 deposit PKG1 in 1; intent 1 on 1 -> pulse 1
+         2020 refused: SESSION_BUSY
+         2030 intent 1 Opened
+         2040 door 1 Open by intent 1
+         2050 door 1 Closed by intent 1
+         2060 stored PKG1 in 1
+         3000 session Left; courier acme in
+         3010 session Finished
+         4000 digits Wrong, refused: CODE_WRONG
+         9000 digits Wrong, refused: CODE_WRONG
+         90000 digits Wrong, refused: CODE_WRONG
+         95000 digits Right; courier zeta in",
+    );
+}
+
+#[test]
+fn c09_couriers_codes_are_replaced_as_a_whole_and_never_share_a_slot_with_a_parcel() {
+    check(
+        "0 slots 1-1
+         0 couriers 9:acme:0-90000
+         10 couriers 8:acme:0-90000 8:acme:0-90000
+         10 couriers 1:acme:0-90000
+         10 couriers 8:acme:90000-0
+         20 slots 9-9
+         30 couriers 8:acme:0-90000
+         40 type 9
+         2000 type 8",
+        "0 1 slots
+         0 couriers' codes 1 accepted
+         10 CourierCodes 2 refused Unsound
+         10 CourierCodes 2 refused Unsound
+         10 CourierCodes 2 refused Unsound
+         20 grant refused slots Stale
+         30 couriers' codes 2 accepted
+         40 digits Wrong, refused: CODE_WRONG
+         2000 digits Right; courier acme in",
+    );
+}
+
+#[test]
+fn c09_a_couriers_digits_count_against_the_guess_budget_and_lift_no_lockdown() {
+    let mut world = super::world::World::new();
+    world.play("+0 couriers 9:acme:90000000-170000000");
+    let said: Vec<String> = (0..27).map(|_| world.play("+60000 type 9")).collect();
+    let wrong = said.iter().filter(|line| line.ends_with("digits Wrong, refused: CODE_WRONG"));
+    assert_eq!(wrong.count(), 25, "tomorrow's code counts as any wrong one");
+    assert!(said[26].ends_with("refused: KEYPAD_CLOSED"));
+    world.play("+100000000 staff 1");
+    world.play("+1 lockdown");
+    world.play("+1 finish");
+    assert!(world.play("+1 book PKG1 acme 90x90x90").ends_with("booked PKG1"));
+    assert!(world.play("+1 type 9").ends_with("digits Right; courier acme in"));
+    assert!(world.play("+1 scan PKG1").ends_with("refused: LOCKED_DOWN"), "as after a badge");
+}
+
+#[test]
+fn a_restored_hub_of_a_later_epoch_is_followed_and_an_older_one_is_not() {
+    check(
+        "0 layout_of 5 7 1:100x100x100 2:200x200x200
+         0 mode_of 5 7
+         0 quota_of 5 7
+         0 couriers_of 5 7
+         10 layout_of 5 7 1:100x100x100
+         10 layout_of 4 9 1:100x100x100
+         10 mode_of 4 9
+         10 quota_of 4 9
+         10 couriers_of 4 9
+         20 layout_of 6 1 1:100x100x100
+         20 mode_of 6 1
+         20 quota_of 6 1
+         20 couriers_of 6 1
+         30 layout_of 6 2
+         30 mode_of 5 8
+         40 couriers_of 6 2",
+        "0 layout 7 accepted
+         0 maintenance true
+         0 quota 7 accepted
+         0 couriers' codes 7 accepted
+         10 nothing
+         10 nothing
+         10 nothing
+         10 nothing
+         10 nothing
+         20 layout 1 accepted
+         20 maintenance true
+         20 quota 1 accepted
+         20 couriers' codes 1 accepted
+         30 Layout 2 refused Unsound
+         30 nothing
+         40 couriers' codes 2 accepted",
+    );
+}
+
+#[test]
+fn c03_a_code_issued_again_takes_its_digits_back_and_gives_new_ones_while_there_are_any() {
+    check(
+        "0 slots 1-2
+         0 store PKG1 acme 90x90x90
+         10 reissue PKG1 2 60
+         20 type 1
+         2000 type 2
+         2010 settled 1 shut
+         2020 cancel
+         3000 reissue PKG1 3 61
+         3010 type 2
+         9000 delegate 61
+         9010 settled 1 opened
+         9020 door 1 open",
+        "0 2 slots
+         0 Stored in 1 since 0, version 1, code Some(Active)
+         10 new code for PKG1; digits 2 for PKG1
+         20 digits Wrong, refused: CODE_WRONG
+         2000 digits Right; recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
+         2010 intent 2 NotOpened
+         2020 NotOpened PKG1 in 1; session Finished
+         3000 new code for PKG1
+         3010 digits Wrong, refused: CODE_WRONG
+         9000 recipient in; pickup PKG1 from 1; intent 3 on 1 -> pulse 1
+         9010 intent 3 Opened
+         9020 door 1 Open by intent 3",
+    );
+}
+
+#[test]
+fn c03_a_code_issued_again_before_the_parcel_comes_takes_no_digits() {
+    check(
+        "0 slots 1-1
+         0 book PKG1 acme 90x90x90
+         10 reissue PKG1 2 60
+         20 badge acme
+         20 scan PKG1
+         30 settled 1 opened
+         40 door 1 open
+         50 door 1 closed
+         60 deposited",
+        "0 1 slots
+         0 booked PKG1
+         10 new code for PKG1
+         20 courier acme in
+         20 deposit PKG1 in 1; intent 1 on 1 -> pulse 1
+         30 intent 1 Opened
+         40 door 1 Open by intent 1
+         50 door 1 Closed by intent 1
+         60 stored PKG1 in 1 with digits 1",
+    );
+}
+
+#[test]
+fn c03_a_recipients_code_that_is_withdrawn_takes_its_digits_along_and_a_delegates_does_not() {
+    check(
+        "0 slots 1-1
+         0 store PKG1 acme 90x90x90
+         10 lend PKG1 2 60 999999
+         20 revoke PKG1 3 60
+         30 type 1
+         40 settled 1 shut
+         50 cancel
+         60 revoke PKG1 4 1
+         70 type 1",
+        "0 1 slots
+         0 Stored in 1 since 0, version 1, code Some(Active)
+         10 second code for PKG1
+         20 code of PKG1 withdrawn
+         30 recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
+         40 intent 2 NotOpened
+         50 NotOpened PKG1 in 1; session Finished
+         60 code of PKG1 withdrawn
+         70 digits Wrong, refused: CODE_WRONG",
+    );
+}
+
+#[test]
+fn k05_whoever_walked_off_may_open_the_same_compartment_again_for_two_minutes() {
+    check(
+        "0 slots 1-1
+         0 store PKG1 acme 90x90x90
+         10 pickup PKG1
+         20 settled 1 opened
+         30 door 1 open
+         5000 door 1 closed
+         5010 taken
+         60000 pickup PKG1
+         60000 show 1
+         60005 taken
+         60010 settled 1 opened
+         60020 door 1 open
+         60030 taken
+         65000 door 1 closed
+         65010 taken
+         65010 show 1
+         65010 show PKG1
+         80000 type 1
+         80010 settled 1 opened
+         80020 door 1 open
+         85000 door 1 closed
+         115000 deadline
+         115000 show 1
+         125009 pickup PKG1
+         125020 settled 1 opened
+         125030 door 1 closed
+         125040 foundempty
+         125050 pickup PKG1
+         125060 type 1",
+        "0 1 slots
+         0 Stored in 1 since 0, version 1, code Some(Active)
+         10 recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
+         20 intent 2 Opened
+         30 door 1 Open by intent 2
+         5000 door 1 Closed by intent 2
+         5010 Collected PKG1 in 1; session Finished
+         60000 recipient in; look into 1; intent 3 on 1 -> pulse 1
+         60000 Quarantined InspectionUnfinished nothing known, Closed, Empty(Attested), Ok
+         60005 refused: NOT_NOW
+         60010 intent 3 Opened
+         60020 door 1 Open by intent 3
+         60030 refused: DOOR_OPEN
+         65000 door 1 Closed by intent 3
+         65010 1 found Empty; session Finished
+         65010 Free, Closed, Empty(DoorCycle), Ok
+         65010 Collected at 5010, version 1, code Some(Consumed)
+         80000 recipient in; look into 1; intent 4 on 1 -> pulse 1
+         80010 intent 4 Opened
+         80020 door 1 Open by intent 4
+         85000 door 1 Closed by intent 4
+         115000 1 found Empty; session Left
+         115000 Free, Closed, Empty(DoorCycle), Ok
+         125009 recipient in; look into 1; intent 5 on 1 -> pulse 1
+         125020 intent 5 Opened
+         125030 door 1 Closed by intent 5
+         125040 1 found Empty; session Finished
+         125050 refused: CODE_USED
+         125060 refused: CODE_USED",
+    );
+}
+
+/// Parcel 1 was fetched from compartment 1 a moment ago. Then `lines` happen; the last one is told.
+fn a_moment_after_a_pickup(lines: &[&str]) -> String {
+    let mut world = super::world::World::new();
+    for line in [
+        "0 store PKG1 acme 90x90x90",
+        "0 lend PKG1 2 60 999999999",
+        "10 pickup PKG1",
+        "20 settled 1 opened",
+        "30 door 1 open",
+        "5000 door 1 closed",
+        "5010 taken",
+    ] {
+        world.play(line);
+    }
+    let said: Vec<String> = lines.iter().map(|line| world.play(line)).collect();
+    world.rebuilds();
+    let last = said.last().unwrap();
+    last.split_once(' ').unwrap().1.to_owned()
+}
+
+#[test]
+fn k05_nobody_looks_into_a_compartment_that_somebody_else_was_given() {
+    let used = "refused: CODE_USED";
+    let again = "+10 pickup PKG1";
+    assert!(a_moment_after_a_pickup(&[again]).contains("look into 1"));
+    assert_eq!(a_moment_after_a_pickup(&["+10 store PKG2 acme 90x90x90", again]), used);
+    let fetched = [
+        "+10 store PKG2 acme 90x90x90",
+        "+10 pickup PKG2",
+        "+10 settled 1 opened",
+        "+10 door 1 closed",
+        "+5000 taken",
+        again,
+    ];
+    assert_eq!(a_moment_after_a_pickup(&fetched), used, "emptied by somebody else");
+    assert_eq!(a_moment_after_a_pickup(&["+10 book PKG2 acme 90x90x90 hard", again]), used);
+    let staff = [
+        "+10 staff 1",
+        "+10 inspect 1",
+        "+10 settled 1 opened",
+        "+10 door 1 closed",
+        "+10 found empty",
+        again,
+    ];
+    assert_eq!(a_moment_after_a_pickup(&staff), used);
+    assert_eq!(a_moment_after_a_pickup(&["+10 door 1 open", again]), used, "opened by force");
+    assert_eq!(a_moment_after_a_pickup(&["+10 reboot", again]), used, "for how long?");
+    assert_eq!(a_moment_after_a_pickup(&["+10 delegate 60"]), used, "another's code");
+    assert_eq!(a_moment_after_a_pickup(&["4000 pickup PKG1"]), used, "the clock was set back");
+    let locked = ["+10 staff 1", "+10 lockdown", "+10 finish", again];
+    assert_eq!(a_moment_after_a_pickup(&locked), "refused: LOCKED_DOWN");
+    let busy = ["+10 badge acme", "+10 book PKG2 acme 90x90x90", "+10 scan PKG2", again];
+    assert_eq!(a_moment_after_a_pickup(&busy), "refused: SESSION_BUSY");
+}
+
+#[test]
+fn k05_a_look_that_leaves_the_door_open_or_its_end_unknown_is_for_staff() {
+    let closed_off = "Quarantined InspectionUnfinished nothing known, ";
+    let look = ["+10 pickup PKG1", "+10 settled 1 opened", "+10 door 1 open"];
+    let after = |rest: &[&str]| {
+        let lines: Vec<&str> = look.iter().chain(rest).copied().collect();
+        a_moment_after_a_pickup(&lines)
+    };
+    assert_eq!(after(&["+300000 deadline"]), "1 found Unfinished; session Left");
+    assert!(after(&["+300000 deadline", "+0 show 1"]).starts_with(closed_off));
+    assert!(after(&["+10 reboot", "+0 show 1"]).starts_with(closed_off));
+    for said in ["nottaken", "refuse", "wrongparcel"] {
+        let said = format!("+10 {said}");
+        let rest = ["+10 door 1 closed", &said];
+        assert_eq!(after(&rest), "1 found Unfinished; session Finished");
+        let rest = ["+10 door 1 closed", &said, "+0 show 1"];
+        assert!(after(&rest).starts_with(closed_off), "something may be inside");
+        let rest = ["+10 door 1 closed", &said, "+10 pickup PKG1"];
+        assert_eq!(after(&rest), "refused: CODE_USED");
+    }
+    let unknown = ["+10 pickup PKG1", "+10 settled 1 unknown"];
+    assert_eq!(
+        a_moment_after_a_pickup(&unknown),
+        "intent 3 Unknown; 1 found Unfinished; session Finished"
+    );
+}
+
+#[test]
+fn k05_a_look_whose_door_does_not_open_changes_nothing() {
+    let free = "Free, Closed, Empty(Attested), Ok";
+    let twice = ["+10 pickup PKG1", "+10 settled 1 shut", "+10 again", "+10 settled 1 shut"];
+    assert_eq!(
+        a_moment_after_a_pickup(&twice),
+        "intent 4 NotOpened; 1 found NotOpened; session Finished"
+    );
+    let and = |rest: &'static str| {
+        let lines: Vec<&str> = twice.iter().copied().chain([rest]).collect();
+        a_moment_after_a_pickup(&lines)
+    };
+    assert_eq!(and("+0 show 1"), free);
+    assert!(and("+10 pickup PKG1").contains("look into 1"), "within the two minutes");
+    let given_up = ["+10 pickup PKG1", "+10 settled 1 shut", "+10 cancel"];
+    assert_eq!(a_moment_after_a_pickup(&given_up), "1 found NotOpened; session Finished");
+    let left = ["+10 pickup PKG1", "+10 settled 1 shut", "+60000 deadline", "+0 show 1"];
+    assert_eq!(a_moment_after_a_pickup(&left), free);
 }

@@ -14,14 +14,16 @@ use super::super::{PulseOutcome, RecallEnd, StaffFinding, Step};
 use super::super::{Typed, command, deadline, lapsed, may_type, observe, recover};
 use crate::clock::{ClockInterval, TimeQuality};
 use crate::code::budget::Now;
+use crate::code::keypad_code::{CourierCodes, KeypadCode, Validity};
 use crate::code::second_factor::SuffixTag;
 use crate::code::slot::{Slot, SlotId};
 use crate::code::tag::Tag;
 use crate::compartment::{Allocation, CompartmentSpec, Content, DoorReading, Layout, LockPosition};
 use crate::credential::{Action, Claims, CredentialKey, CredentialState, KeySet, VerifiedToken};
 use crate::credential::{sign, verify};
-use crate::downlink::{Booking, ConfigAccepted, Grant, GrantPosition, Mode, Quota};
-use crate::downlink::{apply_grant, apply_key_set, apply_layout, apply_mode, apply_quota};
+use crate::downlink::{Booking, ConfigDocument, Grant, GrantPosition, Mode, Quota};
+use crate::downlink::{apply_courier_codes, apply_grant, apply_key_set, apply_layout};
+use crate::downlink::{apply_mode, apply_quota};
 use crate::fact::Fact;
 use crate::ids::{BankId, Barcode, BootId, CompartmentNo, CredentialId, Generation};
 use crate::ids::{GroupId, HubEpoch, ParcelId, SessionId, StreamId, Version};
@@ -228,17 +230,46 @@ impl World {
             ["mode", mode] => {
                 let generation = Generation(self.view.meta().mode.generation.0 + 1);
                 let mode = Mode { generation, maintenance: *mode == "maintenance" };
-                granted(apply_mode(&self.view, mode))
+                granted(apply_mode(&self.view, self.grants.epoch, mode))
             }
             ["quota", size, count] => {
                 let generation = Generation(self.view.meta().quota.generation.0 + 1);
                 let ceded = vec![(dimensions(size), count.parse().unwrap())];
-                granted(apply_quota(&self.view, &Quota { generation, ceded }))
+                granted(apply_quota(&self.view, self.grants.epoch, &Quota { generation, ceded }))
             }
             ["layout", specs @ ..] => {
                 let generation = Generation(self.view.meta().layout.0 + 1);
                 let compartments = specs.iter().map(|text| spec(text)).collect();
-                granted(apply_layout(&self.view, &Layout { generation, compartments }))
+                let layout = Layout { generation, compartments };
+                granted(apply_layout(&self.view, self.grants.epoch, &layout))
+            }
+            // `couriers SLOT:CARRIER:FROM-UNTIL ...`
+            ["couriers", codes @ ..] => {
+                let generation = Generation(self.view.courier_codes().generation.0 + 1);
+                let codes = codes.iter().map(|text| courier_code(text)).collect();
+                let codes = CourierCodes { generation, codes };
+                granted(apply_courier_codes(&self.view, self.grants.epoch, &codes))
+            }
+            ["couriers_of", epoch, generation] => {
+                let (epoch, generation) = (epoch.parse().unwrap(), generation.parse().unwrap());
+                let codes = CourierCodes { generation: Generation(generation), codes: Vec::new() };
+                granted(apply_courier_codes(&self.view, HubEpoch(epoch), &codes))
+            }
+            ["layout_of", epoch, generation, specs @ ..] => {
+                let generation = Generation(generation.parse().unwrap());
+                let compartments = specs.iter().map(|text| spec(text)).collect();
+                let epoch = HubEpoch(epoch.parse().unwrap());
+                granted(apply_layout(&self.view, epoch, &Layout { generation, compartments }))
+            }
+            ["mode_of", epoch, generation] => {
+                let (epoch, generation) = (epoch.parse().unwrap(), generation.parse().unwrap());
+                let mode = Mode { generation: Generation(generation), maintenance: true };
+                granted(apply_mode(&self.view, HubEpoch(epoch), mode))
+            }
+            ["quota_of", epoch, generation] => {
+                let (epoch, generation) = (epoch.parse().unwrap(), generation.parse().unwrap());
+                let quota = Quota { generation: Generation(generation), ceded: Vec::new() };
+                granted(apply_quota(&self.view, HubEpoch(epoch), &quota))
             }
             ["keys", generation] => {
                 let public = key().verifying_key().to_bytes();
@@ -436,6 +467,10 @@ impl World {
             _ => return,
         };
         // One code opens all of a person's parcels, one after the other.
+        if session.as_ref().is_some_and(|session| matches!(session.task, Task::Inspection(_))) {
+            // A look for something forgotten: the code is used up.
+            return;
+        }
         let busy_with = session.as_ref().and_then(crate::session::Session::parcel);
         let own = self.view.credential(credential).map(|held| held.parcel);
         if busy_with.is_some() && busy_with != own {
@@ -736,6 +771,7 @@ fn each_entity_once(changes: &[Change], fact: &Fact) {
             Change::Slot(held) => format!("slot {}", held.slot.id),
             Change::SlotForgotten(id) => format!("slot {id}"),
             Change::Budget(_) => "budget".to_owned(),
+            Change::CourierCodes(_) => "couriers' codes".to_owned(),
         })
         .collect();
     let distinct: BTreeSet<&String> = names.iter().collect();
@@ -750,6 +786,11 @@ fn same(one: &impl View, other: &impl View) {
     assert_eq!(one.session(), other.session());
     assert_eq!(one.governor(), other.governor());
     assert_eq!((one.slots(), one.budget()), (other.slots(), other.budget()));
+    assert_eq!(one.courier_codes(), other.courier_codes());
+    for (before, max) in [(UnixMillis(u64::MAX), usize::MAX), (UnixMillis(9_000), 1)] {
+        let settled = other.settled_before(before, max, Some(parcel(1)));
+        assert_eq!(one.settled_before(before, max, Some(parcel(1))), settled);
+    }
     for no in (0..9).map(CompartmentNo) {
         assert_eq!(one.compartment(no), other.compartment(no));
     }
@@ -799,18 +840,15 @@ fn fact(fact: &Fact) -> String {
             let about = no.parcel.map_or("slots".to_owned(), label);
             format!("grant refused {about} {:?}", no.reason)
         }
-        Fact::ConfigAccepted(ConfigAccepted::Layout(layout)) => {
-            format!("layout {} accepted", layout.generation.0)
-        }
-        Fact::ConfigAccepted(ConfigAccepted::KeySet(keys)) => {
-            format!("keys {} accepted", keys.generation.0)
-        }
-        Fact::ConfigAccepted(ConfigAccepted::Mode(mode)) => {
-            format!("maintenance {}", mode.maintenance)
-        }
-        Fact::ConfigAccepted(ConfigAccepted::Quota(quota)) => {
-            format!("quota {} accepted", quota.generation.0)
-        }
+        Fact::ConfigAccepted(accepted) => match &accepted.document {
+            ConfigDocument::Layout(layout) => format!("layout {} accepted", layout.generation.0),
+            ConfigDocument::KeySet(keys) => format!("keys {} accepted", keys.generation.0),
+            ConfigDocument::Mode(mode) => format!("maintenance {}", mode.maintenance),
+            ConfigDocument::Quota(quota) => format!("quota {} accepted", quota.generation.0),
+            ConfigDocument::CourierCodes(codes) => {
+                format!("couriers' codes {} accepted", codes.generation.0)
+            }
+        },
         Fact::ConfigRefused(no) => {
             format!("{:?} {} refused {:?}", no.kind, no.generation.0, no.reason)
         }
@@ -935,6 +973,9 @@ fn fact(fact: &Fact) -> String {
         Fact::BoardReset(reset) => format!("board {} reset", reset.board),
         Fact::CodeTyped(typed) => format!("digits {:?}", typed.verdict),
         Fact::KeypadReset(_) => "keypad reset".to_owned(),
+        Fact::SlotBound(bound) => {
+            format!("digits {} for {}", bound.code.slot.0[0], label(bound.parcel))
+        }
         Fact::CommandAnswered(answered) => format!("command {:?}", answered.answer),
     }
 }
@@ -982,6 +1023,19 @@ fn change(verb: &str, parcel: ParcelId, numbers: &[u64], words: &[&str]) -> Gran
             Grant::Delegate { parcel, version, credential: code(), until: UnixMillis(numbers[2]) }
         }
         _ => Grant::Revoke { parcel, version, credential: code() },
+    }
+}
+
+/// `SLOT:CARRIER:FROM-UNTIL`
+fn courier_code(text: &str) -> KeypadCode {
+    let (slot, rest) = text.split_once(':').unwrap();
+    let (carrier, valid) = rest.split_once(':').unwrap();
+    let (from, until) = valid.split_once('-').unwrap();
+    let [from, until] = [from, until].map(|at| UnixMillis(at.parse().unwrap()));
+    KeypadCode {
+        slot: code_slot(slot.parse().unwrap()),
+        carrier: carrier.parse().unwrap(),
+        valid: Validity { from, until },
     }
 }
 

@@ -62,3 +62,22 @@ fn c09_a_code_without_end_is_not_sound() {
     assert!(!long.is_sound());
     assert_eq!(days(START, u8::MAX).len(), usize::from(DAYS_MAX));
 }
+
+#[test]
+fn c09_a_list_of_codes_names_each_slot_once_and_has_a_limit() {
+    let of = |count: u8| CourierCodes {
+        generation: Generation(1),
+        codes: (0..count)
+            .map(|n| {
+                let one = code(days(START, 1)[0]);
+                KeypadCode { slot: Slot { id: SlotId([n; 16]), ..one.slot }, ..one }
+            })
+            .collect(),
+    };
+    let most = u8::try_from(COURIER_CODES_MAX).unwrap();
+    assert!(of(0).is_sound() && of(most).is_sound());
+    assert!(!of(most + 1).is_sound());
+    let mut twice = of(2);
+    twice.codes[1].slot.id = twice.codes[0].slot.id;
+    assert!(!twice.is_sound());
+}

@@ -39,3 +39,14 @@ fn c11_neither_keys_nor_tags_print_themselves() {
     let keys = keys(0x5a, 0xa5);
     assert_eq!(format!("{keys:?} {:?}", keys.tag(digits(1))), "TagKeys(..) Tag(..)");
 }
+
+#[test]
+fn c11_a_fingerprint_tells_keys_apart() {
+    let fingerprint = keys(1, 1).fingerprint();
+    assert_eq!(fingerprint, keys(1, 1).fingerprint());
+    assert_ne!(fingerprint, keys(2, 1).fingerprint());
+    assert_ne!(fingerprint, keys(1, 2).fingerprint());
+    // SHA-256 of `postern-tag-keys-v1`, 16 bytes 01 and 32 bytes 01, cut: banks and hubs of all
+    // versions must agree.
+    assert_eq!(fingerprint, [0x75, 0xbc, 0x2e, 0x76, 0x19, 0x77, 0x35, 0xb8]);
+}

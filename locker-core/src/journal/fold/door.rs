@@ -6,15 +6,23 @@ use crate::bank::{PulseOutcome, PulseSettled};
 use crate::compartment::QuarantineReason;
 use crate::compartment::{Allocation, Compartment, Content, Door, DoorReading, Health};
 use crate::credential::{Credential, CredentialState};
-use crate::ids::{CompartmentNo, IntentId, ParcelId};
-use crate::journal::View;
+use crate::ids::{CompartmentNo, CredentialId, IntentId, ParcelId};
+use crate::journal::{LastPickup, View};
 use crate::session::{Actor, Opening, Phase, Session};
 use crate::units::UnixMillis;
 
 impl<V: View> Changes<'_, V> {
     pub(super) fn pulse_intended(&mut self, intended: &PulseIntended) {
         let &PulseIntended { intent, compartment, .. } = intended;
-        self.meta(|meta| meta.last_intent = intent);
+        let shown = self.shown_code();
+        self.meta(|meta| {
+            meta.last_intent = intent;
+            let other = |last: &LastPickup| {
+                last.compartment == compartment && Some(last.credential) != shown
+            };
+            // Somebody else is let in.
+            meta.last_pickup = meta.last_pickup.filter(|last| !other(last));
+        });
         self.compartment(compartment, |held| held.pulse = Some(intent));
         if let Some(session) = self.view.session() {
             let mut governor = self.view.governor();
@@ -109,10 +117,7 @@ impl<V: View> Changes<'_, V> {
 
     /// The code that opened the door is used up as soon as the parcel is taken.
     fn use_code(&mut self, parcel: ParcelId) {
-        let shown = self.view.session().and_then(|session| match session.actor {
-            Actor::Recipient { credential } => self.view.credential(credential),
-            Actor::Courier { .. } | Actor::Staff { .. } => None,
-        });
+        let shown = self.shown_code().and_then(|code| self.view.credential(code));
         // One code may open several parcels of a person, each of which has its own.
         let own = || self.view.credential(self.view.parcel(parcel)?.credential);
         let used = shown.filter(|held| held.parcel == parcel).or_else(own);
@@ -121,6 +126,14 @@ impl<V: View> Changes<'_, V> {
         {
             let state = CredentialState::UsedPending;
             self.changes.push(Change::Credential(Credential { state, ..held }));
+        }
+    }
+
+    /// The code of the recipient at the screen.
+    pub(super) fn shown_code(&self) -> Option<CredentialId> {
+        match self.view.session()?.actor {
+            Actor::Recipient { credential } => Some(credential),
+            Actor::Courier { .. } | Actor::Staff { .. } => None,
         }
     }
 

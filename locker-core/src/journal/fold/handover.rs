@@ -7,8 +7,9 @@ use crate::bank::{PickupSettled, PickupStarted, RecallEnd, RecallSettled, Recall
 use crate::compartment::{Allocation, Compartment, Content, Evidence, Health, QuarantineReason};
 use crate::credential::CredentialState;
 use crate::ids::{CompartmentNo, ParcelId};
-use crate::journal::{HeldSlot, View};
+use crate::journal::{LastPickup, View};
 use crate::parcel::{Parcel, ParcelState, RecallReason};
+use crate::policy::GRACE_MS;
 use crate::session::{Handover, Opening, Task};
 use crate::units::UnixMillis;
 
@@ -88,15 +89,7 @@ impl<V: View> Changes<'_, V> {
 
     pub(super) fn deposit_confirmed(&mut self, confirmed: &DepositConfirmed) {
         let &DepositConfirmed { parcel, compartment, presumed, .. } = confirmed;
-        let own = confirmed.code.as_ref().map(|code| code.slot);
-        for held in self.view.slots() {
-            if Some(held.slot.id) == own {
-                self.changes.push(Change::Slot(HeldSlot { parcel: Some(parcel), ..held }));
-            } else if held.parcel == Some(parcel) {
-                // Of an earlier stay.
-                self.changes.push(Change::SlotForgotten(held.slot.id));
-            }
-        }
+        self.bind_slot(parcel, confirmed.code.as_ref().map(|code| code.slot));
         let evidence = if presumed { Evidence::DoorCycle } else { Evidence::Attested };
         self.compartment(compartment, |held| {
             held.allocation = Allocation::Occupied { parcel };
@@ -126,6 +119,13 @@ impl<V: View> Changes<'_, V> {
                 held.health = Health::OpenFailed;
             }
         });
+        if matches!(end, PickupEnd::Collected { .. }) {
+            let own = self.view.parcel(parcel).map(|known| known.credential);
+            let until = self.at.plus_ms(GRACE_MS);
+            let last = |credential| LastPickup { parcel, compartment, credential, until };
+            let last = self.shown_code().or(own).map(last);
+            self.meta(|meta| meta.last_pickup = last);
+        }
         let since = self.stored_since(parcel);
         let (state, recall) = match end {
             PickupEnd::Collected { .. } | PickupEnd::CollectedDoorOpen => {
@@ -204,7 +204,7 @@ impl<V: View> Changes<'_, V> {
     pub(super) fn inspection_started(&mut self, started: &InspectionStarted) {
         let unfinished = QuarantineReason::InspectionUnfinished;
         self.compartment(started.compartment, |held| {
-            // What counted as free does not until staff said what they found.
+            // What counted as free does not until somebody said what is inside.
             if held.allocation == Allocation::Free {
                 held.allocation = Allocation::Quarantined { reason: unfinished, parcel: None };
             }
@@ -253,7 +253,7 @@ impl<V: View> Changes<'_, V> {
         self.session(|session| session.task = Task::Idle);
     }
 
-    /// Staff looked: `inside` is what stays in there, `out` what left it. Whatever else was thought
+    /// Staff looked, or a recipient who came back: `inside` is what stays in there, `out` what left it. Whatever else was thought
     /// to be inside is missing.
     fn looked(
         &mut self,
@@ -261,13 +261,16 @@ impl<V: View> Changes<'_, V> {
         inside: Option<ParcelId>,
         out: Option<(ParcelId, ParcelState)>,
     ) {
+        // A recipient's word, or silence, is no look of staff.
+        let by_recipient = self.shown_code().is_some();
+        let evidence = if by_recipient { Evidence::DoorCycle } else { Evidence::Inspected };
         self.compartment(no, |held| {
             if held.health == Health::OpenFailed {
                 held.health = Health::Ok;
             }
             held.content = match inside {
-                Some(_) => Content::Full(Evidence::Inspected),
-                None => Content::Empty(Evidence::Inspected),
+                Some(_) => Content::Full(evidence),
+                None => Content::Empty(evidence),
             };
             held.allocation = match (inside, held.allocation) {
                 (Some(parcel), _) => Allocation::Occupied { parcel },

@@ -4,23 +4,34 @@ use super::{Change, Changes, LIVE};
 use crate::compartment::{Allocation, Compartment, Door, Layout, QuarantineReason};
 use crate::credential::{Credential, CredentialState, Holder};
 use crate::downlink::{Booking, CompartmentReserved, Grant, booked};
-use crate::ids::{CredentialId, ParcelId, Version};
+use crate::downlink::{ConfigAccepted, ConfigDocument};
+use crate::ids::{CredentialId, HubEpoch, ParcelId, Version};
 use crate::journal::{HeldSlot, View};
-use crate::parcel::{Parcel, ParcelState, REMEMBER_SETTLED_MS, RecallReason};
+use crate::parcel::{
+    FORGOTTEN_PER_BOOKING_MAX, Parcel, ParcelState, REMEMBER_SETTLED_MS, RecallReason,
+};
 use crate::session::Session;
 
 impl<V: View> Changes<'_, V> {
-    /// A start knows nothing of doors, and is when settled parcels are forgotten.
+    /// A start knows nothing of doors, and is when all parcels that settled long ago are forgotten.
     pub(super) fn booted(&mut self, boot_count: u64) {
-        self.meta(|meta| meta.boot_count = boot_count);
+        self.meta(|meta| {
+            meta.boot_count = boot_count;
+            // Nobody knows how long the agent was away, or what time it is.
+            meta.last_pickup = None;
+        });
         for held in self.view.compartments() {
             self.changes.push(Change::Compartment(Compartment { door: Door::Unknown, ..held }));
         }
-        for parcel in self.view.parcels() {
-            let settled = parcel.state.settled_at();
-            if settled.is_some_and(|at| self.at.since_ms(at) > REMEMBER_SETTLED_MS) {
-                self.changes.push(Change::ParcelForgotten(parcel));
-            }
+        self.forget_settled(usize::MAX, None);
+    }
+
+    /// Forgets the longest settled parcels, at most `max`, but not `kept`. With each booking a few, so
+    /// that a bank that never starts again does not fill up.
+    fn forget_settled(&mut self, max: usize, kept: Option<ParcelId>) {
+        let before = self.at.minus_ms(REMEMBER_SETTLED_MS);
+        for parcel in self.view.settled_before(before, max, kept) {
+            self.changes.push(Change::ParcelForgotten(parcel));
         }
     }
 
@@ -43,7 +54,7 @@ impl<V: View> Changes<'_, V> {
             Grant::Recall { parcel, version, reason } => self.recall(parcel, Some(version), reason),
             Grant::Reissue { parcel, version, credential } => {
                 self.credentials(parcel, &LIVE, CredentialState::Superseded);
-                // The new notice carries a QR code alone.
+                // New digits, if there are any, come as a fact of their own.
                 self.forget_codes(parcel);
                 self.change(parcel, |parcel| {
                     parcel.version = version;
@@ -57,6 +68,10 @@ impl<V: View> Changes<'_, V> {
             }
             Grant::Revoke { parcel, version, credential } => {
                 self.change(parcel, |parcel| parcel.version = version);
+                let own = self.view.parcel(parcel).map(|known| known.credential);
+                if own == Some(credential) {
+                    self.forget_codes(parcel);
+                }
                 if let Some(held) = self.view.credential(credential) {
                     let state = CredentialState::Revoked;
                     self.changes.push(Change::Credential(Credential { state, ..held }));
@@ -70,13 +85,6 @@ impl<V: View> Changes<'_, V> {
             change(&mut parcel);
             self.changes.push(Change::Parcel(parcel));
         }
-    }
-
-    /// A parcel's digits open nothing any more.
-    pub(super) fn forget_codes(&mut self, parcel: ParcelId) {
-        let slots = self.view.slots().into_iter();
-        let own = slots.filter(|held| held.parcel == Some(parcel));
-        self.changes.extend(own.map(|held| Change::SlotForgotten(held.slot.id)));
     }
 
     /// A new code opens at once what is inside already.
@@ -99,6 +107,7 @@ impl<V: View> Changes<'_, V> {
 
     fn book(&mut self, booking: &Booking) {
         let &Booking { parcel: id, version, credential, .. } = booking;
+        self.forget_settled(FORGOTTEN_PER_BOOKING_MAX, Some(id));
         self.release(id);
         self.forget_codes(id);
         self.credentials(id, &LIVE, CredentialState::Superseded);
@@ -163,8 +172,31 @@ impl<V: View> Changes<'_, V> {
         }
     }
 
-    pub(super) fn layout(&mut self, layout: &Layout) {
-        self.meta(|meta| meta.layout = layout.generation);
+    pub(super) fn configured(&mut self, accepted: &ConfigAccepted) {
+        let epoch = accepted.epoch;
+        match &accepted.document {
+            ConfigDocument::Layout(layout) => self.layout(layout, epoch),
+            ConfigDocument::KeySet(keys) => self.meta(|meta| meta.keys = keys.clone()),
+            ConfigDocument::Mode(mode) => self.meta(|meta| {
+                meta.mode = *mode;
+                meta.config_epochs.mode = epoch;
+            }),
+            ConfigDocument::Quota(quota) => self.meta(|meta| {
+                meta.quota = quota.clone();
+                meta.config_epochs.quota = epoch;
+            }),
+            ConfigDocument::CourierCodes(codes) => {
+                self.meta(|meta| meta.config_epochs.courier_codes = epoch);
+                self.changes.push(Change::CourierCodes(codes.clone()));
+            }
+        }
+    }
+
+    fn layout(&mut self, layout: &Layout, epoch: HubEpoch) {
+        self.meta(|meta| {
+            meta.layout = layout.generation;
+            meta.config_epochs.layout = epoch;
+        });
         for spec in &layout.compartments {
             let held = self.view.compartment(spec.no);
             let next = match held {

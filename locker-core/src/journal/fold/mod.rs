@@ -4,6 +4,7 @@
 //! A fact that makes no sense in the state it meets (a damaged peer, a bug) changes nothing that it
 //! cannot name; folding never fails and never panics.
 
+mod code;
 mod door;
 mod handover;
 mod hub;
@@ -13,7 +14,6 @@ use crate::bank::SessionStarted;
 use crate::code::budget::{Entry, judge};
 use crate::compartment::Compartment;
 use crate::credential::{Credential, CredentialState};
-use crate::downlink::ConfigAccepted;
 use crate::fact::Fact;
 use crate::ids::{CompartmentNo, ParcelId};
 use crate::parcel::{Parcel, ParcelState, RecallReason};
@@ -36,14 +36,7 @@ pub fn fold(view: &impl View, record: &Record) -> Vec<Change> {
             to.granted(&accepted.grant);
         }
         Fact::GrantRefused(refused) => to.meta(|meta| meta.grants = refused.position),
-        Fact::ConfigAccepted(ConfigAccepted::Layout(layout)) => to.layout(layout),
-        Fact::ConfigAccepted(ConfigAccepted::KeySet(keys)) => {
-            to.meta(|meta| meta.keys = keys.clone());
-        }
-        Fact::ConfigAccepted(ConfigAccepted::Mode(mode)) => to.meta(|meta| meta.mode = *mode),
-        Fact::ConfigAccepted(ConfigAccepted::Quota(quota)) => {
-            to.meta(|meta| meta.quota = quota.clone());
-        }
+        Fact::ConfigAccepted(accepted) => to.configured(accepted),
         Fact::ConfigRefused(_) => {}
         Fact::SessionStarted(started) => to.session_started(started),
         Fact::SessionEnded(_) => to.changes.push(Change::Session(None)),
@@ -88,7 +81,9 @@ pub fn fold(view: &impl View, record: &Record) -> Vec<Change> {
         Fact::KeypadReset(_) => {
             to.changes.push(Change::Budget(view.budget().reset_by_staff()));
         }
+        Fact::SlotBound(bound) => to.bind_slot(bound.parcel, Some(bound.code.slot)),
     }
+    to.limit_spent_slots();
     to.changes
 }
 

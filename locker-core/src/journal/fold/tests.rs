@@ -6,22 +6,28 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::bank::{AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed};
+use crate::bank::{AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed, BoundCode};
 use crate::bank::{DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted, DoorMoved};
 use crate::bank::{DoorsRead, Finding, InspectionSettled, InspectionStarted, KeepLapsed};
 use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind};
 use crate::bank::{PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome};
 use crate::bank::{PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded};
 use crate::clock::TimeQuality;
+use crate::code::keypad_code::CourierCodes;
+use crate::code::pool::{POOL_MAX, missing};
+use crate::code::slot::{SLOTS_MAX, SPENT_SLOTS_MAX, Sealed, Slot, SlotId};
+use crate::code::tag::Tag;
+use crate::compartment::COMPARTMENTS_MAX;
 use crate::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason};
 use crate::credential::{CredentialKey, KeySet};
-use crate::downlink::{Booking, CompartmentReserved, ConfigKind, ConfigRefusal, ConfigRefused};
+use crate::downlink::{Booking, CompartmentReserved, ConfigAccepted, ConfigDocument, ConfigKind};
+use crate::downlink::{ConfigRefusal, ConfigRefused};
 use crate::downlink::{Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused, Mode};
 use crate::ids::{BankId, BootId, CredentialId, Generation, HubEpoch, IntentId, SessionId};
 use crate::ids::{StreamId, Version};
 use crate::journal::{Booted, CHAIN_START, MemoryView, Overlay, StreamOpened};
 use crate::parcel::Terms;
-use crate::session::{Actor, SessionEnd};
+use crate::session::{Actor, CourierProof, SessionEnd};
 use crate::units::{Dimensions, Grams};
 
 proptest! {
@@ -185,7 +191,7 @@ fn staff() -> impl Strategy<Value = Fact> {
         code().prop_map(|badge| Fact::BoardReset(BoardReset { board: 0, badge })),
         any::<bool>().prop_map(|maintenance| {
             let mode = Mode { generation: Generation(1), maintenance };
-            Fact::ConfigAccepted(ConfigAccepted::Mode(mode))
+            Fact::ConfigAccepted(ConfigDocument::Mode(mode).into())
         }),
     ]
 }
@@ -201,7 +207,8 @@ fn device() -> impl Strategy<Value = Fact> {
         }),
         (session(), code(), any::<bool>()).prop_map(|(session, credential, courier)| {
             let actor = if courier {
-                Actor::Courier { carrier: "acme".parse().unwrap(), badge: credential }
+                let proof = CourierProof::Badge(credential);
+                Actor::Courier { carrier: "acme".parse().unwrap(), proof }
             } else {
                 Actor::Recipient { credential }
             };
@@ -271,18 +278,23 @@ fn hub() -> impl Strategy<Value = Fact> {
                 };
                 let compartments = locks.into_iter().map(spec).collect();
                 let layout = Layout { generation: Generation(generation), compartments };
-                Fact::ConfigAccepted(ConfigAccepted::Layout(layout))
+                Fact::ConfigAccepted(ConfigDocument::Layout(layout).into())
             }
         ),
         any::<u64>().prop_map(|generation| {
             let keys = vec![CredentialKey { kid: 1, public: [0; 32] }];
             let generation = Generation(generation);
-            Fact::ConfigAccepted(ConfigAccepted::KeySet(KeySet { generation, keys }))
+            Fact::ConfigAccepted(ConfigDocument::KeySet(KeySet { generation, keys }).into())
         }),
         any::<u64>().prop_map(|generation| {
             let (kind, reason) = (ConfigKind::Layout, ConfigRefusal::Unsound);
-            let generation = Generation(generation);
-            Fact::ConfigRefused(ConfigRefused { kind, generation, reason })
+            let (epoch, generation) = (HubEpoch(0), Generation(generation));
+            Fact::ConfigRefused(ConfigRefused { kind, epoch, generation, reason })
+        }),
+        (0..3_u64, any::<u64>()).prop_map(|(epoch, generation)| {
+            let codes = CourierCodes { generation: Generation(generation), codes: Vec::new() };
+            let document = ConfigDocument::CourierCodes(codes);
+            Fact::ConfigAccepted(ConfigAccepted { epoch: HubEpoch(epoch), document })
         }),
     ]
 }
@@ -319,4 +331,98 @@ fn session() -> impl Strategy<Value = SessionId> {
 
 fn reading() -> impl Strategy<Value = DoorReading> {
     prop_oneof![Just(DoorReading::Open), Just(DoorReading::Closed)]
+}
+
+/// A bank that never starts again: the fold of bookings and pickups alone keeps it small.
+#[test]
+fn what_was_used_or_settled_long_ago_makes_way_without_a_start() {
+    let mut view = MemoryView::default();
+    let mut take = |fact, at| {
+        let changes = fold(&view, &record(fact, at));
+        view.apply(changes);
+        (view.slots().len(), view.parcels().len())
+    };
+    let day_ms = 86_400_000;
+    let mut held = (0, 0);
+    // Five parcels come and go each day, for two months.
+    for n in 0..300_u16 {
+        let at = u64::from(n) * day_ms / 5;
+        for fact in life(n) {
+            held = take(fact, at);
+        }
+        let spent = SPENT_SLOTS_MAX.min(usize::from(n) + 1);
+        assert!(held.0 <= spent, "{} slots after {n}", held.0);
+        // What settled within thirty days, and the one that is booked before the first is forgotten.
+        assert!(held.1 <= 5 * 30 + 2, "{} parcels after {n}", held.1);
+    }
+    assert!(held.1 > 5 * 30, "not forgotten too early");
+    // All come and go at once: only the newest digits are kept.
+    for n in 300..700 {
+        for fact in life(n) {
+            held = take(fact, 60 * day_ms);
+        }
+    }
+    assert_eq!(held.0, SPENT_SLOTS_MAX);
+    let newest = u16::try_from(700 - SPENT_SLOTS_MAX).unwrap();
+    let kept: Vec<_> = view.slots().into_iter().map(|held| held.slot.id).collect();
+    assert_eq!(kept, (newest..700).map(|n| SlotId(id(n))).collect::<Vec<_>>());
+}
+
+/// The room that a full pool, the parcels inside and the digits that were used take.
+#[test]
+fn a_bank_of_two_hundred_compartments_has_room_for_all_its_slots() {
+    assert!(usize::from(POOL_MAX) + 200 + SPENT_SLOTS_MAX <= SLOTS_MAX);
+    // A larger one gets a smaller pool, and the hub mints no more than there is room for.
+    let in_use = COMPARTMENTS_MAX + SPENT_SLOTS_MAX;
+    assert_eq!(missing(POOL_MAX, 0, in_use), SLOTS_MAX - in_use);
+}
+
+/// A slot, a booking, a deposit and a pickup.
+fn life(n: u16) -> [Fact; 4] {
+    let parcel = ParcelId(id(n));
+    let compartment = CompartmentNo(1);
+    let session = SessionId([1; 16]);
+    let sealed = Sealed::try_from(vec![1]).unwrap();
+    let slot = Slot { id: SlotId(id(n)), tag: Tag::from_bytes(id(n)), sealed: sealed.clone() };
+    let granted = |grant| {
+        let position = GrantPosition { epoch: HubEpoch(1), gseq: 1 };
+        Fact::GrantAccepted(GrantAccepted { position, grant })
+    };
+    let booking = Booking {
+        parcel,
+        version: Version(1),
+        carrier: "acme".parse().unwrap(),
+        barcode: format!("PKG{n}").parse().unwrap(),
+        size: Dimensions { length_mm: 1, width_mm: 1, height_mm: 1 },
+        weight: Grams(1),
+        credential: CredentialId(id(n)),
+        trace: None,
+        terms: Terms::default(),
+    };
+    let code = Some(BoundCode { slot: slot.id, sealed });
+    let end = PickupEnd::Collected { presumed: false };
+    [
+        granted(Grant::Slots(vec![slot])),
+        granted(Grant::Book(booking)),
+        Fact::DepositConfirmed(DepositConfirmed {
+            session,
+            parcel,
+            compartment,
+            presumed: false,
+            code,
+        }),
+        Fact::PickupSettled(PickupSettled {
+            session,
+            parcel,
+            compartment,
+            end,
+            lock_failed: false,
+        }),
+    ]
+}
+
+fn id(n: u16) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..2].copy_from_slice(&n.to_be_bytes());
+    id
 }

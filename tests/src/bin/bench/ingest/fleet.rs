@@ -17,7 +17,7 @@ use locker_core::bank::{
 };
 use locker_core::clock::TimeQuality;
 use locker_core::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition};
-use locker_core::downlink::{Booking, ConfigAccepted, Grant, GrantAccepted, GrantPosition};
+use locker_core::downlink::{Booking, ConfigDocument, Grant, GrantAccepted, GrantPosition};
 use locker_core::fact::Fact;
 use locker_core::ids::GroupId;
 use locker_core::ids::{
@@ -26,7 +26,7 @@ use locker_core::ids::{
 };
 use locker_core::journal::{Booted, CHAIN_START, ChainHash, Record, StreamOpened, next_hash};
 use locker_core::parcel::Terms;
-use locker_core::session::{Actor, SessionEnd};
+use locker_core::session::{Actor, CourierProof, SessionEnd};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
 use locker_proto::message::{Batch, Birth, Nonce};
@@ -258,6 +258,11 @@ impl Bank {
             kids: Vec::new(),
             at: NOW,
             quality: TimeQuality::Bounded { within_ms: 10 },
+            mode: None,
+            quota: None,
+            courier_codes: None,
+            code_keys: None,
+            config_epoch: locker_core::ids::HubEpoch(0),
         }
     }
 
@@ -272,7 +277,7 @@ impl Bank {
                 parent: None,
             }),
             Fact::Booted(Booted { boot, boot_count: 1, agent_version: "bench".to_owned() }),
-            Fact::ConfigAccepted(ConfigAccepted::Layout(layout)),
+            Fact::ConfigAccepted(ConfigDocument::Layout(layout).into()),
             Fact::BoardChanged(BoardChanged { board: 0, online: true }),
             Fact::DoorsRead(DoorsRead { readings: self.specs.iter().map(shut).collect() }),
         ]
@@ -319,7 +324,7 @@ impl Bank {
             Some(credential) => Actor::Recipient { credential },
             None => Actor::Courier {
                 carrier: "acme".parse().expect("a carrier's name"),
-                badge: CredentialId([9; 16]),
+                proof: CourierProof::Badge(CredentialId([9; 16])),
             },
         };
         let outcome = PulseOutcome::Opened { after_ms: 80 };
