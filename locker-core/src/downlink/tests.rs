@@ -4,7 +4,7 @@
 use super::*;
 use crate::clock::TimeQuality;
 use crate::compartment::{CompartmentSpec, LockPosition};
-use crate::credential::CredentialKey;
+use crate::credential::{CommandKey, CredentialKey};
 use crate::ids::{BootId, StreamId};
 use crate::journal::{CHAIN_START, MemoryView, Record, fold};
 
@@ -107,5 +107,6 @@ fn layout(generation: u64) -> Layout {
 
 fn keys(generation: u64, count: u8) -> KeySet {
     let keys = (0..count).map(|kid| CredentialKey { kid, public: [kid; 32] }).collect();
-    KeySet { generation: Generation(generation), keys }
+    let command = vec![CommandKey { kid: 1, public: [9; 32] }];
+    KeySet { generation: Generation(generation), keys, command }
 }

@@ -14,7 +14,7 @@ use crate::bank::{PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseO
 use crate::bank::{PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded};
 use crate::clock::TimeQuality;
 use crate::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason};
-use crate::credential::{CredentialKey, KeySet};
+use crate::credential::{CommandKey, CredentialKey, KeySet};
 use crate::downlink::{Booking, CompartmentReserved, ConfigKind, ConfigRefusal, ConfigRefused};
 use crate::downlink::{Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused, Mode};
 use crate::ids::{BankId, BootId, CredentialId, Generation, HubEpoch, IntentId, SessionId};
@@ -277,7 +277,8 @@ fn hub() -> impl Strategy<Value = Fact> {
         any::<u64>().prop_map(|generation| {
             let keys = vec![CredentialKey { kid: 1, public: [0; 32] }];
             let generation = Generation(generation);
-            Fact::ConfigAccepted(ConfigAccepted::KeySet(KeySet { generation, keys }))
+            let command = vec![CommandKey { kid: 1, public: [0; 32] }];
+            Fact::ConfigAccepted(ConfigAccepted::KeySet(KeySet { generation, keys, command }))
         }),
         any::<u64>().prop_map(|generation| {
             let (kind, reason) = (ConfigKind::Layout, ConfigRefusal::Unsound);
