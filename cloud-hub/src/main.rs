@@ -37,7 +37,7 @@ enum Command {
         #[arg(long, env = "POSTERN_HUB_CONFIG", value_name = "FILE")]
         config: PathBuf,
     },
-    /// Make certificates and keys for development.
+    /// Make certificates and keys, and change which keys banks believe.
     Pki(PkiArgs),
 }
 
@@ -65,8 +65,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Pki(args) => {
-            for path in pki::run(args)? {
+            let made = pki::run(args)?;
+            for path in made.files {
                 println!("{}", path.display());
+            }
+            if let Some(advice) = made.advice {
+                eprintln!("{advice}");
             }
             Ok(())
         }

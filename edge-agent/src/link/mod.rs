@@ -122,7 +122,9 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 fn log_end(error: &LinkError, linked: bool) {
-    let source = std::error::Error::source(error).map(ToString::to_string);
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    let source = (!causes.is_empty()).then(|| causes.join(": "));
     match error {
         LinkError::Lost(_) => info!(%error, source, linked, "hub connection ended"),
         LinkError::SubscriptionRefused
