@@ -170,7 +170,7 @@ pub async fn issue_badge(
         BadgeHolder::Staff => Call::new(request, "IssueStaffBadge", &[at, &ttl]),
     };
     let BadgeOrder { bank, holder, ttl_ms, fresh } = order;
-    let (ours, expires_at) = (keys.key_set(Generation(0)).keys, now.plus_ms(ttl_ms));
+    let (ours, expires_at) = (keys.credential_keys(), now.plus_ms(ttl_ms));
     let decision = decisions::Badge { call, bank: bank.clone(), ours, fresh, expires_at, now };
     let badge = store.decide(decision).await.map_err(IssueBadgeError::Write)??;
     let action = match holder {

@@ -134,17 +134,19 @@ pub struct Store {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
-    /// Signs what goes down to banks.
-    pub command: PathBuf,
-    /// Sign pickup codes and badges: newest first, one to four.
-    pub credential: Vec<CredentialKeyFile>,
+    /// The key set that the hub's root has signed: the keys that banks believe.
+    pub set: PathBuf,
+    /// Sign what goes down to banks: newest first, one to four, all named by the set.
+    pub command: Vec<KeyFile>,
+    /// Sign pickup codes and badges: newest first, one to four, all named by the set.
+    pub credential: Vec<KeyFile>,
 }
 
-/// A key that signs pickup codes and badges.
+/// A key that signs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CredentialKeyFile {
-    /// Its key id, which stands in each code.
+pub struct KeyFile {
+    /// Its key id, which stands in each message or code.
     pub id: u8,
     /// The secret half.
     pub file: PathBuf,
@@ -275,8 +277,11 @@ impl Config {
         if !self.store.url.starts_with("sqlite:") {
             return wrong("store.url", "sqlite://<path>".to_owned());
         }
-        if self.keys.credential.is_empty() || self.keys.credential.len() > KEYS_MAX {
-            return wrong("keys.credential", format!("1 to {KEYS_MAX} keys, newest first"));
+        let (command, credential) = (&self.keys.command, &self.keys.credential);
+        for (key, files) in [("keys.command", command), ("keys.credential", credential)] {
+            if !(1..=KEYS_MAX).contains(&files.len()) {
+                return wrong(key, format!("1 to {KEYS_MAX} keys, newest first"));
+            }
         }
         if let Some(notices) = &self.notices {
             if notices.from.parse::<Mailbox>().is_err() {
@@ -306,8 +311,9 @@ impl Config {
             &mut self.tls.certificate,
             &mut self.tls.key,
             &mut self.tls.client_authorities,
-            &mut self.keys.command,
+            &mut self.keys.set,
         ];
+        paths.extend(self.keys.command.iter_mut().map(|key| &mut key.file));
         paths.extend(self.keys.credential.iter_mut().map(|key| &mut key.file));
         paths.extend(&mut self.tls.revocation_lists);
         paths.extend(&mut self.addresses_file);

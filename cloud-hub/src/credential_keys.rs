@@ -1,55 +1,97 @@
-//! The hub's signing keys: one signs what goes down to banks, the others sign pickup codes and
-//! badges.
+//! The hub's signing keys: one kind signs what goes down to banks, the other pickup codes and badges.
 //!
-//! A token is signed with the newest key that the bank holds: what the bank cannot check, its
-//! recipient cannot use.
+//! Banks believe a key once they hold a key set that names it; the hub's root signs that, offline.
+//! So everything is signed with the newest key of a kind that the bank holds: what the bank cannot
+//! check, it does not follow, and its recipient cannot use.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use locker_core::credential::{self, Action, Claims, CredentialKey, KeySet, SignError};
-use locker_core::ids::{BankId, CredentialId, Generation};
+use locker_core::credential::{
+    self, Action, Claims, CommandKey, CredentialKey, KEYS_MAX, KeySet, SignError,
+};
+use locker_core::ids::{BankId, CredentialId};
 use locker_core::units::UnixMillis;
-use locker_proto::signed::{self, CommandKey};
+use locker_proto::key_set::SignedKeySet;
+use locker_proto::signed;
 use locker_proto::topics::DownTopic;
 use thiserror::Error;
 
-use crate::pki::{SigningKeyError, SigningSeed};
+use crate::pki::{KeyKind, KeySetFile, KeySetFileError, SigningKeyError, SigningSeed};
 
-/// The id under which banks know the command key until command keys are rolled.
-pub const COMMAND_KID: u8 = 1;
-
-/// The keys that a hub signs with.
+/// The keys that a hub signs with, and the set that banks believe them by.
 #[derive(Clone)]
 pub struct HubKeys {
-    command: SigningSeed,
+    set: KeySetFile,
+    /// Newest first.
+    command: Vec<(u8, SigningSeed)>,
     /// Newest first.
     credential: Vec<(u8, SigningSeed)>,
 }
 
+/// Which command key signs what one bank is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CommandSigner(usize);
+
+impl CommandSigner {
+    /// The newest key, which banks hold that hold our key set.
+    pub(crate) const NEWEST: Self = Self(0);
+}
+
 impl HubKeys {
-    /// Reads the key that signs what goes down, and the keys that sign codes: each with its id,
-    /// newest first.
+    /// Reads the key set, the keys that sign what goes down, and the keys that sign codes: each
+    /// with its id, newest first.
     ///
     /// # Errors
     ///
-    /// When a file is of no use, or the credential keys would not make a sound key set.
-    pub fn load(command: &Path, credential: &[(u8, &Path)]) -> Result<Self, LoadKeysError> {
-        let command = SigningSeed::load(command).map_err(LoadKeysError::File)?;
-        let load = |&(kid, path): &(u8, &Path)| SigningSeed::load(path).map(|seed| (kid, seed));
-        let credential: Result<_, _> = credential.iter().map(load).collect();
-        let keys = Self { command, credential: credential.map_err(LoadKeysError::File)? };
-        if keys.key_set(Generation(0)).is_sound() { Ok(keys) } else { Err(LoadKeysError::Unsound) }
+    /// When a file is of no use, or the set does not name one of the keys. The set may name more:
+    /// ones that other hubs have, or that retire.
+    pub fn load(
+        set: &Path,
+        command: &[(u8, &Path)],
+        credential: &[(u8, &Path)],
+    ) -> Result<Self, LoadKeysError> {
+        let file = KeySetFile::load(set).map_err(LoadKeysError::Set)?;
+        let keys = &file.keys;
+        let named: Vec<_> = keys.command.iter().map(|key| (key.kid, key.public)).collect();
+        let command = load_kind(KeyKind::Command, command, &named, (set, keys))?;
+        let named: Vec<_> = keys.keys.iter().map(|key| (key.kid, key.public)).collect();
+        let credential = load_kind(KeyKind::Credential, credential, &named, (set, keys))?;
+        Ok(Self { set: file, command, credential })
     }
 
-    /// The public halves of the credential keys, as a document of `generation`.
+    /// The keys of a folder that `cloud-hub pki init` made, before any was rolled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn of_new_pki(folder: &Path) -> Result<Self, LoadKeysError> {
+        let [set, command, credential] =
+            ["key-set.signed", "command-1.key", "credential-1.key"].map(|name| folder.join(name));
+        Self::load(&set, &[(1, &command)], &[(1, &credential)])
+    }
+
+    /// What banks are to hold.
     #[must_use]
-    pub fn key_set(&self, generation: Generation) -> KeySet {
-        let public = |(kid, seed): &(u8, SigningSeed)| CredentialKey {
-            kid: *kid,
-            public: seed.public().verifying_key().to_bytes(),
-        };
-        KeySet { generation, keys: self.credential.iter().map(public).collect() }
+    pub const fn key_set(&self) -> &KeySet {
+        &self.set.keys
+    }
+
+    /// The same as they get it.
+    pub(crate) const fn signed_key_set(&self) -> &SignedKeySet {
+        &self.set.signed
+    }
+
+    /// The public halves of the keys that this hub signs codes with, newest first.
+    #[must_use]
+    pub fn credential_keys(&self) -> Vec<CredentialKey> {
+        let keys = self.credential.iter();
+        keys.map(|(kid, seed)| CredentialKey { kid: *kid, public: public(seed) }).collect()
+    }
+
+    /// The keys that sign what goes down, newest first.
+    pub fn command_seeds(&self) -> impl Iterator<Item = &SigningSeed> {
+        self.command.iter().map(|(_, seed)| seed)
     }
 
     /// Signs the code that opens what `credential` names at `bank`, with the newest key that the
@@ -76,30 +118,78 @@ impl HubKeys {
         expires: UnixMillis,
         action: Action,
     ) -> Result<String, SignTokenError> {
-        let ours = self.key_set(held.generation).keys;
         // The same id with other bytes would be a key that was replaced without a new id.
+        let ours = self.credential_keys();
         let common = ours.iter().position(|key| held.keys.contains(key));
         let (kid, seed) = &self.credential[common.ok_or(SignTokenError::NoCommonKey)?];
         let claims = Claims { credential, bank_tag: bank.tag(), expires, action };
         credential::sign(seed.signing_key(), *kid, &claims).map_err(SignTokenError::Sign)
     }
 
-    /// What banks check messages to them with, as they know it.
-    #[must_use]
-    pub fn command_key(&self) -> CommandKey {
-        CommandKey { kid: COMMAND_KID, public: self.command.public().verifying_key().to_bytes() }
+    /// The newest of our command keys that a bank believes that holds `held`; none if there is
+    /// none.
+    pub(crate) fn command_signer(&self, held: &KeySet) -> Option<CommandSigner> {
+        let mut keys = self.command.iter();
+        let is_held = |(kid, seed): &(u8, SigningSeed)| {
+            held.command.contains(&CommandKey { kid: *kid, public: public(seed) })
+        };
+        keys.position(is_held).map(CommandSigner)
     }
 
     /// Signs a message to `bank`, for one topic.
-    pub(crate) fn sign_down(&self, topic: DownTopic, bank: &BankId, payload: &[u8]) -> Vec<u8> {
-        signed::sign(self.command.signing_key(), COMMAND_KID, topic, bank, payload)
+    pub(crate) fn sign_down(
+        &self,
+        signer: CommandSigner,
+        topic: DownTopic,
+        bank: &BankId,
+        payload: &[u8],
+    ) -> Vec<u8> {
+        let (kid, seed) = &self.command[signer.0];
+        signed::sign(seed.signing_key(), *kid, topic, bank, payload)
     }
+}
+
+/// Reads the keys of one kind and holds them against those that the set names.
+fn load_kind(
+    kind: KeyKind,
+    files: &[(u8, &Path)],
+    named: &[(u8, [u8; 32])],
+    (set, keys): (&Path, &KeySet),
+) -> Result<Vec<(u8, SigningSeed)>, LoadKeysError> {
+    let kind = kind.as_str();
+    if !(1..=KEYS_MAX).contains(&files.len()) {
+        return Err(LoadKeysError::Number { kind });
+    }
+    let mut loaded: Vec<(u8, SigningSeed)> = Vec::new();
+    for &(kid, path) in files {
+        let seed = SigningSeed::load(path).map_err(LoadKeysError::File)?;
+        if loaded.iter().any(|(other, _)| *other == kid) {
+            return Err(LoadKeysError::Twice { kind, kid });
+        }
+        if !named.contains(&(kid, public(&seed))) {
+            let (file, set) = (path.to_owned(), set.to_owned());
+            let generation = keys.generation.0;
+            let known: Vec<u8> = named.iter().map(|(kid, _)| *kid).collect();
+            return Err(LoadKeysError::NotInSet { kind, kid, file, set, generation, known });
+        }
+        loaded.push((kid, seed));
+    }
+    Ok(loaded)
+}
+
+fn public(seed: &SigningSeed) -> [u8; 32] {
+    seed.public().verifying_key().to_bytes()
 }
 
 impl fmt::Debug for HubKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kids: Vec<u8> = self.credential.iter().map(|(kid, _)| *kid).collect();
-        f.debug_struct("HubKeys").field("credential", &kids).finish_non_exhaustive()
+        let kids =
+            |keys: &[(u8, SigningSeed)]| keys.iter().map(|(kid, _)| *kid).collect::<Vec<_>>();
+        f.debug_struct("HubKeys")
+            .field("generation", &self.set.keys.generation.0)
+            .field("command", &kids(&self.command))
+            .field("credential", &kids(&self.credential))
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,8 +198,26 @@ impl fmt::Debug for HubKeys {
 pub enum LoadKeysError {
     #[error("a key file is of no use")]
     File(#[source] SigningKeyError),
-    #[error("there must be one to {} credential keys with different ids", credential::KEYS_MAX)]
-    Unsound,
+    #[error("the key set is of no use; `cloud-hub pki` makes it, as key-set.signed")]
+    Set(#[source] KeySetFileError),
+    #[error("there must be one to {KEYS_MAX} {kind} keys")]
+    Number { kind: &'static str },
+    #[error("{kind} key {kid} is there twice")]
+    Twice { kind: &'static str, kid: u8 },
+    #[error(
+        "{} is not {kind} key {kid} of the key set {} (generation {generation}, {kind} keys \
+         {known:?}), so no bank would believe it: give the hub the key-set.signed that `cloud-hub \
+         pki {kind}-key {kid}` wrote beside this key, or the key that belongs to this set",
+        file.display(), set.display()
+    )]
+    NotInSet {
+        kind: &'static str,
+        kid: u8,
+        file: PathBuf,
+        set: PathBuf,
+        generation: u64,
+        known: Vec<u8>,
+    },
 }
 
 /// Why a code was not signed.

@@ -40,7 +40,7 @@ enum Command {
     },
     /// Make the keys of six-digit codes: the hub's own, and the file that each bank needs.
     Codes(CodesArgs),
-    /// Make certificates and keys for development.
+    /// Make certificates and keys, and change which keys banks believe.
     Pki(PkiArgs),
 }
 
@@ -79,8 +79,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Pki(args) => {
-            for path in pki::run(args)? {
+            let made = pki::run(args)?;
+            for path in made.files {
                 println!("{}", path.display());
+            }
+            if let Some(advice) = made.advice {
+                eprintln!("{advice}");
             }
             Ok(())
         }

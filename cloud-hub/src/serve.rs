@@ -19,14 +19,13 @@ use tracing::{error, info, warn};
 use crate::codes::job::MintingJob;
 use crate::codes::sealing::SealingKeys;
 use crate::codes::{CodeKeys, LoadCodesError};
-use crate::config::Config;
+use crate::config::{Config, KeyFile, Keys};
 use crate::credential_keys::{HubKeys, LoadKeysError};
 use crate::grpc::{GrpcListener, ServeGrpcError, Surface, TokenKey};
 use crate::ingest::{Ingest, IngestParts, StartIngestError};
 use crate::live::Lane;
 use crate::mqtt::{ListenerConfig, MqttListener, Operators};
 use crate::notify::{self, Deliverer, Post, SetUpPostError};
-use crate::pki::SigningSeed;
 use crate::store::{OpenStoreError, ReadError, Store};
 use crate::telemetry::Traces;
 use crate::tls::{Alpn, BindError, Revocations, ServerTls, TlsError};
@@ -131,15 +130,13 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let minting = start_minting(config, codes.as_ref(), &store);
     let sealing = codes.map(|codes| codes.sealing);
     let notices = start_notices(config, &store, &keys, sealing)?;
-    let command = SigningSeed::load(&config.keys.command)
-        .map_err(|error| ServeError::Keys(LoadKeysError::File(error)))?;
     let surface = Surface {
         store: store.clone(),
+        tokens: TokenKey::derive(keys.command_seeds()),
         keys,
         presence,
         orders,
         traces: traces.clone(),
-        tokens: TokenKey::derive(&command),
         limits: config.grpc.limits.clone(),
     };
     let grace = Duration::from_millis(config.stop.calls_ms);
@@ -302,10 +299,12 @@ async fn closed(mut committed: watch::Receiver<u64>) {
     while committed.changed().await.is_ok() {}
 }
 
-fn load_keys(config: &Config) -> Result<HubKeys, ServeError> {
-    let credential: Vec<_> =
-        config.keys.credential.iter().map(|key| (key.id, key.file.as_path())).collect();
-    HubKeys::load(&config.keys.command, &credential).map_err(ServeError::Keys)
+fn load_keys<'a>(config: &'a Config) -> Result<HubKeys, ServeError> {
+    let Keys { set, command, credential } = &config.keys;
+    let path_of = |key: &'a KeyFile| (key.id, key.file.as_path());
+    let command: Vec<_> = command.iter().map(path_of).collect();
+    let credential: Vec<_> = credential.iter().map(path_of).collect();
+    HubKeys::load(set, &command, &credential).map_err(ServeError::Keys)
 }
 
 fn load_codes(config: &Config) -> Result<Option<CodeKeys>, ServeError> {

@@ -22,7 +22,7 @@ use crate::bank::{
 };
 use crate::board::{Bus, BusEvent, Jitter, PortConnector};
 use crate::config::Config;
-use crate::link::{self, Link, tls};
+use crate::link::{self, Link, TrustedKeys, tls};
 use crate::panel::{self, Access, AccessError};
 use crate::store::{Keeper, Ledger, OpenLedgerError, Stamp};
 use crate::telemetry::{self, Samples, Sampling, Sources};
@@ -123,7 +123,7 @@ impl Agent {
             host: config.hub.host.clone(),
             port: config.hub.port,
             tls: identity.tls,
-            command_keys: config.command_keys(),
+            keys: TrustedKeys::new(config.root_keys()),
             limits: config.hub.limits,
             reader,
             head: watches.head,

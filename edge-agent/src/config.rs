@@ -1,13 +1,12 @@
 //! The agent's configuration: one TOML file, read once at the start, every limit and time-out named.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use locker_core::governor::{GovernorLimits, Limit, REMEMBERED_MAX};
 use locker_core::ids::BankId;
 use locker_core::policy::SessionPolicy;
-use locker_proto::signed::CommandKey;
+use locker_proto::key_set::RootKey;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -23,6 +22,8 @@ pub use codes::{CodesConfig, KeysFileError};
 
 /// Most ports one agent drives.
 pub const PORTS_MAX: usize = 10;
+/// Most roots that a bank believes at a time: the current one, and the one that replaces it.
+const ROOT_KEYS_MAX: usize = 2;
 /// Longest time limit of a session, in seconds: a day.
 const SESSION_MAX_S: u64 = 86_400;
 /// Longest time in which a door counts as pushed shut after it jammed, in milliseconds.
@@ -84,8 +85,10 @@ pub struct HubConfig {
     pub certificate_file: PathBuf,
     /// PEM file with this bank's private key.
     pub key_file: PathBuf,
-    /// Keys that messages from the hub must be signed with.
-    pub command_keys: Vec<CommandKeyConfig>,
+    /// Ed25519 public keys of the hub's root, 64 hex digits each: whose key sets are taken. Two
+    /// while one replaces the other.
+    #[serde(deserialize_with = "root_keys")]
+    pub root_keys: Vec<[u8; 32]>,
     #[serde(default)]
     pub limits: LinkLimits,
 }
@@ -94,17 +97,14 @@ impl HubConfig {
     /// The first key that is wrong, and what was expected.
     fn mistake(&self) -> Option<(&'static str, &'static str)> {
         let limits = self.limits;
-        let mut kids: Vec<u8> = self.command_keys.iter().map(|key| key.kid).collect();
-        kids.sort_unstable();
-        kids.dedup();
         if self.host.is_empty() {
             Some(("hub.host", "must not be empty"))
         } else if self.port == 0 {
             Some(("hub.port", "must not be 0"))
-        } else if kids.is_empty() {
-            Some(("hub.command_keys", "needs at least one key"))
-        } else if kids.len() < self.command_keys.len() {
-            Some(("hub.command_keys", "names a kid twice"))
+        } else if !(1..=ROOT_KEYS_MAX).contains(&self.root_keys.len()) {
+            Some(("hub.root_keys", "needs one key, or two while one replaces the other"))
+        } else if self.root_keys[1..].contains(&self.root_keys[0]) {
+            Some(("hub.root_keys", "names a key twice"))
         } else if limits.keep_alive_s < 5 {
             Some(("hub.limits.keep_alive_s", "must be at least 5"))
         } else if limits.connect_timeout_s == 0 || limits.connect_timeout_s > 600 {
@@ -116,17 +116,6 @@ impl HubConfig {
             None
         }
     }
-}
-
-/// One key of the hub.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CommandKeyConfig {
-    /// The one byte by which messages name it.
-    pub kid: u8,
-    /// Ed25519 public key, 64 hex digits.
-    #[serde(deserialize_with = "hex32")]
-    pub public_key: [u8; 32],
 }
 
 /// Times of the connection to the hub.
@@ -341,19 +330,21 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            message: error.to_string(),
+        let path_of_error = || path.to_owned();
+        let config: Self = toml::from_str(text).map_err(|error| match retired(text) {
+            Some((key, expected)) => {
+                ConfigError::Value { path: path_of_error(), key, expected: expected.to_owned() }
+            }
+            None => ConfigError::Syntax { path: path_of_error(), message: error.to_string() },
         })?;
         config.check(path)?;
         Ok(config)
     }
 
-    /// The keys that messages of the hub must be signed with.
+    /// The roots whose key sets are taken.
     #[must_use]
-    pub fn command_keys(&self) -> Vec<CommandKey> {
-        let keys = self.hub.command_keys.iter();
-        keys.map(|key| CommandKey { kid: key.kid, public: key.public_key }).collect()
+    pub fn root_keys(&self) -> Vec<RootKey> {
+        self.hub.root_keys.iter().map(|key| RootKey(*key)).collect()
     }
 
     /// Time limits, choices and the governor's numbers, as the core wants them.
@@ -405,28 +396,36 @@ impl Config {
     }
 }
 
-impl fmt::Display for CommandKeyConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "command key {}", self.kid)
-    }
-}
-
 fn bank_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BankId, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(serde::de::Error::custom)
 }
 
-fn hex32<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-    let text = String::deserialize(deserializer)?;
+/// A key of earlier versions that is in `text`, and what took its place.
+fn retired(text: &str) -> Option<(&'static str, &'static str)> {
+    let table: toml::Table = text.parse().ok()?;
+    table.get("hub")?.get("command_keys")?;
+    let instead = "gave way to hub.root_keys: write the public key of the hub's root there, the \
+                   content of root.pub; command keys come from the hub, in the key set that the \
+                   root has signed";
+    Some(("hub.command_keys", instead))
+}
+
+fn root_keys<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<[u8; 32]>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
     let expected = || serde::de::Error::custom("expected 64 hex digits");
-    if text.len() != 64 || !text.is_ascii() {
-        return Err(expected());
+    texts.iter().map(|text| unhex32(text).ok_or_else(expected)).collect()
+}
+
+fn unhex32(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
     }
     let mut bytes = [0; 32];
     for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| expected())?;
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
     }
-    Ok(bytes)
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ port = 8883
 ca_file = "{folder}/ca.pem"
 certificate_file = "{folder}/bank.pem"
 key_file = "{folder}/bank.key"
-command_keys = [{{ kid = 1, public_key = "{key}" }}]
+root_keys = ["{key}"]
 [panel]
 listen = "127.0.0.1:0"
 access_file = "{folder}/panel.json"

@@ -36,7 +36,7 @@ fn same(found: &impl std::fmt::Debug, wanted: &impl std::fmt::Debug) {
 fn the_example_is_taken_as_it_stands() {
     let config = Config::load(Path::new(EXAMPLE)).expect("valid");
     assert_eq!(config.bank.as_str(), "lobby-1");
-    assert_eq!(config.command_keys().len(), 1);
+    assert_eq!(config.root_keys().len(), 1);
     assert_eq!(config.bus.len(), 1);
 }
 

@@ -24,7 +24,7 @@ pub const PREFIX: &str = "LK1:";
 pub const EXTERNAL_AAD: &[u8] = b"locker-pickup-v1";
 /// Longest token text we look at, in bytes. A QR code of version 8-M holds 221 characters.
 pub const TEXT_MAX_BYTES: usize = 256;
-/// Most credential keys a bank holds at a time: the current one, the next, and two being retired.
+/// Most keys of a kind that a bank holds at a time: the current one, the next, and two being retired.
 pub const KEYS_MAX: usize = 4;
 
 /// Private claim: the bank's tag, see [`BankId::tag`].
@@ -79,22 +79,41 @@ pub struct CredentialKey {
     pub public: [u8; 32],
 }
 
-/// The keys a bank accepts; a whole document with its generation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A public key that the hub signs its messages to banks with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandKey {
+    /// The one byte by which an envelope names it.
+    pub kid: u8,
+    /// Ed25519.
+    pub public: [u8; 32],
+}
+
+/// The keys a bank accepts; a whole document with its generation. The hub's root signs it, so its
+/// order is its generation alone: it outlives every store of the hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySet {
     pub generation: Generation,
+    /// What tokens are signed with.
     pub keys: Vec<CredentialKey>,
+    /// What messages of the hub are signed with.
+    pub command: Vec<CommandKey>,
 }
 
 impl KeySet {
-    /// Whether it has one to [`KEYS_MAX`] keys with different ids.
+    /// Whether it has one to [`KEYS_MAX`] keys of each kind, with different ids among its kind.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let mut kids: Vec<u8> = self.keys.iter().map(|key| key.kid).collect();
-        kids.sort_unstable();
-        kids.dedup();
-        kids.len() == self.keys.len() && (1..=KEYS_MAX).contains(&kids.len())
+        are_sound(self.keys.iter().map(|key| key.kid))
+            && are_sound(self.command.iter().map(|key| key.kid))
     }
+}
+
+fn are_sound(kids: impl Iterator<Item = u8>) -> bool {
+    let mut kids: Vec<u8> = kids.collect();
+    let count = kids.len();
+    kids.sort_unstable();
+    kids.dedup();
+    kids.len() == count && (1..=KEYS_MAX).contains(&count)
 }
 
 /// What a bank keeps of a pickup authorisation.

@@ -3,7 +3,7 @@
 
 use locker_core::code::keypad_code::{COURIER_CODES_MAX, CourierCodes, KeypadCode, Validity};
 use locker_core::compartment::{CompartmentSpec, Layout, LockPosition};
-use locker_core::credential::{CredentialKey, KeySet};
+use locker_core::credential::{CommandKey, CredentialKey, KeySet};
 use locker_core::downlink::{Mode, Quota};
 use locker_core::ids::Generation;
 use locker_core::units::UnixMillis;
@@ -139,15 +139,38 @@ impl Wire for CredentialKey {
     }
 }
 
+impl Wire for CommandKey {
+    type Form = wire::CommandKey;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::CommandKey { kid: self.kid.into(), public_key: self.public.to_vec() }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            kid: convert::byte("CommandKey.kid", form.kid)?,
+            public: convert::exact("CommandKey.public_key", &form.public_key)?,
+        })
+    }
+}
+
 impl Wire for KeySet {
     type Form = wire::KeySet;
 
     fn to_wire(&self) -> Self::Form {
-        wire::KeySet { generation: self.generation.0, keys: list(&self.keys) }
+        wire::KeySet {
+            generation: self.generation.0,
+            keys: list(&self.keys),
+            command: list(&self.command),
+        }
     }
 
     fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
-        Ok(Self { generation: Generation(form.generation), keys: from_list(form.keys)? })
+        Ok(Self {
+            generation: Generation(form.generation),
+            keys: from_list(form.keys)?,
+            command: from_list(form.command)?,
+        })
     }
 }
 

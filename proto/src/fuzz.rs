@@ -6,9 +6,10 @@ use std::fmt::Debug;
 use locker_core::code::digits::fuzz_digits;
 use locker_core::ids::BankId;
 
+use crate::key_set::SignedKeySet;
 use crate::message::{Ack, Batch, Birth, Command, Config, Grants, Presence, Telemetry};
 use crate::record::{decode_record, encode_record};
-use crate::signed::{CommandKey, open};
+use crate::signed::{CommandKey, key_set_in, open};
 use crate::topics::{DownTopic, UpTopic};
 use crate::{document, entity, grant};
 
@@ -48,6 +49,7 @@ pub fn fuzz_message(bytes: &[u8]) {
     again(bytes, Grants::decode, Grants::encode);
     again(bytes, Config::decode, Config::encode);
     again(bytes, Command::decode, Command::encode);
+    again(bytes, SignedKeySet::decode, SignedKeySet::encode);
     if let Ok(text) = str::from_utf8(bytes) {
         let up = UpTopic::parse(text).map(|(bank, kind)| kind.of(&bank));
         let down = DownTopic::parse(text).map(|(bank, kind)| kind.of(&bank));
@@ -65,6 +67,10 @@ fn fuzz_signed(bytes: &[u8]) {
     let keys = [CommandKey { kid: 1, public: [0x58; 32] }];
     for topic in DownTopic::ALL {
         let _ = open(bytes, topic, &bank, &keys);
+    }
+    let set = SignedKeySet::decode(bytes).ok();
+    for set in set.into_iter().chain(key_set_in(bytes)) {
+        let _ = set.open(&[set.root()]);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod entity;
 mod fact;
 pub mod fuzz;
 mod grant;
+pub mod key_set;
 mod malformed;
 pub mod message;
 pub mod record;

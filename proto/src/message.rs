@@ -57,6 +57,8 @@ pub enum DecodeMessageError {
     NoGrants,
     #[error("it has {grants} grants, more than {}", locker_core::downlink::GRANTS_PER_BATCH_MAX)]
     TooManyGrants { grants: usize },
+    #[error("the key set in it is not signed by the hub's root")]
+    UnsignedKeySet,
 }
 
 /// Reads a form after holding the message's size against the limit.

@@ -2,23 +2,17 @@
 //! that a broker can neither open a door nor forge a policy, nor hand one bank what was meant for another.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+pub use locker_core::credential::CommandKey;
 use locker_core::ids::BankId;
 use prost::Message;
 use thiserror::Error;
 
 use crate::convert;
+use crate::key_set::SignedKeySet;
 use crate::malformed::Malformed;
+use crate::message::{Config, Document};
 use crate::topics::DownTopic;
 use crate::wire::bank::v1 as wire;
-
-/// A public key that the hub signs with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandKey {
-    /// The one byte by which an envelope names it.
-    pub kid: u8,
-    /// Ed25519.
-    pub public: [u8; 32],
-}
 
 /// Why an envelope was not opened. Its content must not take effect.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -67,6 +61,20 @@ pub fn open(
     )
     .map_err(|_| OpenError::Altered)?;
     Ok(form.payload)
+}
+
+/// The key set in an envelope of `down/config`, whoever signed the envelope: it has the root's own signature, and a bank
+/// that holds no command key yet must be able to learn the first. Nothing else gets out of an unchecked envelope.
+#[must_use]
+pub fn key_set_in(bytes: &[u8]) -> Option<SignedKeySet> {
+    let form: wire::Signed = crate::message::form(bytes).ok()?;
+    match Config::decode(&form.payload).ok()?.document {
+        Document::KeySet(signed) => Some(signed),
+        Document::Layout(_)
+        | Document::Mode(_)
+        | Document::Quota(_)
+        | Document::CourierCodes(_) => None,
+    }
 }
 
 /// A name has no zero byte, so nothing can be moved from one part to the next.

@@ -221,7 +221,7 @@ impl Bank {
              bank = \"{id}\"\ndata_dir = \"{folder}/data\"\n\n\
              [hub]\nhost = \"127.0.0.1\"\nport = {port}\nca_file = \"{ca}\"\n\
              certificate_file = \"{certificate}\"\nkey_file = \"{key}\"\n\
-             command_keys = [{{ kid = 1, public_key = \"{command}\" }}]\n\
+             root_keys = [\"{root}\"]\n\
              limits = {{ backoff_min_ms = 50, backoff_max_ms = 200 }}\n\n\
              [panel]\nlisten = \"127.0.0.1:0\"\naccess_file = \"{folder}/panel.json\"\n\n\
              # People in tests are quicker than people.\n\
@@ -233,7 +233,7 @@ impl Bank {
             ca = pki.authority().display(),
             certificate = files.certificate.display(),
             key = files.key.display(),
-            command = pki.command_public_key()?,
+            root = pki.root_public_key()?,
             codes = self.codes_table(),
             bus = self.board.port_config(),
             profile = self.spec.boards.profile,

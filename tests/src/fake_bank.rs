@@ -82,7 +82,7 @@ impl FakeBank {
     ///
     /// The certificate cannot be used.
     pub async fn call(pki: &Pki, hub: SocketAddr, id: &str, files: &ClientFiles) -> Result<Self> {
-        let key = cloud_hub::pki::PublicKey::load(&pki.file("command.pub"))?;
+        let key = cloud_hub::pki::PublicKey::load(&pki.file("command-1.pub"))?;
         let keys = vec![CommandKey { kid: 1, public: key.verifying_key().to_bytes() }];
         let id: BankId = id.parse()?;
         let mut options = MqttOptions::new(id.as_str(), hub.ip().to_string(), hub.port());

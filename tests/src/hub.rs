@@ -211,7 +211,8 @@ impl Hub {
              [tls]\ncertificate = \"{pki}/hub.pem\"\nkey = \"{pki}/hub.key\"\n\
              client_authorities = \"{pki}/ca.pem\"\n\n\
              [store]\nurl = \"sqlite://hub.sqlite\"\n\n\
-             [keys]\ncommand = \"{pki}/command.key\"\n\
+             [keys]\nset = \"{pki}/key-set.signed\"\n\
+             command = [{{ id = 1, file = \"{pki}/command-1.key\" }}]\n\
              credential = [{{ id = 1, file = \"{pki}/credential-1.key\" }}]\n\n\
              [notices]\nfrom = \"Postern <lockers@example.org>\"\nmailbox = \"mailbox\"\n\n\
              {codes}\

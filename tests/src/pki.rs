@@ -66,13 +66,13 @@ impl Pki {
         ClientFiles { certificate: file("pem"), key: file("key") }
     }
 
-    /// What agents know the hub's messages by, as hex.
+    /// What agents know the hub's key sets by, as hex.
     ///
     /// # Errors
     ///
     /// The file cannot be read.
-    pub fn command_public_key(&self) -> Result<String> {
-        Ok(PublicKey::load(&self.file("command.pub"))?.to_string())
+    pub fn root_public_key(&self) -> Result<String> {
+        Ok(PublicKey::load(&self.file("root.pub"))?.to_string())
     }
 
     /// The key that signs pickup codes, for codes that the hub would never sign.

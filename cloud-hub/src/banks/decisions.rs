@@ -42,7 +42,7 @@ impl Decision for Create {
             address: self.address.clone(),
             layout: self.layout.clone(),
             layout_held: Generation(0),
-            keys_held: KeySet { generation: Generation(0), keys: Vec::new() },
+            keys_held: KeySet::default(),
             mode: Mode::default(),
             mode_held: Mode::default(),
             quota: Quota::default(),

@@ -13,7 +13,8 @@ client_authorities = "/etc/postern/ca.pem"
 [store]
 url = "sqlite://hub.db"
 [keys]
-command = "pki/command.key"
+set = "pki/key-set.signed"
+command = [{ id = 1, file = "pki/command-1.key" }]
 credential = [{ id = 1, file = "pki/credential-1.key" }]
 "#;
 

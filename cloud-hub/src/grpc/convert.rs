@@ -106,6 +106,7 @@ pub(super) fn bank(row: BankRow, connected: bool) -> fleet::Bank {
         address: row.address,
         layout: Some(layout(&row.layout)),
         layout_held: row.layout_held.0,
+        key_set_held: row.keys_held.generation.0,
         connected,
         last_seen_time: row.last_seen.map(timestamp),
         committed_seq: row.committed_seq,

@@ -18,9 +18,10 @@ const TEXT_MAX: usize = 512;
 const KIND_RESUME: u8 = 1;
 const KIND_PAGE: u8 = 2;
 
-/// The key that makes tokens. The same for a hub that is started again.
+/// The keys that make tokens, newest first; older ones only read them. The same for a hub that is
+/// started again.
 #[derive(Clone)]
-pub struct TokenKey(hmac::Key);
+pub struct TokenKey(Vec<hmac::Key>);
 
 /// Why a token is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +33,15 @@ pub(super) enum TokenError {
 }
 
 impl TokenKey {
-    /// Derives the key from one that the hub keeps anyway, so that there is no further secret to
-    /// look after. A hub that gets another command key ends its tokens.
+    /// Derives them from the command keys, newest first, so that there is no further secret to
+    /// look after. A token ends with the key that it was made from.
     #[must_use]
-    pub fn derive(command: &SigningSeed) -> Self {
-        let secret = hmac::Key::new(hmac::HMAC_SHA256, &command.signing_key().to_bytes());
-        Self(hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, PURPOSE).as_ref()))
+    pub fn derive<'a>(command: impl Iterator<Item = &'a SigningSeed>) -> Self {
+        let derived = |seed: &SigningSeed| {
+            let secret = hmac::Key::new(hmac::HMAC_SHA256, &seed.signing_key().to_bytes());
+            hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, PURPOSE).as_ref())
+        };
+        Self(command.map(derived).collect())
     }
 
     /// A place in the event log, for one `audience`.
@@ -78,7 +82,7 @@ impl TokenKey {
     }
 
     fn seal(&self, body: &[u8], audience: &str) -> String {
-        let code = self.code(body, audience);
+        let code = code(&self.0[0], body, audience);
         let mut text = String::with_capacity(2 * (body.len() + CODE_BYTES));
         for byte in body.iter().chain(&code.as_ref()[..CODE_BYTES]) {
             text.extend([byte >> 4, byte & 0xf].map(|half| char::from(HEX[usize::from(half)])));
@@ -93,21 +97,21 @@ impl TokenKey {
         let halves: Option<Vec<u8>> = token.bytes().map(half).collect();
         let bytes: Vec<u8> = halves?.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
         let (body, code) = bytes.split_at_checked(bytes.len().checked_sub(CODE_BYTES)?)?;
-        let expected = self.code(body, audience);
-        let same = aws_lc_rs::constant_time::verify_slices_are_equal(
-            &expected.as_ref()[..CODE_BYTES],
-            code,
-        );
-        same.is_ok().then(|| body.to_vec())
+        let made_by = |key: &hmac::Key| {
+            let expected = self::code(key, body, audience);
+            let expected = &expected.as_ref()[..CODE_BYTES];
+            aws_lc_rs::constant_time::verify_slices_are_equal(expected, code).is_ok()
+        };
+        self.0.iter().any(made_by).then(|| body.to_vec())
     }
+}
 
-    fn code(&self, body: &[u8], audience: &str) -> hmac::Tag {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(audience.as_bytes());
-        context.update(&[0]);
-        context.update(body);
-        context.sign()
-    }
+fn code(key: &hmac::Key, body: &[u8], audience: &str) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    context.update(audience.as_bytes());
+    context.update(&[0]);
+    context.update(body);
+    context.sign()
 }
 
 impl fmt::Debug for TokenKey {
@@ -132,7 +136,18 @@ mod tests {
     const EPOCH: HubEpoch = HubEpoch(1_795_000_000_000);
 
     fn key(seed: u8) -> TokenKey {
-        TokenKey(hmac::Key::new(hmac::HMAC_SHA256, &[seed; 32]))
+        TokenKey::derive([SigningSeed::of([seed; 32])].iter())
+    }
+
+    #[test]
+    fn a_token_is_read_as_long_as_the_hub_has_the_key_it_was_made_from() {
+        let seeds = [2, 1].map(|seed| SigningSeed::of([seed; 32]));
+        let rolled = TokenKey::derive(seeds.iter());
+        let old = key(1).resume(EPOCH, 42, "carrier:acme");
+        assert_eq!(rolled.read_resume(&old, EPOCH, "carrier:acme"), Ok(42));
+        let new = rolled.resume(EPOCH, 43, "carrier:acme");
+        assert_eq!(key(2).read_resume(&new, EPOCH, "carrier:acme"), Ok(43));
+        assert!(key(1).read_resume(&new, EPOCH, "carrier:acme").is_err());
     }
 
     #[test]

@@ -134,17 +134,19 @@ async fn list(connection: &Connection, output: &mut Output<'_>) -> Result<(), Fa
         return banks.iter().try_for_each(|bank| output.json(&bank_json(bank)));
     }
     let rows: Vec<_> = banks.iter().map(row).collect();
-    let heading = ["BANK", "NAME", "CONNECTED", "COMPARTMENTS", "LAYOUT", "LAST SEEN", "STOPPED"];
+    let heading =
+        ["BANK", "NAME", "CONNECTED", "COMPARTMENTS", "LAYOUT", "KEYS", "LAST SEEN", "STOPPED"];
     output.text(&table(heading, &rows))
 }
 
-fn row(bank: &wire::Bank) -> [String; 7] {
+fn row(bank: &wire::Bank) -> [String; 8] {
     [
         id(bank),
         bank.display_name.clone(),
         yes_no(bank.connected),
         compartments_built(bank).to_string(),
         layout_state(bank),
+        bank.key_set_held.to_string(),
         time(bank.last_seen_time.as_ref()),
         bank.stopped_reason.clone(),
     ]
@@ -161,6 +163,7 @@ fn show(bank: &wire::Bank, output: &mut Output<'_>) -> Result<(), Failure> {
         ("connected", yes_no(bank.connected)),
         ("last seen", time(bank.last_seen_time.as_ref())),
         ("layout", layout_state(bank)),
+        ("keys held", bank.key_set_held.to_string()),
         ("records", bank.committed_seq.to_string()),
         ("stopped", bank.stopped_reason.clone()),
         ("locked down", bank.lockdown_reason.clone()),
@@ -250,6 +253,7 @@ fn bank_json(bank: &wire::Bank) -> Value {
         "quota": bank.quota.iter().map(ceded_json).collect::<Vec<_>>(),
         "quota_held": bank.quota_held,
         "layout_held": bank.layout_held,
+        "key_set_held": bank.key_set_held,
         "layout": {
             "generation": layout.map(|layout| layout.generation),
             "compartments": layout.map(|layout| layout.compartments.iter().map(spec).collect::<Vec<_>>()),

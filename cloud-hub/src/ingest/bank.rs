@@ -11,6 +11,7 @@ use locker_proto::message::{Birth, Nonce};
 use tokio::time::Instant;
 
 use super::link::{Caller, Link};
+use crate::credential_keys::CommandSigner;
 use crate::store::{LoadedBank, Party, Standing};
 
 /// A bank.
@@ -116,6 +117,8 @@ impl<S> Live<S> {
 #[derive(Debug)]
 pub(super) struct Born {
     pub(super) nonce: Nonce,
+    /// Who signs what it is told.
+    pub(super) signer: CommandSigner,
     pub(super) grants_sent: GrantPosition,
     pub(super) mode_sent: Generation,
     pub(super) quota_sent: Generation,

@@ -32,7 +32,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use locker_core::credential::KeySet;
 use locker_core::ids::{BankId, Generation};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
@@ -44,7 +43,7 @@ use crate::credential_keys::HubKeys;
 use crate::live::Lane;
 use crate::mqtt::{Sessions, UpTopic};
 use crate::store::{
-    Downlink, IssueKeySet, LoadedBank, ReadError, Standing, Store, WriteBatchError, WriteError,
+    Downlink, LoadedBank, NoteKeySet, ReadError, Standing, Store, WriteBatchError, WriteError,
 };
 use bank::{Bank, Strikes, Waiting};
 use batch::News;
@@ -76,7 +75,6 @@ impl Default for IngestLimits {
 pub struct Ingest<L: Link = Sessions> {
     store: Store,
     keys: Arc<HubKeys>,
-    key_set: KeySet,
     link: L,
     limits: IngestLimits,
     banks: HashMap<BankId, Bank<L>>,
@@ -153,8 +151,21 @@ pub struct IngestParts<L: Link = Sessions> {
 /// Why ingest did not start.
 #[derive(Debug, Error)]
 pub enum StartIngestError {
-    #[error("the credential keys could not be given a generation")]
+    #[error("the key set could not be noted")]
     KeySet(#[source] WriteError),
+    #[error(
+        "the key set is of generation {}, and this hub has had generation {}: an older file was \
+         put back. Give the hub the newer key-set.signed; if it is lost, sign the one there is \
+         with `cloud-hub pki sign` until its generation is above {}",
+        generation.0, known.0, known.0
+    )]
+    KeySetOlder { generation: Generation, known: Generation },
+    #[error(
+        "the key set is another one of generation {} than this hub has had: two were signed with \
+         one number, and banks keep the first. Sign the right one again with `cloud-hub pki sign`",
+        generation.0
+    )]
+    KeySetDiffers { generation: Generation },
 }
 
 impl<L: Link> Ingest<L> {
@@ -162,7 +173,7 @@ impl<L: Link> Ingest<L> {
     ///
     /// # Errors
     ///
-    /// When the credential keys' generation cannot be written.
+    /// When the store has seen a newer key set, or cannot note this one.
     pub async fn start(parts: IngestParts<L>) -> Result<Self, StartIngestError> {
         Self::start_with(parts, IngestLimits::default()).await
     }
@@ -171,18 +182,26 @@ impl<L: Link> Ingest<L> {
     ///
     /// # Errors
     ///
-    /// When the credential keys' generation cannot be written.
+    /// When the store has seen a newer key set, or cannot note this one.
     pub async fn start_with(
         parts: IngestParts<L>,
         limits: IngestLimits,
     ) -> Result<Self, StartIngestError> {
         let IngestParts { store, keys, sessions, stamps } = parts;
-        let issue = IssueKeySet { keys: keys.key_set(Generation(0)), now: now() };
-        let key_set = store.decide(issue).await.map_err(StartIngestError::KeySet)?;
+        let note = NoteKeySet { keys: keys.key_set().clone(), now: now() };
+        let generation = note.keys.generation;
+        match store.decide(note).await.map_err(StartIngestError::KeySet)? {
+            None => {}
+            Some(known) if known.generation == generation => {
+                return Err(StartIngestError::KeySetDiffers { generation });
+            }
+            Some(known) => {
+                return Err(StartIngestError::KeySetOlder { generation, known: known.generation });
+            }
+        }
         Ok(Self {
             store,
             keys,
-            key_set,
             link: sessions,
             limits,
             banks: HashMap::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
+use locker_core::credential::KeySet;
 use locker_core::downlink::{GRANTS_PER_BATCH_MAX, GrantPosition};
 use locker_core::ids::{BankId, Generation};
 use locker_core::journal::View as _;
@@ -15,11 +16,13 @@ use super::bank::{Born, Reading};
 use super::batch::LayoutNews;
 use super::link::Link;
 use super::{Done, Ingest, now};
+use crate::credential_keys::{CommandSigner, HubKeys};
 use crate::mqtt::{DownTopic, SendError};
 use crate::store::{Downlink, ReadError, StopReason};
 
 impl<L: Link> Ingest<L> {
-    /// After an accepted birth: the ack, then what the bank lacks.
+    /// After an accepted birth: the key set if the bank lacks it, since without it the bank believes
+    /// nothing; then the ack, then what else it lacks.
     pub(super) fn begin_downlink(&mut self, bank: &BankId, birth: &Birth) {
         let epoch = self.store.epoch();
         // Grants of another epoch say nothing about ours.
@@ -31,9 +34,11 @@ impl<L: Link> Ingest<L> {
         let Some(entry) = self.banks.get_mut(bank) else { return };
         // What is folded may lag behind the bank, which then hears once more what it holds.
         let held = entry.known().map(|known| known.view.meta()).unwrap_or_default();
+        let signer = signer(&self.keys, bank, birth.key_set, &held.keys);
         let Some(live) = entry.session.as_mut() else { return };
         live.born = Some(Born {
             nonce: birth.nonce,
+            signer,
             grants_sent,
             mode_sent: held.mode.generation,
             quota_sent: held.quota.generation,
@@ -43,16 +48,16 @@ impl<L: Link> Ingest<L> {
             acked_at: Instant::now(),
             downlink: Reading::Idle,
         });
+        if birth.key_set < self.keys.key_set().generation {
+            let document = Document::KeySet(self.keys.signed_key_set().clone());
+            let config = Config { epoch, document };
+            self.send(bank, DownTopic::Config, &config.encode());
+        }
         self.send_ack(bank);
         if self.awaits_inventory(bank) {
             // Somebody may have looked since the bank was read.
             self.review(bank);
             return;
-        }
-        if birth.key_set < self.key_set.generation {
-            let document = Document::KeySet(self.key_set.clone());
-            let config = Config { epoch, document };
-            self.send(bank, DownTopic::Config, &config.encode());
         }
         self.read_downlink(bank);
     }
@@ -253,7 +258,8 @@ impl<L: Link> Ingest<L> {
         let Some(live) = self.banks.get(bank).and_then(|entry| entry.session.as_ref()) else {
             return;
         };
-        let signed = self.keys.sign_down(signed_topic(topic), bank, payload);
+        let signer = live.born.as_ref().map_or(CommandSigner::NEWEST, |born| born.signer);
+        let signed = self.keys.sign_down(signer, signed_topic(topic), bank, payload);
         match self.link.send(live.id, topic, signed) {
             Ok(()) => {}
             Err(SendError::Gone | SendError::SlowReader) => {
@@ -265,6 +271,23 @@ impl<L: Link> Ingest<L> {
             }
         }
     }
+}
+
+/// Which key the bank believes in this session. `held` is what is folded of it, which may lag behind
+/// what it says it holds.
+fn signer(keys: &HubKeys, bank: &BankId, says: Generation, held: &KeySet) -> CommandSigner {
+    let ours = keys.key_set().generation;
+    if says > ours {
+        warn!(%bank, held = says.0, ours = ours.0, "bank holds a newer key set than this hub");
+    }
+    if says < ours || says != held.generation {
+        // It gets ours before anything else, or we cannot know better.
+        return CommandSigner::NEWEST;
+    }
+    keys.command_signer(held).unwrap_or_else(|| {
+        error!(%bank, generation = says.0, "bank holds none of this hub's command keys");
+        CommandSigner::NEWEST
+    })
 }
 
 const fn signed_topic(topic: DownTopic) -> SignedTopic {

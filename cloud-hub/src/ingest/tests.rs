@@ -2,6 +2,7 @@
 
 mod clones;
 pub(crate) mod fixture;
+mod keys;
 
 use locker_core::bank::{AbortedContent, CommandAnswer, CommandAnswered, DepositAborted};
 use locker_core::bank::{DepositMisfit, LockdownBegan, LockdownReason, PickupEnd};
@@ -370,8 +371,8 @@ async fn a_birth_is_answered_with_what_the_bank_lacks_and_later_grants_follow() 
     add_parcel(&store, 2, 100).await;
     let mut world = World::start(&store).await;
     world.birth(&journal).await;
-    let keys = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
-    assert!(matches!(keys.document, Document::KeySet(keys) if keys.generation.0 == 1));
+    // Before the ack, which could not be checked without it.
+    assert_eq!(world.told_sets, [1]);
     let layout = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
     assert!(matches!(layout.document, Document::Layout(layout) if layout.generation.0 == 1));
     let grants = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
@@ -387,6 +388,7 @@ async fn a_birth_is_answered_with_what_the_bank_lacks_and_later_grants_follow() 
     world.birth_with(birth).await;
     let grants = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
     assert_eq!((grants.first.gseq, grants.grants.len()), (2, 1));
+    assert_eq!(world.told_sets, [1]);
     world.stop().await;
 }
 

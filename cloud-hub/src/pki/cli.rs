@@ -5,17 +5,23 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use locker_core::ids::{BankId, CarrierId, OperatorId};
 
-use super::{DevPki, Issued, PkiError, PkiSpec};
+use super::keys::ROOT;
+use super::{DevPki, Issued, KeyKind, PkiError, PkiSpec};
 
-/// Make certificates and keys for development and tests.
+/// Make certificates and keys, and change which keys banks believe.
 ///
-/// Everything goes into one directory, the authority's own key included, so use it for a machine
-/// of your own and never for lockers that hold parcels. Existing files are never overwritten.
+/// Everything goes into one directory, the authority's and the root's own keys included: fine on a
+/// machine of your own, for trials. For lockers that hold parcels, do this on a machine that is
+/// never connected, and carry to the hub what it needs: certificates, command and credential keys,
+/// and key-set.signed. Secret keys are never overwritten.
 #[derive(Debug, Args)]
 pub struct PkiArgs {
     /// Directory of the PKI.
     #[arg(long, global = true, default_value = "pki", value_name = "DIR")]
     pub dir: PathBuf,
+    /// The root's secret half, which signs the key set [default: root.key in the directory].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub root: Option<PathBuf>,
     /// What to make.
     #[command(subcommand)]
     pub command: PkiCommand,
@@ -24,7 +30,10 @@ pub struct PkiArgs {
 /// What to make.
 #[derive(Debug, Subcommand)]
 pub enum PkiCommand {
-    /// Make the authority, the hub's certificate, the command key and the first credential key.
+    /// Make the authority, the hub's certificate, the root, and a first key of each kind.
+    ///
+    /// Agents pin the root by its public half, root.pub. Whoever has root.key can open every door
+    /// of every bank: keep it offline.
     Init {
         /// Another host name or address of the hub; localhost and 127.0.0.1 are always in.
         #[arg(long = "hub-name", value_name = "NAME")]
@@ -54,11 +63,45 @@ pub enum PkiCommand {
         /// The operator: lower-case letters, digits and inner hyphens, at most 32.
         id: OperatorId,
     },
-    /// Make another key that signs pickup codes.
-    CredentialKey {
-        /// Its key id, 0 to 255; agents must hold the public half before its first use.
+    /// Make another command key, which signs what goes down to banks, and sign the key set anew.
+    ///
+    /// Then give the hub the new key-set.signed, put the key first under [keys] command, and
+    /// restart it: each bank gets the set before anything is signed with the key. Once all banks
+    /// hold it (`hubctl bank list`), retire the old key.
+    CommandKey {
+        /// Its key id, 0 to 255; take one that was never used.
         key_id: u8,
     },
+    /// Make another credential key, which signs pickup codes, and sign the key set anew.
+    ///
+    /// Then give the hub the new key-set.signed, put the key first under [keys] credential, and
+    /// restart it. Codes are signed with the new key for each bank that holds it. Retire the old
+    /// key when the last code that it signed has expired.
+    CredentialKey {
+        /// Its key id, 0 to 255; take one that was never used.
+        key_id: u8,
+    },
+    /// Take a key out of the key set and sign that anew.
+    ///
+    /// A bank stops believing the key as soon as it gets the new key-set.signed. The key's files
+    /// stay where they are.
+    Retire {
+        /// Which kind.
+        kind: KeyKind,
+        /// Its key id.
+        key_id: u8,
+    },
+    /// Make another root key, root-<ID>.key and .pub, which signs nothing yet.
+    ///
+    /// Write its public half into root_keys of every agent, beside the old one. Then sign the key
+    /// set with it: `pki --root DIR/root-<ID>.key sign`. Take the old one out of the agents last,
+    /// and name the new one with --root from then on.
+    RootKey {
+        /// A number for its file name.
+        id: u8,
+    },
+    /// Sign the key set as it is, with the next generation.
+    Sign,
     /// Write crl.pem, naming these certificates and no others.
     Revoke {
         /// Certificate files, PEM.
@@ -67,27 +110,53 @@ pub enum PkiCommand {
     },
 }
 
-/// Does what was asked for and returns the files that were written, for the caller to print.
+/// What was done.
+#[derive(Debug)]
+pub struct Made {
+    /// The files that were written.
+    pub files: Vec<PathBuf>,
+    /// What to do next, for people.
+    pub advice: Option<&'static str>,
+}
+
+const OFFLINE: &str = "root.key can make keys that open every door: for more than a trial, keep it \
+                       on a machine that is never connected. Agents need root.pub.";
+const HAND_ON: &str = "Give the hub the new key-set.signed, change [keys] in its configuration to \
+                       match, and restart it.";
+
+/// Does what was asked for and tells what was written, for the caller to print.
 ///
 /// # Errors
-/// When a file exists already, or cannot be read or written.
-pub fn run(args: PkiArgs) -> Result<Vec<PathBuf>, PkiError> {
-    let PkiArgs { dir, command } = args;
+/// When a file exists already, or cannot be read or written, or the key set would make no sense.
+pub fn run(args: PkiArgs) -> Result<Made, PkiError> {
+    let PkiArgs { dir, root, command } = args;
+    let root = root.unwrap_or_else(|| dir.join(ROOT));
+    let pki = || DevPki::open(dir.clone());
     let pair = |issued: Issued| vec![issued.certificate, issued.key];
-    match command {
+    let (files, advice) = match command {
         PkiCommand::Init { hub_names, banks, carriers, operators } => {
             let spec = PkiSpec { hub_names, banks, carriers, operators, ..PkiSpec::default() };
-            DevPki::create(dir.clone(), &spec).map(|_| vec![dir])
+            DevPki::create(dir.clone(), &spec)?;
+            (vec![dir], Some(OFFLINE))
         }
-        PkiCommand::Bank { id } => DevPki::open(dir)?.issue_bank(&id).map(pair),
-        PkiCommand::Carrier { id } => DevPki::open(dir)?.issue_carrier(&id).map(pair),
-        PkiCommand::Operator { id } => DevPki::open(dir)?.issue_operator(&id).map(pair),
+        PkiCommand::Bank { id } => (pair(pki()?.issue_bank(&id)?), None),
+        PkiCommand::Carrier { id } => (pair(pki()?.issue_carrier(&id)?), None),
+        PkiCommand::Operator { id } => (pair(pki()?.issue_operator(&id)?), None),
+        PkiCommand::CommandKey { key_id } => {
+            (pki()?.add_key(&root, KeyKind::Command, key_id)?, Some(HAND_ON))
+        }
         PkiCommand::CredentialKey { key_id } => {
-            DevPki::open(dir)?.issue_credential_key(key_id).map(|path| vec![path])
+            (pki()?.add_key(&root, KeyKind::Credential, key_id)?, Some(HAND_ON))
         }
+        PkiCommand::Retire { kind, key_id } => {
+            (pki()?.retire_key(&root, kind, key_id)?, Some(HAND_ON))
+        }
+        PkiCommand::RootKey { id } => (pki()?.issue_second_root(id)?, None),
+        PkiCommand::Sign => (pki()?.sign_again(&root)?, Some(HAND_ON)),
         PkiCommand::Revoke { certificates } => {
             let paths: Vec<_> = certificates.iter().map(PathBuf::as_path).collect();
-            DevPki::open(dir)?.write_revocation_list(&paths).map(|path| vec![path])
+            (vec![pki()?.write_revocation_list(&paths)?], None)
         }
-    }
+    };
+    Ok(Made { files, advice })
 }

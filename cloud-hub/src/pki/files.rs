@@ -33,6 +33,11 @@ pub(super) fn write_two(secret: (&Path, &str), public: (&Path, &str)) -> Result<
     write_new(public.0, public.1, PUBLIC_MODE)
 }
 
+/// Writes a secret that has no public counterpart; it may not exist.
+pub(super) fn write_secret(path: &Path, text: &str) -> Result<(), PkiError> {
+    write_new(path, text, KEY_MODE)
+}
+
 /// Writes a public file in one step, over an older one.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), PkiError> {
     let failed = |source| PkiError::Write { path: path.to_owned(), source };

@@ -9,21 +9,31 @@
 //! banks/<id>.pem .key     clients, each with its urn:postern:<kind>:<id>
 //! carriers/<id>.pem .key
 //! operators/<id>.pem .key
-//! command.key .pub        Ed25519, signs what goes down to banks
-//! credential-<kid>.key .pub   Ed25519, signs pickup codes
+//! root.key .pub           Ed25519, the hub's root: signs the key set; agents pin its public half
+//! key-set.signed          the keys that banks believe, with a generation; signed by the root
+//! command-<id>.key .pub   Ed25519, signs what goes down to banks
+//! credential-<id>.key .pub    Ed25519, signs pickup codes and badges
+//! codes-master.key        256 bits that the banks' peppers come from
+//! sealing-1.key           256 bits that keep six digits readable for the hub alone
 //! ```
 
 pub mod cli;
 mod files;
+mod keys;
+mod set_file;
 mod signing;
 
+pub use keys::KeyKind;
+pub use set_file::{KeySetFile, KeySetFileError};
 pub use signing::{PublicKey, SigningKeyError, SigningSeed};
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use locker_core::credential::KEYS_MAX;
 use locker_core::ids::{BankId, CarrierId, OperatorId};
+use locker_proto::key_set::RootKey;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
@@ -32,6 +42,7 @@ use rcgen::{
 use x509_parser::pem::Pem;
 use x509_parser::time::ASN1Time;
 
+use crate::codes::key_file::SecretFileError;
 use crate::identity::{HubId, Identity};
 
 /// The hub's name in a development certificate.
@@ -104,8 +115,7 @@ impl DevPki {
         files::write_pair(&issued, &certificate.pem(), &key.serialize_pem())?;
         let pki = Self { directory, authority: Issuer::new(params, key) };
         pki.issue_hub(&spec.hub_names)?;
-        pki.issue_signing_key("command")?;
-        pki.issue_credential_key(spec.credential_key_id)?;
+        pki.create_keys(spec.credential_key_id)?;
         for bank in &spec.banks {
             pki.issue_bank(bank)?;
         }
@@ -168,14 +178,6 @@ impl DevPki {
     /// When its files exist already or cannot be written.
     pub fn issue_operator(&self, id: &OperatorId) -> Result<Issued, PkiError> {
         self.issue_client("operators", id.as_str(), &Identity::Operator(id.clone()))
-    }
-
-    /// Makes a key that signs pickup codes. Returns the path of the seed.
-    ///
-    /// # Errors
-    /// When its files exist already or cannot be written.
-    pub fn issue_credential_key(&self, key_id: u8) -> Result<PathBuf, PkiError> {
-        self.issue_signing_key(&format!("credential-{key_id}"))
     }
 
     /// Writes `crl.pem`, which names the given certificates and replaces an older list.
@@ -249,13 +251,6 @@ impl DevPki {
         let certificate = params.signed_by(&key, &self.authority).map_err(PkiError::Make)?;
         files::write_pair(issued, &certificate.pem(), &key.serialize_pem())?;
         Ok(issued.clone())
-    }
-
-    fn issue_signing_key(&self, name: &str) -> Result<PathBuf, PkiError> {
-        let seed = SigningSeed::generate().map_err(PkiError::SigningKey)?;
-        let path = self.directory.join(format!("{name}.key"));
-        seed.write(&path, &self.directory.join(format!("{name}.pub")))?;
-        Ok(path)
     }
 }
 
@@ -355,9 +350,57 @@ pub enum PkiError {
     /// The certificate could not be made.
     #[error("cannot make the certificate")]
     Make(#[source] rcgen::Error),
-    /// The signing key could not be made.
-    #[error("cannot make the signing key")]
+    /// A signing key could not be made or read.
+    #[error("a signing key is of no use")]
     SigningKey(#[source] SigningKeyError),
+    /// A secret could not be made.
+    #[error("cannot make a secret")]
+    Secret(#[source] SecretFileError),
+    /// The key set to change is of no use.
+    #[error("there is no key set to change")]
+    KeySet(#[source] KeySetFileError),
+    /// The key set to change was signed by somebody else: it would be signed unseen.
+    #[error(
+        "{} is signed by the root {root}, whose public half is not here: put the right file back, \
+         or the root's .pub beside it",
+        path.display()
+    )]
+    ForeignSet {
+        /// Which file.
+        path: PathBuf,
+        /// Who signed it.
+        root: RootKey,
+    },
+    /// The set names a key of this id.
+    #[error("the key set has a {kind} key {id} already: take another id, never one of before")]
+    KeyInSet {
+        /// `command` or `credential`.
+        kind: &'static str,
+        /// Its id.
+        id: u8,
+    },
+    /// The set names as many keys as a bank holds.
+    #[error("the key set has {KEYS_MAX} {kind} keys, which is all a bank holds: retire one first")]
+    SetFull {
+        /// `command` or `credential`.
+        kind: &'static str,
+    },
+    /// The set names no key of this id.
+    #[error("the key set has no {kind} key {id}")]
+    KeyNotInSet {
+        /// `command` or `credential`.
+        kind: &'static str,
+        /// Its id.
+        id: u8,
+    },
+    /// The set would be left without a key of a kind.
+    #[error("{kind} key {id} is the last of its kind: make another with `pki {kind}-key` first")]
+    LastKey {
+        /// `command` or `credential`.
+        kind: &'static str,
+        /// Its id.
+        id: u8,
+    },
 }
 
 #[cfg(test)]

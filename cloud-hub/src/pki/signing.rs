@@ -38,15 +38,21 @@ impl SigningSeed {
         PublicKey(self.0.verifying_key())
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(seed: [u8; KEY_BYTES]) -> Self {
+        Self(SigningKey::from_bytes(&seed))
+    }
+
     pub(super) fn generate() -> Result<Self, SigningKeyError> {
         let mut seed = [0; KEY_BYTES];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| SigningKeyError::Random)?;
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
-    pub(super) fn write(&self, secret: &Path, public: &Path) -> Result<(), PkiError> {
-        let seed = text("Ed25519 seed: keep it secret", self.0.as_bytes());
-        let key = text("Ed25519 public key", self.0.verifying_key().as_bytes());
+    /// Writes both halves; `what` is for people.
+    pub(super) fn write(&self, what: &str, secret: &Path, public: &Path) -> Result<(), PkiError> {
+        let seed = text(&format!("{what}, Ed25519 seed: keep it secret"), self.0.as_bytes());
+        let key = text(&format!("{what}, Ed25519 public key"), self.0.verifying_key().as_bytes());
         files::write_two((secret, &seed), (public, &key))
     }
 }
@@ -123,7 +129,7 @@ fn load(path: &Path) -> Result<[u8; KEY_BYTES], SigningKeyError> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String does not fail.

@@ -3,7 +3,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use clap::{CommandFactory as _, Parser};
 use ed25519_dalek::{Signer as _, Verifier as _};
 
+use locker_core::credential::KeySet;
+use locker_core::ids::Generation;
+
 use super::*;
+use crate::credential_keys::{HubKeys, LoadKeysError};
 
 fn spec() -> PkiSpec {
     PkiSpec { banks: vec!["bank-1".parse().unwrap()], ..PkiSpec::default() }
@@ -24,10 +28,15 @@ fn a_new_pki_has_all_files_and_keys_only_their_owner_reads() {
         ("banks/bank-1.key", 0o600),
         ("carriers/acme.key", 0o600),
         ("operators/olga.key", 0o600),
-        ("command.key", 0o600),
-        ("command.pub", 0o644),
+        ("root.key", 0o600),
+        ("root.pub", 0o644),
+        ("key-set.signed", 0o644),
+        ("command-1.key", 0o600),
+        ("command-1.pub", 0o644),
         ("credential-1.key", 0o600),
         ("credential-1.pub", 0o644),
+        ("codes-master.key", 0o600),
+        ("sealing-1.key", 0o600),
     ] {
         let metadata = std::fs::metadata(directory.path().join("pki").join(file)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777 & !0o022, mode, "{file}");
@@ -51,10 +60,12 @@ fn keys_are_never_overwritten() {
     assert!(matches!(bank, Err(PkiError::Exists { path }) if path.ends_with("bank-1.pem")));
     assert!(!directory.path().join("banks/bank-1.key").exists());
     std::fs::write(directory.path().join("credential-2.key"), "mine").unwrap();
-    let credential = pki.issue_credential_key(2);
+    let set = std::fs::read(pki.key_set()).unwrap();
+    let credential = pki.add_key(&directory.path().join("root.key"), KeyKind::Credential, 2);
     assert!(
         matches!(credential, Err(PkiError::Exists { path }) if path.ends_with("credential-2.key"))
     );
+    assert_eq!(std::fs::read(pki.key_set()).unwrap(), set);
 }
 
 #[test]
@@ -99,7 +110,7 @@ fn the_hub_certificate_holds_given_names_and_refuses_nonsense() {
 fn signing_keys_load_again_and_sign() {
     let directory = tempfile::tempdir().unwrap();
     DevPki::create(directory.path(), &spec()).unwrap();
-    for name in ["command", "credential-1"] {
+    for name in ["root", "command-1", "credential-1"] {
         let seed = SigningSeed::load(&directory.path().join(format!("{name}.key"))).unwrap();
         let public = PublicKey::load(&directory.path().join(format!("{name}.pub"))).unwrap();
         assert_eq!(seed.public(), public);
@@ -150,17 +161,126 @@ fn the_command_line_makes_a_pki_and_adds_to_it() {
         let args = ["pki", "--dir", dir].into_iter().chain(args.iter().copied());
         cli::run(Program::try_parse_from(args).unwrap().pki)
     };
+    let call = |args: &[&str]| call(args).map(|made| made.files);
     call(&["init", "--bank", "bank-1", "--carrier", "acme", "--hub-name", "hub.local"]).unwrap();
     assert_eq!(call(&["bank", "bank-2"]).unwrap().len(), 2);
     assert_eq!(call(&["carrier", "other"]).unwrap().len(), 2);
     assert_eq!(call(&["operator", "olga"]).unwrap().len(), 2);
-    assert!(call(&["credential-key", "2"]).unwrap()[0].ends_with("credential-2.key"));
+    let made = call(&["credential-key", "2"]).unwrap();
+    assert!(made[0].ends_with("credential-2.key") && made[2].ends_with("key-set.signed"));
     let certificate = directory.path().join("banks/bank-2.pem");
     assert!(call(&["revoke", certificate.to_str().unwrap()]).unwrap()[0].ends_with("crl.pem"));
     // Again over the old list.
     call(&["revoke", certificate.to_str().unwrap()]).unwrap();
     assert!(matches!(call(&["bank", "bank-2"]), Err(PkiError::Exists { .. })));
     assert!(Program::try_parse_from(["pki", "--dir", dir, "bank", "Not A Bank"]).is_err());
+}
+
+/// The set's generation, and the ids of its command and credential keys.
+fn set_of(pki: &DevPki) -> (u64, Vec<u8>, Vec<u8>) {
+    let KeySet { generation, keys, command } = KeySetFile::load(&pki.key_set()).unwrap().keys;
+    let kids = |kids: &mut dyn Iterator<Item = u8>| kids.collect();
+    let command = kids(&mut command.iter().map(|key| key.kid));
+    (generation.0, command, kids(&mut keys.iter().map(|key| key.kid)))
+}
+
+#[test]
+fn keys_are_rolled_from_the_command_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let pki = DevPki::create(directory.path(), &spec()).unwrap();
+    let dir = directory.path().to_str().unwrap();
+    let call = |args: &[&str]| {
+        let args = ["pki", "--dir", dir].into_iter().chain(args.iter().copied());
+        cli::run(Program::try_parse_from(args).unwrap().pki)
+    };
+    assert_eq!(set_of(&pki), (1, vec![1], vec![1]));
+    HubKeys::of_new_pki(directory.path()).unwrap();
+    let made = call(&["command-key", "2"]).unwrap();
+    assert!(made.advice.unwrap().contains("key-set.signed"));
+    assert_eq!(set_of(&pki), (2, vec![2, 1], vec![1]));
+    call(&["credential-key", "9"]).unwrap();
+    call(&["retire", "command", "1"]).unwrap();
+    assert_eq!(set_of(&pki), (4, vec![2], vec![9, 1]));
+    assert!(directory.path().join("command-1.key").exists(), "its files stay");
+
+    // The new key is in the set, the retired one is not.
+    let file = |name: &str| directory.path().join(name);
+    let load = |id: u8| {
+        let (command, credential) = (file(&format!("command-{id}.key")), file("credential-9.key"));
+        HubKeys::load(&pki.key_set(), &[(id, &command)], &[(9, &credential)])
+    };
+    load(2).unwrap();
+    assert!(matches!(load(1), Err(LoadKeysError::NotInSet { kid: 1, generation: 4, .. })));
+
+    for (args, said) in [
+        (["retire", "command", "2"], "the last of its kind"),
+        (["retire", "command", "7"], "has no command key 7"),
+        (["credential-key", "--", "9"], "has a credential key 9 already"),
+        // It was in a set once, and its files say so.
+        (["command-key", "--", "1"], "exists already"),
+    ] {
+        let refused = call(&args).unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
+    call(&["credential-key", "3"]).unwrap();
+    call(&["credential-key", "4"]).unwrap();
+    let refused = call(&["credential-key", "5"]).unwrap_err().to_string();
+    assert!(refused.contains("which is all a bank holds"), "{refused}");
+    assert_eq!(set_of(&pki), (6, vec![2], vec![4, 3, 9, 1]));
+}
+
+#[test]
+fn the_root_is_rolled_and_a_foreign_set_is_not_signed() {
+    let directory = tempfile::tempdir().unwrap();
+    let pki = DevPki::create(directory.path(), &spec()).unwrap();
+    let [old, new] = ["root.key", "root-2.key"].map(|name| directory.path().join(name));
+    let root_of =
+        |path: &Path| RootKey(SigningSeed::load(path).unwrap().public().verifying_key().to_bytes());
+    pki.issue_second_root(2).unwrap();
+    assert!(matches!(pki.issue_second_root(2), Err(PkiError::Exists { .. })));
+    pki.sign_again(&new).unwrap();
+    let file = KeySetFile::load(&pki.key_set()).unwrap();
+    assert_eq!((file.root(), file.keys.generation.0), (root_of(&new), 2));
+    // And back, as long as both are here.
+    pki.sign_again(&old).unwrap();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = DevPki::create(elsewhere.path(), &spec()).unwrap();
+    std::fs::copy(other.key_set(), pki.key_set()).unwrap();
+    let refused = pki.sign_again(&old);
+    let theirs = root_of(&elsewhere.path().join("root.key"));
+    assert!(matches!(refused, Err(PkiError::ForeignSet { root, .. }) if root == theirs));
+}
+
+#[test]
+fn a_damaged_key_set_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let pki = DevPki::create(directory.path(), &spec()).unwrap();
+    let text = std::fs::read_to_string(pki.key_set()).unwrap();
+    let (comments, line) = text.trim_end().rsplit_once('\n').unwrap();
+    assert!(comments.contains("generation 1") && comments.contains("command key 1: "));
+    let problem = |text: &str| {
+        std::fs::write(pki.key_set(), text).unwrap();
+        let error = KeySetFile::load(&pki.key_set()).unwrap_err();
+        assert!(error.to_string().contains("key-set.signed"));
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    // Comments are for people.
+    std::fs::write(pki.key_set(), format!("{line}\n# anything\n")).unwrap();
+    KeySetFile::load(&pki.key_set()).unwrap();
+    let flipped = if line.ends_with('0') { "1" } else { "0" };
+    let flipped = format!("{}{flipped}", &line[..line.len() - 1]);
+    assert_eq!(problem(&flipped), "its signature is of no use");
+    for text in [comments.to_owned(), format!("{line}\n{line}"), line[1..].to_owned(), "zz".into()]
+    {
+        assert_eq!(problem(&text), "it is not one line of hex digits beside its comments");
+    }
+    assert_eq!(problem("ffff"), "its line of hex digits is no signed key set");
+    let root = SigningSeed::load(&directory.path().join("root.key")).unwrap();
+    let empty = KeySet { generation: Generation(2), ..KeySet::default() };
+    KeySetFile::sign(&root, empty).replace(&pki.key_set()).unwrap();
+    let text = std::fs::read_to_string(pki.key_set()).unwrap();
+    assert!(problem(&text).contains("one to 4 keys"));
 }
 
 fn read_der(path: &Path) -> Vec<u8> {

@@ -20,7 +20,8 @@ client_authorities = "ca.pem"
 [store]
 url = "sqlite://hub.db"
 [keys]
-command = "command.key"
+set = "key-set.signed"
+command = [{ id = 1, file = "command-1.key" }]
 credential = [{ id = 1, file = "credential-1.key" }]
 [notices]
 from = "Postern <lockers@example.org>"
@@ -81,7 +82,7 @@ async fn a_hub_starts_tells_its_addresses_answers_and_stops() {
 async fn what_cannot_be_used_is_named_in_the_chain_of_causes() {
     let fixture = Fixture::new();
     let mut config = configured(&fixture);
-    config.keys.command = fixture.directory.path().join("gone.key");
+    config.keys.command[0].file = fixture.directory.path().join("gone.key");
     let error = run(config, Traces::local(), pending()).await.unwrap_err();
     let chain = format!("{:#}", anyhow::Error::from(error));
     assert!(

@@ -53,7 +53,7 @@ pub(crate) use requests::{Call, ParcelAnswer, Seen};
 pub(crate) use spelling::{lockdown_reason, quarantine_reason, recall_reason};
 pub(crate) use standing::{OpenStream, Standing, StopBank};
 pub(crate) use tx::{NewEvent, Tx};
-pub(crate) use upkeep::{IssueKeySet, Quarantine};
+pub(crate) use upkeep::{NoteKeySet, Quarantine};
 pub(crate) use wakes::Wakes;
 pub(crate) use writer::Decision;
 

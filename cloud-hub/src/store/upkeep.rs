@@ -1,12 +1,12 @@
 //! What ingest writes beside batches: unreadable messages, and the key set.
 
 use locker_core::credential::KeySet;
-use locker_core::ids::{BankId, Generation};
+use locker_core::ids::BankId;
 use locker_core::units::UnixMillis;
 use sea_orm::{EntityTrait, Order, QueryOrder};
 
 use super::WriteError;
-use super::convert::{bytes, damaged, int, uint};
+use super::convert::{bytes, damaged, int};
 use super::entity::key_sets;
 use super::tx::{Insert, Tx};
 use super::writer::Decision;
@@ -62,37 +62,38 @@ impl Decision for Quarantine {
     }
 }
 
-/// Gives the hub's credential keys a generation: the newest one if they are its keys.
+/// Notes which key set this hub has, unless it has had a newer one.
 #[derive(Clone, Debug)]
-pub(crate) struct IssueKeySet {
+pub(crate) struct NoteKeySet {
     pub(crate) keys: KeySet,
     pub(crate) now: UnixMillis,
 }
 
-impl Decision for IssueKeySet {
-    type Answer = KeySet;
+impl Decision for NoteKeySet {
+    /// The key set that is in the way: a newer one, or another one of this generation.
+    type Answer = Option<KeySet>;
 
-    async fn decide(&self, tx: &mut Tx) -> Result<KeySet, WriteError> {
+    async fn decide(&self, tx: &mut Tx) -> Result<Option<KeySet>, WriteError> {
         let newest = key_sets::Entity::find()
             .order_by(key_sets::Column::Generation, Order::Desc)
             .one(tx.connection())
             .await?;
-        let mut generation = 0;
         if let Some(row) = newest {
             let known = locker_proto::decode_key_set(&row.bytes);
             let known = known.map_err(|_| damaged("key_sets", "bytes"))?;
-            if known.keys == self.keys.keys {
-                return Ok(known);
+            if known == self.keys {
+                return Ok(None);
             }
-            generation = uint(row.generation);
+            if known.generation >= self.keys.generation {
+                return Ok(Some(known));
+            }
         }
-        let keys = KeySet { generation: Generation(generation + 1), keys: self.keys.keys.clone() };
         let row = vec![
-            int(keys.generation.0).into(),
-            bytes(&locker_proto::encode_key_set(&keys)),
+            int(self.keys.generation.0).into(),
+            bytes(&locker_proto::encode_key_set(&self.keys)),
             int(self.now.0).into(),
         ];
         tx.insert(&KEY_SETS, row).await?;
-        Ok(keys)
+        Ok(None)
     }
 }

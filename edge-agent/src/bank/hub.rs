@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use locker_core::bank::{CommandAnswer, CommandAnswered, LockdownBegan, LockdownReason, Step};
 use locker_core::clock::SignedTimeError;
 use locker_core::code::tag::TagKeys;
+use locker_core::credential::KeySet;
 use locker_core::downlink::{apply_courier_codes, apply_grant, apply_key_set, apply_layout};
 use locker_core::downlink::{apply_mode, apply_quota, config_epoch};
 use locker_core::fact::Fact;
@@ -66,7 +67,8 @@ impl Bank {
         let (view, epoch) = (self.parts.ledger.view(), config.epoch);
         let fact = match &config.document {
             Document::Layout(layout) => apply_layout(view, epoch, layout),
-            Document::KeySet(keys) => apply_key_set(view, keys),
+            // The link takes them out, as Event::KeySet: here nobody could check them.
+            Document::KeySet(_) => None,
             Document::Mode(mode) => apply_mode(view, epoch, *mode),
             Document::Quota(quota) => apply_quota(view, epoch, quota),
             Document::CourierCodes(codes) => apply_courier_codes(view, epoch, codes),
@@ -77,6 +79,11 @@ impl Bank {
             self.observe(baseline)?;
         }
         Ok(())
+    }
+
+    pub(super) fn key_set(&mut self, keys: &KeySet) -> Result<(), BankError> {
+        let fact = apply_key_set(self.parts.ledger.view(), keys);
+        self.answer(fact.into_iter().collect()).map(drop)
     }
 
     /// Follows an order, if it is fresh beyond doubt: in time by a clock that is known, and of this

@@ -70,6 +70,8 @@ pub enum Event {
     Grants(Grants),
     /// The hub sent a configuration document; the signature has been checked.
     Config(Config),
+    /// The hub sent a key set; its root's signature has been checked.
+    KeySet(KeySet),
     /// The hub orders something now; the signature has been checked. `current`: it names the birth
     /// of the connection that it came by.
     Command { command: Command, current: bool },
@@ -258,6 +260,7 @@ impl Bank {
             Event::Bus(event) => self.bus(event)?,
             Event::Grants(grants) => self.grants(&grants)?,
             Event::Config(config) => self.config(&config)?,
+            Event::KeySet(keys) => self.key_set(&keys)?,
             Event::Command { command, current } => self.order(&command, current)?,
             Event::Recalls { reply } => {
                 let _ = reply.send(self.recalls()?);

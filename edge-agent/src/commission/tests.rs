@@ -21,7 +21,7 @@ port = 8883
 ca_file = "ca.pem"
 certificate_file = "bank.pem"
 key_file = "bank.key"
-command_keys = [{{ kid = 1, public_key = "{key}" }}]
+root_keys = ["{key}"]
 [panel]
 listen = "127.0.0.1:7070"
 access_file = "panel.json"

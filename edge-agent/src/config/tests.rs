@@ -13,7 +13,7 @@ port = 8883
 ca_file = "ca.pem"
 certificate_file = "bank.pem"
 key_file = "bank.key"
-command_keys = [{ kid = 1, public_key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" }]
+root_keys = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
 
 [panel]
 listen = "127.0.0.1:7070"
@@ -35,7 +35,10 @@ fn a_whole_configuration_is_taken_with_its_defaults() {
     let config = Config::parse(GOOD, Path::new("agent.toml")).unwrap();
     assert_eq!(config.bank.as_str(), "lobby-1");
     assert_eq!(config.policy(), SessionPolicy::default());
-    assert_eq!(config.command_keys().len(), 1);
+    assert_eq!(
+        config.root_keys()[0].to_string(),
+        "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+    );
     let bus = config.bus[0].bus_config();
     let polarities: Vec<_> = bus.boards[0].locks.iter().map(|lock| lock.polarity).collect();
     let one = Polarity::OneIsLocked;
@@ -85,7 +88,7 @@ fn every_mistake_names_its_key() {
     assert!(refused("bank = \"lobby-1\"", "bank = \"Lobby 1\"").contains("lower-case letters"));
     assert!(refused("127.0.0.1:7070", "0.0.0.0:7070").contains("panel.listen: must be a loopback"));
     assert!(refused("port = 8883", "prot = 8883").contains("prot"));
-    assert!(refused("00112233445566778899aabbccddeeff\" }", "zz\" }").contains("64 hex digits"));
+    assert!(refused("00112233445566778899aabbccddeeff\"]", "zz\"]").contains("64 hex digits"));
     assert!(refused("locks = 3", "locks = 49").contains("48"));
     assert!(refused("addr = 0,", "addr = 10,").contains("10"));
     assert!(refused("[[bus]]", "[[bos]]").contains("bos"));
@@ -95,6 +98,25 @@ fn every_mistake_names_its_key() {
     let small = "profile = \"cu16\"\nboards = [{ addr = 0, locks = 17";
     assert!(refused("boards = [{ addr = 0, locks = 3", small).contains("at most 16"));
     assert!(refused("boards = [", "profile = \"cu12\"\nboards = [").contains("cu12"));
+}
+
+#[test]
+fn one_root_is_pinned_or_two_and_command_keys_are_not() {
+    const ONE: &str = "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"";
+    let two = format!("{ONE}, \"{}\"", "ab".repeat(32));
+    let text = GOOD.replace(ONE, &two);
+    assert_eq!(Config::parse(&text, Path::new("agent.toml")).unwrap().root_keys().len(), 2);
+    for bad in ["".to_owned(), format!("{ONE}, {ONE}"), format!("{two}, \"{}\"", "cd".repeat(32))] {
+        assert!(refused(ONE, &bad).contains("hub.root_keys: "), "{bad}");
+    }
+    for line in [
+        format!("command_keys = [{{ kid = 1, public_key = {ONE} }}]"),
+        format!("root_keys = [{ONE}]\ncommand_keys = []"),
+    ] {
+        let said = refused(&format!("root_keys = [{ONE}]"), &line);
+        assert!(said.contains("hub.command_keys: gave way to hub.root_keys"), "{said}");
+        assert!(said.contains("root.pub"), "{said}");
+    }
 }
 
 #[test]

@@ -3,8 +3,11 @@
 //! Each connection has a fresh MQTT client; nothing of an old one is trusted. What to send and what
 //! an ack means is decided by [`locker_core::uplink::Sender`]; this module moves the bytes.
 
+mod keys;
 mod session;
 pub mod tls;
+
+pub use keys::{DistrustError, TrustedKeys};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +15,6 @@ use std::time::Duration;
 use locker_core::ids::{BankId, BootId};
 use locker_core::uplink::AckError;
 use locker_proto::message::DecodeMessageError;
-use locker_proto::signed::{CommandKey, OpenError};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -35,7 +37,7 @@ pub struct Link {
     pub host: String,
     pub port: u16,
     pub tls: Arc<rustls::ClientConfig>,
-    pub command_keys: Vec<CommandKey>,
+    pub keys: TrustedKeys,
     pub limits: LinkLimits,
     pub reader: JournalReader,
     /// The journal's last seq.
@@ -61,8 +63,8 @@ pub enum LinkError {
     SubscriptionRefused,
     #[error("the hub made no progress for {} s", locker_core::uplink::STALL_MS / 1_000)]
     Stalled,
-    #[error("a message on {topic} is not signed by a key of the hub")]
-    Unsigned { topic: String, source: OpenError },
+    #[error("a message on {topic} is not the hub's word")]
+    Unsigned { topic: String, source: DistrustError },
     #[error("a message on {topic} cannot be read")]
     Unreadable { topic: String, source: DecodeMessageError },
     #[error("the hub's acknowledgement does not fit this journal")]
@@ -120,7 +122,9 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 fn log_end(error: &LinkError, linked: bool) {
-    let source = std::error::Error::source(error).map(ToString::to_string);
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    let source = (!causes.is_empty()).then(|| causes.join(": "));
     match error {
         LinkError::Lost(_) => info!(%error, source, linked, "hub connection ended"),
         LinkError::SubscriptionRefused

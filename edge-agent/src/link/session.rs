@@ -7,7 +7,6 @@ use locker_core::uplink::{STALL_MS, Sender};
 use locker_proto::message::{
     Ack, Batch, Birth, Command, Config, Grants, MESSAGE_MAX_BYTES, Nonce, Presence,
 };
-use locker_proto::signed;
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
 use rumqttc::{AsyncClient, EventLoop, LastWill, MqttOptions, Packet, QoS, SubscribeReasonCode};
 use rumqttc::{TlsConfiguration, Transport};
@@ -15,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::keys::Opened;
 use super::{Ended, Link, LinkError, stopped};
 use crate::bank::{Event, Introduction};
 use crate::journal::{ReadError, Stored};
@@ -201,6 +201,7 @@ impl Session<'_> {
         asked.map_err(|_| LinkError::BankStopped)?;
         let introduction = answer.await.map_err(|_| LinkError::BankStopped)?;
         let boot = introduction.boot;
+        self.link.keys.learn(&introduction.keys);
         let birth = self.birth(introduction);
         // Before it can leave: the hub's time counts from here.
         self.born_at = Some(Instant::now());
@@ -245,10 +246,13 @@ impl Session<'_> {
         name: &str,
         envelope: &[u8],
     ) -> Result<(), LinkError> {
-        let (bank, keys) = (&self.link.bank, &self.link.command_keys);
+        let (bank, keys) = (&self.link.bank, &mut self.link.keys);
         let unsigned = |source| LinkError::Unsigned { topic: name.to_owned(), source };
         let unreadable = |source| LinkError::Unreadable { topic: name.to_owned(), source };
-        let payload = signed::open(envelope, topic, bank, keys).map_err(unsigned)?;
+        let payload = match keys.open(topic, bank, envelope).map_err(unsigned)? {
+            Opened::Payload(payload) => payload,
+            Opened::KeySet(keys) => return self.tell(Event::KeySet(keys)).await,
+        };
         match topic {
             DownTopic::Ack => {
                 let ack = Ack::decode(&payload).map_err(unreadable)?;

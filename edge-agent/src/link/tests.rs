@@ -1,7 +1,10 @@
 //! The link against a hub of flesh and bone: TLS, MQTT, signatures, and a hub that misbehaves.
 
 mod hub;
+mod keys;
 pub(crate) mod pki;
+
+use std::sync::Mutex;
 
 use ed25519_dalek::SigningKey;
 use locker_core::bank::BoardChanged;
@@ -13,6 +16,7 @@ use locker_core::ids::{CommandId, Generation, HubEpoch, ParcelId, StreamId, Vers
 use locker_core::journal::{BATCH_MAX_RECORDS, ChainHash};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
+use locker_proto::key_set::RootKey;
 use locker_proto::message::{Birth, Command, CommandKind, Grants, Nonce, Presence, Telemetry};
 use locker_proto::signed;
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
@@ -22,7 +26,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::hub::{Hub, PATIENCE, Session, ack, bank, command_key};
+use self::hub::{Hub, PATIENCE, Session, ack, bank, command_key, key_set, root};
 use self::pki::Pki;
 use super::*;
 use crate::bank::Introduction;
@@ -38,6 +42,8 @@ struct World {
     missed: watch::Sender<u64>,
     stop: watch::Sender<bool>,
     events: mpsc::Receiver<Event>,
+    /// What the bank says it holds.
+    held: Arc<Mutex<KeySet>>,
     samples: Samples,
     link: JoinHandle<()>,
     _dir: TempDir,
@@ -69,17 +75,15 @@ impl World {
         let samples = Samples::new(TelemetryLimits::default());
         let (sender, inbox) = mpsc::channel(64);
         let (forward, events) = mpsc::channel(64);
-        tokio::spawn(answer(inbox, forward));
+        let held = Arc::new(Mutex::new(key_set(3, &[(1, &command_key())])));
+        tokio::spawn(answer(inbox, forward, Arc::clone(&held)));
         let link = Link {
             bank: bank(),
             boot: keeper.boot,
             host: "127.0.0.1".to_owned(),
             port,
             tls: pki.bank().tls,
-            command_keys: vec![CommandKey {
-                kid: 1,
-                public: command_key().verifying_key().to_bytes(),
-            }],
+            keys: TrustedKeys::new(vec![RootKey(root().verifying_key().to_bytes())]),
             limits: LinkLimits { backoff_min_ms: 10, backoff_max_ms: 40, ..LinkLimits::default() },
             reader: ledger.reader(),
             head: head.subscribe(),
@@ -95,7 +99,7 @@ impl World {
             stop: stop.subscribe(),
         };
         let link = tokio::spawn(run(link));
-        Self { pki, ledger, head, missed, stop, events, samples, link, _dir: dir }
+        Self { pki, ledger, head, missed, stop, events, held, samples, link, _dir: dir }
     }
 
     /// Commits until the journal ends at `seq`.
@@ -137,12 +141,16 @@ impl World {
 }
 
 /// Plays the bank's loop: answers who it is, passes on the rest.
-async fn answer(mut inbox: mpsc::Receiver<Event>, forward: mpsc::Sender<Event>) {
+async fn answer(
+    mut inbox: mpsc::Receiver<Event>,
+    forward: mpsc::Sender<Event>,
+    held: Arc<Mutex<KeySet>>,
+) {
     while let Some(event) = inbox.recv().await {
         if let Event::Introduce { reply } = event {
             let (stream, boot) = (StreamId([7; 16]), BootId([2; 16]));
             let grants = GrantPosition { epoch: HubEpoch(1), gseq: 5 };
-            let keys = KeySet { generation: Generation(3), keys: Vec::new() };
+            let keys = held.lock().unwrap().clone();
             let layout = Generation(2);
             let said = Introduction {
                 stream,

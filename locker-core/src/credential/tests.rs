@@ -199,16 +199,18 @@ fn claims_that_say_too_little_or_something_new_are_refused() {
 }
 
 #[test]
-fn a_key_set_has_one_to_four_keys_with_names_of_their_own() {
-    let sound = |kids: &[u8]| {
-        let keys = kids.iter().map(|kid| public(*kid, *kid)).collect();
-        KeySet { generation: Generation(1), keys }.is_sound()
+fn a_key_set_has_one_to_four_keys_of_each_kind_with_names_of_their_own() {
+    let sound = |credential: &[u8], command: &[u8]| {
+        let keys = credential.iter().map(|kid| public(*kid, *kid)).collect();
+        let command = command.iter().map(|&kid| CommandKey { kid, public: [kid; 32] }).collect();
+        KeySet { generation: Generation(1), keys, command }.is_sound()
     };
-    assert!(sound(&[1]));
-    assert!(sound(&[1, 2, 3, 4]));
-    assert!(!sound(&[]));
-    assert!(!sound(&[1, 2, 3, 4, 5]));
-    assert!(!sound(&[1, 2, 1]));
+    assert!(sound(&[1], &[1]));
+    assert!(sound(&[1, 2, 3, 4], &[9, 8, 7, 6]));
+    for bad in [&[][..], &[1, 2, 3, 4, 5], &[1, 2, 1]] {
+        assert!(!sound(bad, &[1]), "{bad:?}");
+        assert!(!sound(&[1], bad), "{bad:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 use crate::clock::TimeQuality;
 use crate::code::keypad_code::CourierCodes;
 use crate::compartment::{CompartmentSpec, Layout, LockPosition};
-use crate::credential::{CredentialKey, KeySet};
+use crate::credential::{CommandKey, CredentialKey, KeySet};
 use crate::ids::{BootId, Generation, StreamId};
 use crate::journal::{CHAIN_START, MemoryView, Record, fold};
 
@@ -134,5 +134,6 @@ const fn mode(generation: u64) -> Mode {
 
 fn keys(generation: u64, count: u8) -> KeySet {
     let keys = (0..count).map(|kid| CredentialKey { kid, public: [kid; 32] }).collect();
-    KeySet { generation: Generation(generation), keys }
+    let command = vec![CommandKey { kid: 1, public: [9; 32] }];
+    KeySet { generation: Generation(generation), keys, command }
 }

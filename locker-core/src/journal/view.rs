@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::units::UnixMillis;
 
 /// What there is one of in a bank.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     /// The latest pulse that was intended.
     pub last_intent: IntentId,
@@ -28,7 +28,7 @@ pub struct Meta {
     pub grants: GrantPosition,
     /// The layout held; 0 before the first.
     pub layout: Generation,
-    /// The credential keys held; generation 0 and empty before the first.
+    /// The keys held; generation 0 and empty before the first.
     pub keys: KeySet,
     pub mode: Mode,
     pub quota: Quota,
@@ -58,23 +58,6 @@ pub struct Lockdown {
     pub reason: LockdownReason,
     /// The first of the two people who want it lifted.
     pub lift_asked_by: Option<CredentialId>,
-}
-
-impl Default for Meta {
-    fn default() -> Self {
-        Self {
-            last_intent: IntentId::default(),
-            boot_count: 0,
-            grants: GrantPosition::default(),
-            layout: Generation::default(),
-            keys: KeySet { generation: Generation::default(), keys: Vec::new() },
-            mode: Mode::default(),
-            quota: Quota::default(),
-            config_epochs: ConfigEpochs::default(),
-            lockdown: None,
-            last_pickup: None,
-        }
-    }
 }
 
 /// A bank's state as the rules see it.

@@ -41,7 +41,7 @@ pub struct Birth {
     /// The generation of the layout held.
     #[prost(uint64, tag = "13")]
     pub layout_generation: u64,
-    /// The generation of the credential keys held.
+    /// The generation of the key set held.
     #[prost(uint64, tag = "14")]
     pub key_set_generation: u64,
     /// The credential keys held, by their one-byte ids.
@@ -146,7 +146,7 @@ pub struct Config {
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     /// Which document.
-    #[prost(oneof = "config::Document", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "config::Document", tags = "2, 3, 4, 5, 6, 7")]
     pub document: ::core::option::Option<config::Document>,
 }
 /// Nested message and enum types in `Config`.
@@ -157,7 +157,7 @@ pub mod config {
         /// The compartments.
         #[prost(message, tag = "2")]
         Layout(super::super::super::journal::v1::Layout),
-        /// The credential keys.
+        /// The keys, as hubs once sent them: without the root's signature nobody takes them.
         #[prost(message, tag = "3")]
         KeySet(super::super::super::journal::v1::KeySet),
         /// How the bank works.
@@ -169,7 +169,23 @@ pub mod config {
         /// The codes that couriers sign in with. Only for banks whose birth told a generation of them.
         #[prost(message, tag = "6")]
         CourierCodes(super::super::super::journal::v1::CourierCodes),
+        /// The keys, signed by the hub's root.
+        #[prost(message, tag = "7")]
+        SignedKeySet(super::SignedKeySet),
     }
+}
+/// The keys a bank accepts, as the hub's root signed them far from any network. The same bytes lie in the hub's key set file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignedKeySet {
+    /// An encoded locker.journal.v1.KeySet, exactly as it was signed.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key_set: ::prost::alloc::vec::Vec<u8>,
+    /// The root's Ed25519 public key, 32 bytes: which of the pinned ones it is. By itself it proves nothing.
+    #[prost(bytes = "vec", tag = "2")]
+    pub root_key: ::prost::alloc::vec::Vec<u8>,
+    /// Ed25519 over the text postern-key-set-v1, a zero byte, and key_set; 64 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// down/command: one order to a bank that is connected now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

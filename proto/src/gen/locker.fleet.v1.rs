@@ -47,6 +47,9 @@ pub struct Bank {
     /// Why only staff can open doors: TOO_MANY_OPENINGS, ORDERED or STAFF; empty if anybody can.
     #[prost(string, tag = "15")]
     pub lockdown_reason: ::prost::alloc::string::String,
+    /// The generation of the key set that the bank has taken over; 0 before the first.
+    #[prost(uint64, tag = "16")]
+    pub key_set_held: u64,
 }
 /// Compartments of one size that a bank keeps back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

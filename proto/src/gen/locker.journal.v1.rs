@@ -14,7 +14,7 @@ pub struct Meta {
     /// The generation of the layout held.
     #[prost(uint64, tag = "4")]
     pub layout_generation: u64,
-    /// The credential keys held.
+    /// The keys held.
     #[prost(message, optional, tag = "5")]
     pub keys: ::core::option::Option<KeySet>,
     /// How the bank works; absent before the first.
@@ -137,15 +137,28 @@ pub struct CredentialKey {
     #[prost(bytes = "vec", tag = "2")]
     pub public_key: ::prost::alloc::vec::Vec<u8>,
 }
-/// The credential keys a bank accepts, as a whole document.
+/// A public key that messages of the hub to banks may be signed with.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommandKey {
+    /// The one byte by which a message names it.
+    #[prost(uint32, tag = "1")]
+    pub kid: u32,
+    /// Ed25519 public key, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+}
+/// The keys a bank accepts, as a whole document.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct KeySet {
     /// How often it was issued.
     #[prost(uint64, tag = "1")]
     pub generation: u64,
-    /// All keys.
+    /// All keys that tokens may be signed with.
     #[prost(message, repeated, tag = "2")]
     pub keys: ::prost::alloc::vec::Vec<CredentialKey>,
+    /// All keys that messages may be signed with.
+    #[prost(message, repeated, tag = "3")]
+    pub command: ::prost::alloc::vec::Vec<CommandKey>,
 }
 /// How a bank works, as a whole document.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1362,7 +1375,7 @@ pub mod record {
         /// A layout was taken over.
         #[prost(message, tag = "20")]
         LayoutAccepted(super::Layout),
-        /// A set of credential keys was taken over.
+        /// A set of keys was taken over.
         #[prost(message, tag = "21")]
         KeySetAccepted(super::KeySet),
         /// A configuration document does not fit.
@@ -2020,7 +2033,7 @@ pub enum ConfigKind {
     Unspecified = 0,
     /// The compartments.
     Layout = 1,
-    /// The credential keys.
+    /// The keys.
     KeySet = 2,
     /// How the bank works.
     Mode = 3,

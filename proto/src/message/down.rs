@@ -2,7 +2,6 @@
 
 use locker_core::code::keypad_code::CourierCodes;
 use locker_core::compartment::Layout;
-use locker_core::credential::KeySet;
 use locker_core::downlink::{GRANTS_PER_BATCH_MAX, Grant, GrantPosition, Mode, Quota};
 use locker_core::ids::{HubEpoch, StreamId};
 use locker_core::journal::ChainHash;
@@ -11,6 +10,7 @@ use prost::Message;
 
 use super::{DecodeMessageError, Nonce, form};
 use crate::convert::{self, Wire, from_list, list, present, required};
+use crate::key_set::SignedKeySet;
 use crate::malformed::{FieldProblem, Malformed};
 use crate::wire::bank::v1 as wire;
 
@@ -133,7 +133,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
     Layout(Layout),
-    KeySet(KeySet),
+    /// Counts for what the root's signature says, whoever signed the message around it.
+    KeySet(SignedKeySet),
     Mode(Mode),
     Quota(Quota),
     CourierCodes(CourierCodes),
@@ -145,7 +146,7 @@ impl Config {
     pub fn encode(&self) -> Vec<u8> {
         let document = match &self.document {
             Document::Layout(layout) => wire::config::Document::Layout(layout.to_wire()),
-            Document::KeySet(keys) => wire::config::Document::KeySet(keys.to_wire()),
+            Document::KeySet(keys) => wire::config::Document::SignedKeySet(keys.to_wire()),
             Document::Mode(mode) => wire::config::Document::Mode(mode.to_wire()),
             Document::Quota(quota) => wire::config::Document::Quota(quota.to_wire()),
             Document::CourierCodes(codes) => wire::config::Document::CourierCodes(codes.to_wire()),
@@ -162,12 +163,13 @@ impl Config {
         let form: wire::Config = form(bytes)?;
         let document = match present("Config.document", form.document)? {
             wire::config::Document::Layout(form) => Document::Layout(Wire::from_wire(form)?),
-            wire::config::Document::KeySet(form) => Document::KeySet(Wire::from_wire(form)?),
+            wire::config::Document::KeySet(_) => return Err(DecodeMessageError::UnsignedKeySet),
             wire::config::Document::Mode(form) => Document::Mode(Wire::from_wire(form)?),
             wire::config::Document::Quota(form) => Document::Quota(Wire::from_wire(form)?),
             wire::config::Document::CourierCodes(form) => {
                 Document::CourierCodes(Wire::from_wire(form)?)
             }
+            wire::config::Document::SignedKeySet(form) => Document::KeySet(Wire::from_wire(form)?),
         };
         Ok(Self { epoch: HubEpoch(form.epoch), document })
     }

@@ -16,7 +16,9 @@ fn corpus() -> Vec<Vec<u8>> {
     later.dedup_by_key(|fact| samples::field_of(fact));
     let facts = samples::facts().into_iter().chain(later);
     let mut all: Vec<_> = facts.map(|fact| encode_record(&samples::record(fact))).collect();
-    all.extend(samples::configs().iter().chain(&later::configs()).map(Config::encode));
+    all.push(samples::config_layout().encode());
+    all.extend(later::configs().iter().map(Config::encode));
+    all.push(later::signed_key_set().encode());
     // In a snapshot an entity is hurt together with its frame; here alone.
     all.extend(later::held_slots().iter().map(encode_slot));
     all.extend([later::budget(), later::undated_budget()].iter().map(encode_budget));

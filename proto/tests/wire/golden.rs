@@ -3,7 +3,8 @@
 
 use std::fmt::Debug;
 
-use locker_proto::message::{Ack, Batch, Birth, Command, Config, Grants, Presence, Telemetry};
+use locker_proto::message::{Ack, Batch, Birth, Command, Config, DecodeMessageError, Grants};
+use locker_proto::message::{Presence, Telemetry};
 use locker_proto::record::{decode_record, encode_record};
 use locker_proto::signed::{CommandKey, open, sign};
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
@@ -75,6 +76,7 @@ fn entities_are_as_version_1_wrote_them() {
     frozen.same("snapshot: codes", &later::snapshot_with_codes(), encode, decode_snapshot);
     frozen.same("mode", &later::mode(), encode_mode, decode_mode);
     frozen.same("quota", &later::quota(), encode_quota, decode_quota);
+    frozen.same("key_set: command", &later::key_set(), encode_key_set, decode_key_set);
     let couriers = later::courier_codes();
     frozen.same("courier_codes", &couriers, encode_courier_codes, decode_courier_codes);
     frozen.same("meta: epochs", &later::meta_with_epochs(), encode_meta, decode_meta);
@@ -98,12 +100,11 @@ fn messages_are_as_version_1_wrote_them() {
     frozen.same("presence_of_a_connection", &connected, Presence::encode, Presence::decode);
     frozen.same("ack", &samples::ack(), Ack::encode, Ack::decode);
     frozen.same("grants", &samples::grants(), Grants::encode, Grants::decode);
-    let [layout, key_set] = samples::configs();
-    frozen.same("config_layout", &layout, Config::encode, Config::decode);
-    frozen.same("config_key_set", &key_set, Config::encode, Config::decode);
-    let [mode, quota, couriers] = later::configs();
+    frozen.same("config_layout", &samples::config_layout(), Config::encode, Config::decode);
+    let [mode, quota, key_set, couriers] = later::configs();
     frozen.same("config_mode", &mode, Config::encode, Config::decode);
     frozen.same("config_quota", &quota, Config::encode, Config::decode);
+    frozen.same("config_signed_key_set", &key_set, Config::encode, Config::decode);
     frozen.same("config_courier_codes", &couriers, Config::encode, Config::decode);
     frozen.same("birth: told more", &later::birth(), Birth::encode, Birth::decode);
     frozen.same("command", &later::command(), Command::encode, Command::decode);
@@ -121,6 +122,12 @@ fn signed_messages_are_as_version_1_wrote_them() {
         frozen.same(topic.as_str(), &b"payload".to_vec(), encode, decode);
     }
     frozen.finish();
+}
+
+#[test]
+fn a_key_set_that_only_a_command_key_signed_is_refused_now() {
+    let refused = Config::decode(&unhex(v1::CONFIG_KEY_SET));
+    assert_eq!(refused, Err(DecodeMessageError::UnsignedKeySet));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What was added after banks had written their first records: every new fact, every new value of an old one, and what
 //! holds them, with no field at its default.
 
+use ed25519_dalek::SigningKey;
 use locker_core::bank::{
     AbortedContent, Alarm, BoardReset, BookingLapsed, BoundCode, CodeTyped, CommandAnswer,
     CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit, DoorMoved, Finding,
@@ -16,7 +17,7 @@ use locker_core::code::second_factor::SuffixTag;
 use locker_core::code::slot::{Sealed, Slot, SlotId};
 use locker_core::code::tag::Tag;
 use locker_core::compartment::{Allocation, Compartment, DoorReading, Health, QuarantineReason};
-use locker_core::credential::{Credential, CredentialState, Holder};
+use locker_core::credential::{CommandKey, Credential, CredentialState, Holder, KeySet};
 use locker_core::downlink::ConfigEpochs;
 use locker_core::downlink::{
     Booking, CompartmentReserved, ConfigAccepted, ConfigDocument, ConfigKind, ConfigRefusal,
@@ -31,6 +32,7 @@ use locker_core::parcel::{Parcel, ParcelState, RecallReason, Terms};
 use locker_core::session::{Actor, CourierProof, Handover, Opening, Phase, Session, Task};
 use locker_core::units::{Dimensions, UnixMillis};
 use locker_proto::entity::Snapshot;
+use locker_proto::key_set::SignedKeySet;
 use locker_proto::message::{Birth, Command, CommandKind, Config, Document};
 
 use crate::samples::{self, AT, BOOT, CREDENTIAL, EPOCH, NO, NONCE, PARCEL, SESSION};
@@ -125,6 +127,7 @@ fn of_the_hub() -> Vec<(String, Fact)> {
     facts.extend([
         named("", Fact::ConfigAccepted(ConfigDocument::Mode(mode()).into())),
         named("", Fact::ConfigAccepted(ConfigDocument::Quota(quota()).into())),
+        named("command", Fact::ConfigAccepted(ConfigDocument::KeySet(key_set()).into())),
         named("", Fact::CompartmentReserved(CompartmentReserved { parcel, compartment: NO })),
         named("", Fact::BookingLapsed(BookingLapsed { parcel })),
         named("", Fact::KeepLapsed(KeepLapsed { parcel })),
@@ -353,7 +356,8 @@ pub(crate) fn metas() -> Vec<(String, Meta)> {
         let meta = Meta { mode, quota: quota.clone(), lockdown, ..samples::meta() };
         (format!("meta: {reason:?}"), meta)
     });
-    all.to_vec()
+    let with_keys = Meta { keys: key_set(), ..samples::meta() };
+    all.into_iter().chain([("meta: command keys".to_owned(), with_keys)]).collect()
 }
 
 pub(crate) fn compartments() -> Vec<(String, Compartment)> {
@@ -489,8 +493,29 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot { changes, ..samples::snapshot() }
 }
 
-pub(crate) fn configs() -> [Config; 3] {
-    [Document::Mode(mode()), Document::Quota(quota()), Document::CourierCodes(courier_codes())]
+/// With keys of both kinds.
+pub(crate) fn key_set() -> KeySet {
+    let command = [(1, 0x11), (2, 0x22)].map(|(kid, byte)| CommandKey { kid, public: [byte; 32] });
+    KeySet { generation: Generation(6), command: command.into(), ..samples::key_set() }
+}
+
+/// By the root of thirty-two nines.
+pub(crate) fn signed_key_set() -> SignedKeySet {
+    SignedKeySet::sign(&root(), &key_set())
+}
+
+pub(crate) fn root() -> SigningKey {
+    SigningKey::from_bytes(&[9; 32])
+}
+
+pub(crate) fn configs() -> [Config; 4] {
+    let documents = [
+        Document::Mode(mode()),
+        Document::Quota(quota()),
+        Document::KeySet(signed_key_set()),
+        Document::CourierCodes(courier_codes()),
+    ];
+    documents
         .map(|document| Config { epoch: EPOCH, document })
 }
 

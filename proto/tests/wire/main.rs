@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod golden;
+mod key_set;
 mod later;
 mod malformed;
 mod round_trip;

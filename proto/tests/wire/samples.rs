@@ -94,7 +94,7 @@ pub(crate) fn key_set() -> KeySet {
         CredentialKey { kid: 9, public: [0x99; 32] },
         CredentialKey { kid: 10, public: [0xaa; 32] },
     ];
-    KeySet { generation: Generation(5), keys }
+    KeySet { generation: Generation(5), keys, command: Vec::new() }
 }
 
 pub(crate) fn courier() -> Actor {
@@ -396,7 +396,6 @@ pub(crate) fn grants() -> Grants {
     Grants { first: position(), grants: vec![Grant::Book(booking()), cancellation()], at: AT }
 }
 
-pub(crate) fn configs() -> [Config; 2] {
-    [Document::Layout(layout()), Document::KeySet(key_set())]
-        .map(|document| Config { epoch: EPOCH, document })
+pub(crate) fn config_layout() -> Config {
+    Config { epoch: EPOCH, document: Document::Layout(layout()) }
 }

@@ -41,7 +41,7 @@ async fn a_notice_is_read_by_zbar_and_checked_by_a_python_cose_library() -> Resu
     });
     assert_eq!(claims, wanted);
 
-    let other = PublicKey::load(&world.pki.file("command.pub"))?.to_string();
+    let other = PublicKey::load(&world.pki.file("command-1.pub"))?.to_string();
     let refused = run_script("verify_token.py", &[&letter.token, &other]).await;
     assert!(refused.is_err(), "another key must not do");
     Ok(())

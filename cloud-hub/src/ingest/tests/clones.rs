@@ -292,8 +292,8 @@ async fn p_j_a_bank_that_begins_anew_is_told_nothing_until_a_person_has_looked_i
     assert_eq!(world.ended().await, "a person has decided about the bank");
     world.disconnect().await;
     world.birth_with(start(&new, 5, 1, 2)).await;
-    let keys = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
-    assert!(matches!(keys.document, Document::KeySet(_)));
+    let layout = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
+    assert!(matches!(layout.document, Document::Layout(_)));
     world.disconnect().await;
 
     // Whoever goes on with the old journal is not the bank any more.

@@ -25,6 +25,7 @@ use locker_core::journal::{
 };
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use locker_core::uplink::inlet::Cursor;
+use locker_proto::key_set::RootKey;
 use locker_proto::message::{Ack, Batch, Birth, Nonce};
 use locker_proto::record::encode_record;
 use locker_proto::signed;
@@ -34,7 +35,7 @@ use tokio::task::JoinHandle;
 
 use crate::banks::{NewBank, create_bank};
 use crate::credential_keys::HubKeys;
-use crate::credential_keys::tests::test_keys;
+use crate::credential_keys::tests::{test_keys, test_root};
 use crate::ingest::TraceStamp;
 use crate::ingest::batch::{Accepted, fold_batch};
 use crate::ingest::{
@@ -229,7 +230,7 @@ impl Journal {
         let readings = compartments.iter().map(|spec| (spec.no, DoorReading::Closed)).collect();
         let layout = Layout { generation: Generation(1), compartments };
         journal.append(Fact::ConfigAccepted(ConfigDocument::Layout(layout).into()));
-        let keys: KeySet = test_keys().key_set(Generation(1));
+        let keys = test_keys().key_set().clone();
         journal.append(Fact::ConfigAccepted(ConfigDocument::KeySet(keys).into()));
         journal.append(Fact::DoorsRead(DoorsRead { readings }));
         journal
@@ -333,6 +334,12 @@ pub(crate) enum Did {
 #[derive(Clone, Debug)]
 pub(crate) struct FakeLink(mpsc::Sender<Did>);
 
+impl FakeLink {
+    pub(crate) const fn new(did: mpsc::Sender<Did>) -> Self {
+        Self(did)
+    }
+}
+
 impl Link for FakeLink {
     type Session = u64;
     type Token = u32;
@@ -362,7 +369,10 @@ pub(crate) struct World {
     pub(crate) counters: Arc<Counters>,
     pub(crate) presence: Presence,
     pub(crate) orders: Orders,
-    keys: HubKeys,
+    /// What the bank believes: it checks and learns key sets as an agent does.
+    pub(crate) held: KeySet,
+    /// Generations of the key sets that it was told.
+    pub(crate) told_sets: Vec<u64>,
     session: u64,
     pub(crate) caller: Caller,
     stop: oneshot::Sender<()>,
@@ -371,13 +381,19 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(store: &Store) -> Self {
+        let keys = test_keys();
+        let held = keys.key_set().clone();
+        Self::start_with(store, keys, held).await
+    }
+
+    /// A hub with `keys` and a bank that believes those of `held`.
+    pub(crate) async fn start_with(store: &Store, keys: HubKeys, held: KeySet) -> Self {
         let (events, heard) = mpsc::channel(64);
         let (did_to, did) = mpsc::channel(4_096);
         let (stamps_to, stamps) = mpsc::channel(64);
-        let keys = test_keys();
         let parts = IngestParts {
             store: store.clone(),
-            keys: Arc::new(keys.clone()),
+            keys: Arc::new(keys),
             sessions: FakeLink(did_to),
             stamps: stamps_to,
         };
@@ -400,7 +416,8 @@ impl World {
             counters,
             presence,
             orders,
-            keys,
+            held,
+            told_sets: Vec::new(),
             session: 0,
             caller,
             stop,
@@ -467,9 +484,20 @@ impl World {
         self.say(UpTopic::Facts, batch.encode(), Some(token)).await;
     }
 
+    /// The next thing but a key set, which the bank takes.
     pub(crate) async fn next(&mut self) -> Did {
-        let next = tokio::time::timeout(PATIENCE, self.did.recv()).await;
-        next.expect("ingest does nothing").expect("ingest has ended")
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.did.recv()).await;
+            let next = next.expect("ingest does nothing").expect("ingest has ended");
+            let Did::Sent { topic: DownTopic::Config, payload, .. } = &next else { return next };
+            let Some(signed) = signed::key_set_in(payload) else { return next };
+            let root = RootKey(test_root().public().verifying_key().to_bytes());
+            let keys = signed.open(&[root]).unwrap();
+            self.told_sets.push(keys.generation.0);
+            if keys.generation > self.held.generation {
+                self.held = keys;
+            }
+        }
     }
 
     pub(crate) async fn acknowledged(&mut self, token: u32) {
@@ -493,12 +521,12 @@ impl World {
             DownTopic::Config => SignedTopic::Config,
             DownTopic::Command => SignedTopic::Command,
         };
-        let keys = [self.keys.command_key()];
         loop {
             if let Did::Sent { topic, payload, .. } = self.next().await
                 && topic == wanted
             {
-                return signed::open(&payload, signed_topic, &bank_id(), &keys).unwrap();
+                let keys = &self.held.command;
+                return signed::open(&payload, signed_topic, &bank_id(), keys).unwrap();
             }
         }
     }

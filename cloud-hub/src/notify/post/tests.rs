@@ -28,9 +28,7 @@ fn setting() -> Setting {
     let folder = tempfile::tempdir().unwrap();
     let pki = folder.path().join("pki");
     DevPki::create(&pki, &PkiSpec::default()).unwrap();
-    let file = |name: &str| pki.join(name);
-    let keys = HubKeys::load(&file("command.key"), &[(1, &file("credential-1.key"))]).unwrap();
-    let keys = Arc::new(keys);
+    let keys = Arc::new(HubKeys::of_new_pki(&pki).unwrap());
     let notices = Notices {
         from: "Postern <lockers@postern.example>".into(),
         mailbox: Some(folder.path().join("mailbox")),
@@ -80,7 +78,7 @@ fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
             address: "Platform 2".into(),
             layout: Layout { generation: Generation(1), compartments: Vec::new() },
             layout_held: Generation(1),
-            keys_held: keys.key_set(Generation(1)),
+            keys_held: keys.key_set().clone(),
             mode: Mode::default(),
             mode_held: Mode::default(),
             quota: Quota::default(),
@@ -118,7 +116,7 @@ async fn a_waiting_parcel_gets_one_letter_whose_code_opens_at_its_bank() {
     let letter = letter.replace("=20", " ");
     let token = letter.lines().find(|line| line.starts_with("LK1:")).unwrap();
     let clock = ClockInterval { earliest: NOW, latest: Some(NOW) };
-    let keys = keys.key_set(Generation(1)).keys;
+    let keys = keys.credential_keys();
     let verified = credential::verify(token, &"bank-1".parse().unwrap(), &keys, clock).unwrap();
     assert_eq!(verified.claims().credential, CredentialId([9; 16]));
     assert_eq!(verified.claims().action, Action::Pickup);

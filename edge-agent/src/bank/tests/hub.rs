@@ -74,8 +74,7 @@ async fn f06_documents_are_taken_whole_or_refused_with_a_reason() {
     let mut unsound = layout(3);
     unsound.compartments[1] = unsound.compartments[0];
     world.config(Document::Layout(unsound)).await;
-    let no_keys = KeySet { generation: Generation(2), keys: Vec::new() };
-    world.config(Document::KeySet(no_keys)).await;
+    world.key_set(KeySet { generation: Generation(2), ..KeySet::default() }).await;
     let reasons: Vec<_> = world
         .facts()
         .into_iter()

@@ -13,7 +13,7 @@ use locker_core::code::second_factor::PhoneSuffix;
 use locker_core::code::slot::{Slot, SlotId};
 use locker_core::code::tag::TagKeys;
 use locker_core::compartment::{Compartment, CompartmentSpec, Layout};
-use locker_core::credential::CredentialKey;
+use locker_core::credential::{CommandKey, CredentialKey};
 use locker_core::downlink::Booking;
 use locker_core::ids::{CommandId, CredentialId, ParcelId, Version};
 use locker_core::journal::{MemoryView, fold};
@@ -179,8 +179,10 @@ impl World {
     async fn configure(&mut self) {
         self.hear().await;
         self.config(Document::Layout(layout(1))).await;
-        let keys = vec![CredentialKey { kid: 1, public: key().verifying_key().to_bytes() }];
-        self.config(Document::KeySet(KeySet { generation: Generation(1), keys })).await;
+        let public = key().verifying_key().to_bytes();
+        let (keys, command) =
+            (vec![CredentialKey { kid: 1, public }], vec![CommandKey { kid: 1, public }]);
+        self.key_set(KeySet { generation: Generation(1), keys, command }).await;
         self.doors_known().await;
     }
 
@@ -203,6 +205,11 @@ impl World {
     pub(super) async fn config(&self, document: Document) {
         let config = Config { epoch: HubEpoch(1), document };
         self.events.send(Event::Config(config)).await.unwrap();
+        self.settle().await;
+    }
+
+    pub(super) async fn key_set(&self, keys: KeySet) {
+        self.events.send(Event::KeySet(keys)).await.unwrap();
         self.settle().await;
     }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ed25519_dalek::SigningKey;
-use locker_core::ids::{BankId, HubEpoch, StreamId};
+use locker_core::credential::{CommandKey, CredentialKey, KeySet};
+use locker_core::ids::{BankId, Generation, HubEpoch, StreamId};
 use locker_core::journal::ChainHash;
 use locker_core::units::UnixMillis;
-use locker_proto::message::{Ack, Batch, Birth, Nonce};
+use locker_proto::key_set::SignedKeySet;
+use locker_proto::message::{Ack, Batch, Birth, Config, Document, Nonce};
 use locker_proto::signed;
 use locker_proto::topics::{DownTopic, UpTopic};
 use rumqttc::mqttbytes::v4::{
@@ -31,6 +33,27 @@ pub(super) fn bank() -> BankId {
 
 pub(super) fn command_key() -> SigningKey {
     SigningKey::from_bytes(&[4; 32])
+}
+
+pub(super) fn root() -> SigningKey {
+    SigningKey::from_bytes(&[5; 32])
+}
+
+/// With command keys of these ids and secrets.
+pub(super) fn key_set(generation: u64, command: &[(u8, &SigningKey)]) -> KeySet {
+    let public = |key: &SigningKey| key.verifying_key().to_bytes();
+    let command = command.iter().map(|(kid, key)| CommandKey { kid: *kid, public: public(key) });
+    let keys = vec![CredentialKey { kid: 1, public: [1; 32] }];
+    KeySet { generation: Generation(generation), keys, command: command.collect() }
+}
+
+/// As the hub sends it.
+pub(super) fn signed_key_set(keys: &KeySet) -> Vec<u8> {
+    config(SignedKeySet::sign(&root(), keys))
+}
+
+pub(super) fn config(key_set: SignedKeySet) -> Vec<u8> {
+    Config { epoch: HubEpoch(1), document: Document::KeySet(key_set) }.encode()
 }
 
 pub(super) struct Hub {
@@ -144,7 +167,18 @@ impl Session {
 
     /// Signed as it should be.
     pub(super) async fn say(&mut self, topic: DownTopic, payload: &[u8]) {
-        let envelope = signed::sign(&command_key(), 1, topic, &bank(), payload);
+        self.say_with(&command_key(), 1, topic, payload).await;
+    }
+
+    /// Signed with a key of the test's choice.
+    pub(super) async fn say_with(
+        &mut self,
+        key: &SigningKey,
+        kid: u8,
+        topic: DownTopic,
+        payload: &[u8],
+    ) {
+        let envelope = signed::sign(key, kid, topic, &bank(), payload);
         self.publish(&topic.of(&bank()), envelope).await;
     }
 

@@ -19,7 +19,7 @@ use crate::code::second_factor::SuffixTag;
 use crate::code::slot::{Slot, SlotId};
 use crate::code::tag::Tag;
 use crate::compartment::{Allocation, CompartmentSpec, Content, DoorReading, Layout, LockPosition};
-use crate::credential::{Action, Claims, CredentialKey, CredentialState, KeySet, VerifiedToken};
+use crate::credential::{Action, Claims, CommandKey, CredentialKey, CredentialState, KeySet, VerifiedToken};
 use crate::credential::{sign, verify};
 use crate::downlink::{Booking, ConfigDocument, Grant, GrantPosition, Mode, Quota};
 use crate::downlink::{apply_courier_codes, apply_grant, apply_key_set, apply_layout};
@@ -275,7 +275,8 @@ impl World {
                 let public = key().verifying_key().to_bytes();
                 let generation = Generation(generation.parse().unwrap());
                 let keys = vec![CredentialKey { kid: 1, public }];
-                granted(apply_key_set(&self.view, &KeySet { generation, keys }))
+                let command = vec![CommandKey { kid: 1, public }];
+                granted(apply_key_set(&self.view, &KeySet { generation, keys, command }))
             }
             _ => panic!("cannot play {line:?}"),
         }

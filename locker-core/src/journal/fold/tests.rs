@@ -19,7 +19,7 @@ use crate::code::slot::{SLOTS_MAX, SPENT_SLOTS_MAX, Sealed, Slot, SlotId};
 use crate::code::tag::Tag;
 use crate::compartment::COMPARTMENTS_MAX;
 use crate::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason};
-use crate::credential::{CredentialKey, KeySet};
+use crate::credential::{CommandKey, CredentialKey, KeySet};
 use crate::downlink::{Booking, CompartmentReserved, ConfigAccepted, ConfigDocument, ConfigKind};
 use crate::downlink::{ConfigRefusal, ConfigRefused};
 use crate::downlink::{Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused, Mode};
@@ -284,7 +284,9 @@ fn hub() -> impl Strategy<Value = Fact> {
         any::<u64>().prop_map(|generation| {
             let keys = vec![CredentialKey { kid: 1, public: [0; 32] }];
             let generation = Generation(generation);
-            Fact::ConfigAccepted(ConfigDocument::KeySet(KeySet { generation, keys }).into())
+            let command = vec![CommandKey { kid: 1, public: [0; 32] }];
+            let set = KeySet { generation, keys, command };
+            Fact::ConfigAccepted(ConfigDocument::KeySet(set).into())
         }),
         any::<u64>().prop_map(|generation| {
             let (kind, reason) = (ConfigKind::Layout, ConfigRefusal::Unsound);

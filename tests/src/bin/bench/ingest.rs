@@ -107,8 +107,7 @@ async fn hub_run(args: &Args, url: &str) -> anyhow::Result<HubRun> {
 fn keys(dir: &std::path::Path) -> anyhow::Result<HubKeys> {
     let pki = dir.join("pki");
     DevPki::create(&pki, &PkiSpec { credential_key_id: 1, ..PkiSpec::default() })?;
-    let credential = pki.join("credential-1.key");
-    Ok(HubKeys::load(&pki.join("command.key"), &[(1, &credential)])?)
+    Ok(HubKeys::of_new_pki(&pki)?)
 }
 
 /// Of rounds in order of their ratio, the one in the middle.

@@ -188,8 +188,7 @@ async fn one(args: &Args, beside: Beside) -> anyhow::Result<Done> {
 fn keys(pki: &Path) -> anyhow::Result<HubKeys> {
     let operators = vec![listener::OPERATOR.parse()?];
     DevPki::create(pki, &PkiSpec { credential_key_id: 1, operators, ..PkiSpec::default() })?;
-    let credential = pki.join("credential-1.key");
-    Ok(HubKeys::load(&pki.join("command.key"), &[(1, &credential)])?)
+    Ok(HubKeys::of_new_pki(pki)?)
 }
 
 fn count(samplers: Option<&Samplers>) -> u64 {

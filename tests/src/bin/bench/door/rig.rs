@@ -17,7 +17,7 @@ use locker_core::code::second_factor::PhoneSuffix;
 use locker_core::code::slot::{Slot, SlotId};
 use locker_core::code::tag::TagKeys;
 use locker_core::compartment::{CompartmentSpec, Layout, LockPosition};
-use locker_core::credential::{self, Action, Claims, CredentialKey, KeySet};
+use locker_core::credential::{self, Action, Claims, CommandKey, CredentialKey, KeySet};
 use locker_core::downlink::{Booking, Grant, GrantPosition};
 use locker_core::governor::{GovernorLimits, Limit};
 use locker_core::ids::{BankId, BootId, CompartmentNo, CredentialId, Generation, HubEpoch};
@@ -136,10 +136,11 @@ impl Rig {
         let (epoch, generation) = (HubEpoch(1), Generation(1));
         let layout = Layout { generation, compartments: vec![spec] };
         let public = self.key.verifying_key().to_bytes();
-        let keys = KeySet { generation, keys: vec![CredentialKey { kid: 1, public }] };
-        for document in [Document::Layout(layout), Document::KeySet(keys)] {
-            self.events.send(Event::Config(Config { epoch, document })).await?;
-        }
+        let (keys, command) =
+            (vec![CredentialKey { kid: 1, public }], vec![CommandKey { kid: 1, public }]);
+        let document = Document::Layout(layout);
+        self.events.send(Event::Config(Config { epoch, document })).await?;
+        self.events.send(Event::KeySet(KeySet { generation, keys, command })).await?;
         let booking = Booking {
             parcel: ParcelId([6; 16]),
             version: Version(1),
