@@ -9,6 +9,7 @@ mod crashes;
 mod first_parcel;
 mod foreign_readers;
 mod hub_down;
+mod keys;
 mod live;
 mod one_trace;
 mod python_client;
