@@ -45,6 +45,8 @@ pub struct Hub {
     folder: PathBuf,
     pki: PathBuf,
     options: HubOptions,
+    /// Ids of the command keys and of the credential keys, newest first.
+    keys: [Vec<u8>; 2],
     addresses: Option<Addresses>,
     process: Option<Process>,
 }
@@ -58,7 +60,8 @@ impl Hub {
     pub async fn start(folder: &Path, pki: &Pki, options: HubOptions) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let (folder, pki) = (folder.to_owned(), pki.folder().to_owned());
-        let mut hub = Self { folder, pki, options, addresses: None, process: None };
+        let keys = [vec![1], vec![1]];
+        let mut hub = Self { folder, pki, options, keys, addresses: None, process: None };
         if hub.options.codes {
             let dir = hub.codes_folder().display().to_string();
             run("cloud-hub", &["codes", "init", "--dir", &dir]).await?;
@@ -89,6 +92,11 @@ impl Hub {
         let read = "the hub's addresses file holds something else";
         self.addresses = Some(serde_json::from_slice(&addresses).context(read)?);
         Ok(())
+    }
+
+    /// From its next start on it signs with these keys of its PKI, by their ids, newest first.
+    pub fn use_keys(&mut self, command: &[u8], credential: &[u8]) {
+        self.keys = [command.to_vec(), credential.to_vec()];
     }
 
     /// SIGKILL.
@@ -203,6 +211,12 @@ impl Hub {
         let otlp = self.options.otlp_endpoint.iter();
         let otlp: String = otlp.map(|url| format!("otlp_endpoint = \"{url}\"\n")).collect();
         let (codes, tables) = (self.codes_table(), &self.options.tables);
+        let files = |kind: &str, ids: &[u8]| {
+            let file = |id: &u8| format!("{{ id = {id}, file = \"{pki}/{kind}-{id}.key\" }}");
+            ids.iter().map(file).collect::<Vec<_>>().join(", ")
+        };
+        let [command, credential] = &self.keys;
+        let (command, credential) = (files("command", command), files("credential", credential));
         format!(
             "# Written by the test harness.\n\
              addresses_file = \"addresses.json\"\n\n\
@@ -212,8 +226,7 @@ impl Hub {
              client_authorities = \"{pki}/ca.pem\"\n\n\
              [store]\nurl = \"sqlite://hub.sqlite\"\n\n\
              [keys]\nset = \"{pki}/key-set.signed\"\n\
-             command = [{{ id = 1, file = \"{pki}/command-1.key\" }}]\n\
-             credential = [{{ id = 1, file = \"{pki}/credential-1.key\" }}]\n\n\
+             command = [{command}]\ncredential = [{credential}]\n\n\
              [notices]\nfrom = \"Postern <lockers@example.org>\"\nmailbox = \"mailbox\"\n\n\
              {codes}\
              [telemetry]\n{otlp}\n{tables}"

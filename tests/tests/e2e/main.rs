@@ -11,6 +11,7 @@ mod digits;
 mod first_parcel;
 mod foreign_readers;
 mod hub_down;
+mod keys;
 mod live;
 mod one_trace;
 mod other_endings;

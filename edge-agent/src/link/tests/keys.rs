@@ -24,10 +24,9 @@ impl World {
 
     /// The connection ends, and neither a link nor a key set was told.
     async fn told_nothing(&mut self) {
-        let linked = self.event(|event| match event {
-            Event::Linked(linked) => Some(linked),
-            Event::KeySet(keys) => panic!("{keys:?}"),
-            _ => None,
+        let linked = self.event(|event| {
+            assert!(!matches!(event, Event::KeySet(_)), "{event:?}");
+            if let Event::Linked(linked) = event { Some(linked) } else { None }
         });
         assert!(!linked.await);
     }
