@@ -18,7 +18,8 @@ client_authorities = "ca.pem"
 [store]
 url = "sqlite://hub.db"
 [keys]
-command = "command.key"
+set = "key-set.signed"
+command = [{ id = 1, file = "command-1.key" }]
 credential = [{ id = 1, file = "credential-1.key" }]
 "#;
 
