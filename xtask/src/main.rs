@@ -71,7 +71,7 @@ enum Task {
     Setup,
     /// Builds hub, agent and simulated lock board, and runs parcels through them
     ///
-    /// Arguments go to the demo as they are: `--once` exits when the parcels are collected, `--json` prints counts as JSON
+    /// Arguments go to the demo as they are: `--once` exits when the stories have been told, `--json` prints counts as JSON
     /// on standard output. Without them it stays until Ctrl-C.
     Demo {
         /// Arguments of the demo, such as --once and --json

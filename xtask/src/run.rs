@@ -24,6 +24,8 @@ pub(crate) enum Bench {
     Ingest,
     /// Six digits at the keypad, beside a bare hash
     Codes,
+    /// Memory of an agent idle and busy, and how long it is away when it starts again
+    Agent,
     /// What telemetry of 10,000 banks into one operator's tool costs ingest
     Live,
 }

@@ -2,6 +2,7 @@
 //! a budget is broken. Figures of one run may be compared with each other, not with another run's.
 #![expect(clippy::print_stderr, reason = "says which budget is broken")]
 
+mod agent;
 mod awake;
 mod codes;
 mod door;
@@ -24,6 +25,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Memory of an agent, and how long it is away when it starts again.
+    Agent(agent::Args),
     /// Six digits at the keypad, against a bare hash.
     Codes(codes::Args),
     /// From the last frame of a scan to the first byte of the unlock frame.
@@ -52,6 +55,7 @@ fn run() -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match Args::parse().bench {
+        Bench::Agent(args) => runtime.block_on(Box::pin(agent::run(&args))),
         Bench::Codes(args) => codes::run(&args),
         Bench::Door(args) => runtime.block_on(door::run(&args)),
         Bench::Ingest(args) => runtime.block_on(ingest::run(&args)),
