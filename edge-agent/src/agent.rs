@@ -227,6 +227,7 @@ async fn start_bank(
         ledger: store.ledger,
         buses,
         policy: config.policy(),
+        roots: config.root_keys(),
         floor: store.floor,
         fresh_session: Box::new(|| SessionId(drawn())),
         system_time: Box::new(system_time),

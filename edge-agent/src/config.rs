@@ -165,7 +165,8 @@ pub struct SessionLimits {
     pub door_open_s: u64,
     /// How long a person may take to push a stuck door.
     pub retry_s: u64,
-    /// Whether a parcel counts as deposited when the courier leaves without a word.
+    /// Whether a parcel counts as deposited when the courier leaves without a word and its door was
+    /// shut before `door_alert_s`.
     pub presume_deposited: bool,
     /// A door that stands open this long raises an alarm.
     pub door_alert_s: u64,
@@ -406,7 +407,7 @@ fn retired(text: &str) -> Option<(&'static str, &'static str)> {
     let table: toml::Table = text.parse().ok()?;
     table.get("hub")?.get("command_keys")?;
     let instead = "gave way to hub.root_keys: write the public key of the hub's root there, the \
-                   content of root.pub; command keys come from the hub, in the key set that the \
+                   line of hex in root.pub; command keys come from the hub, in the key set that the \
                    root has signed";
     Some(("hub.command_keys", instead))
 }

@@ -314,6 +314,16 @@ async fn a_configuration_can_be_checked_without_running_it() {
     assert!(checked.status.success());
     assert!(String::from_utf8_lossy(&checked.stdout).contains("is valid"));
     assert!(!bank.path("data").exists(), "it touches nothing");
+    assert_eq!(String::from_utf8_lossy(&checked.stderr), "");
+
+    // Without its keypad the bank runs all the same, so that is a warning.
+    let text = std::fs::read_to_string(&path).expect("read");
+    let codes = "[codes]\nkeys_file = \"/nowhere/codes.keys\"\n";
+    std::fs::write(&path, format!("{text}\n{codes}")).expect("written");
+    let checked = check(&path).await;
+    assert!(checked.status.success());
+    let warned = String::from_utf8_lossy(&checked.stderr);
+    assert!(warned.starts_with("warning: ") && warned.contains("cannot read /nowhere/codes.keys"));
     std::fs::write(&path, "bank = 5").expect("written");
     assert_eq!(check(&path).await.status.code(), Some(1));
 }

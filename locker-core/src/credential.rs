@@ -4,6 +4,8 @@
 //! Ed25519 (RFC 9864, algorithm -19). Only upper-case alphanumerics occur, so that a QR code needs
 //! its small alphanumeric mode and a keyboard-wedge scanner cannot shift a letter.
 
+use std::fmt;
+
 use coset::cbor::value::Value;
 use coset::cwt::{ClaimName, ClaimsSet, ClaimsSetBuilder, Timestamp};
 use coset::iana::CwtClaimName;
@@ -88,6 +90,22 @@ pub struct CommandKey {
     pub public: [u8; 32],
 }
 
+/// The public half of a hub root key, Ed25519. Prints as hex, to be compared by eye.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RootKey(pub [u8; 32]);
+
+impl fmt::Display for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RootKey({self})")
+    }
+}
+
 /// The keys a bank accepts; a whole document with its generation. The hub's root signs it, so its
 /// order is its generation alone: it outlives every store of the hub.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,9 +115,19 @@ pub struct KeySet {
     pub keys: Vec<CredentialKey>,
     /// What messages of the hub are signed with.
     pub command: Vec<CommandKey>,
+    /// The root that signed it, as the bank that took it over found; no part of what the root signs.
+    /// None of a set that was taken over before roots were recorded.
+    pub root: Option<RootKey>,
 }
 
 impl KeySet {
+    /// Whether one of `roots` signed it. A bank that takes a root out of those it believes must not go
+    /// on believing the keys that root has signed.
+    #[must_use]
+    pub fn is_signed_by(&self, roots: &[RootKey]) -> bool {
+        self.root.is_some_and(|root| roots.contains(&root))
+    }
+
     /// Whether it has one to [`KEYS_MAX`] keys of each kind, with different ids among its kind.
     #[must_use]
     pub fn is_sound(&self) -> bool {

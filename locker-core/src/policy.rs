@@ -15,12 +15,13 @@ pub struct SessionPolicy {
     /// How long a person may take over the answer to "push the door and try again".
     pub retry_ms: u64,
     /// Whether a parcel whose door went open and shut counts as deposited when the courier walks
-    /// away without a word. If not, it is unresolved and its compartment quarantined.
+    /// away without a word. If not, it is unresolved and its compartment quarantined; so it is, too,
+    /// if the door was shut only after `door_alert_ms`: by then, who shut it is anybody's guess.
     pub presume_deposited: bool,
     /// A door that stands open this long during a session raises an alarm.
     pub door_alert_ms: u64,
     /// A door that was open for less than this and shut without a word was probably pushed shut
-    /// after it jammed: nobody can have taken anything out.
+    /// after it jammed: nobody can have taken anything out or put anything in.
     pub jam_ms: u64,
     /// How fast doors may be opened.
     pub governor: GovernorLimits,

@@ -77,6 +77,8 @@ pub struct Opening {
     pub opened_at: Option<UnixMillis>,
     /// Another door moved meanwhile: the person must say which one they used.
     pub other_door: bool,
+    /// It stands open, or stood open until it was shut, for so long that an alarm was raised.
+    pub left_open: bool,
 }
 
 impl Opening {
@@ -91,6 +93,7 @@ impl Opening {
             phase: Phase::Opening,
             opened_at: None,
             other_door: false,
+            left_open: false,
         }
     }
 }

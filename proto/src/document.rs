@@ -3,7 +3,7 @@
 
 use locker_core::code::keypad_code::{COURIER_CODES_MAX, CourierCodes, KeypadCode, Validity};
 use locker_core::compartment::{CompartmentSpec, Layout, LockPosition};
-use locker_core::credential::{CommandKey, CredentialKey, KeySet};
+use locker_core::credential::{CommandKey, CredentialKey, KeySet, RootKey};
 use locker_core::downlink::{Mode, Quota};
 use locker_core::ids::Generation;
 use locker_core::units::UnixMillis;
@@ -162,14 +162,18 @@ impl Wire for KeySet {
             generation: self.generation.0,
             keys: list(&self.keys),
             command: list(&self.command),
+            root_key: self.root.map(|RootKey(key)| key.to_vec()).unwrap_or_default(),
         }
     }
 
     fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        let root = (!form.root_key.is_empty())
+            .then(|| convert::exact("KeySet.root_key", &form.root_key).map(RootKey));
         Ok(Self {
             generation: Generation(form.generation),
             keys: from_list(form.keys)?,
             command: from_list(form.command)?,
+            root: root.transpose()?,
         })
     }
 }

@@ -3,10 +3,9 @@
 //! Root keys lie offline and are pinned in each agent's configuration. All keys that are used every day, the command keys
 //! and the credential keys, are in the set; so a thief of one of them can neither exchange nor add any.
 
-use std::fmt;
-
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use locker_core::credential::KeySet;
+pub use locker_core::credential::RootKey;
 use thiserror::Error;
 
 use crate::convert::{self, Wire};
@@ -16,22 +15,6 @@ use crate::wire::bank::v1 as wire;
 
 /// What a signature over a key set is for.
 const CONTEXT: &[u8] = b"postern-key-set-v1";
-
-/// The public half of a hub root key, Ed25519. Prints as hex, to be compared by eye.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RootKey(pub [u8; 32]);
-
-impl fmt::Display for RootKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for RootKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RootKey({self})")
-    }
-}
 
 /// A key set with a signature that nobody has checked yet: see [`Self::open`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,15 +39,16 @@ pub enum OpenKeySetError {
 }
 
 impl SignedKeySet {
-    /// Signs `keys`. Where this runs, the root's secret is: that should be no hub.
+    /// Signs `keys`, whoever signed them before. Where this runs, the root's secret is: that should be
+    /// no hub.
     #[must_use]
     pub fn sign(root: &SigningKey, keys: &KeySet) -> Self {
-        let key_set = encode_key_set(keys);
+        let key_set = encode_key_set(&KeySet { root: None, ..keys.clone() });
         let signature = root.sign(&signed_bytes(&key_set)).to_bytes();
         Self { key_set, root: RootKey(root.verifying_key().to_bytes()), signature }
     }
 
-    /// The key set, if one of `roots` signed it. Whether it makes sense is for [`KeySet::is_sound`].
+    /// The key set as it was signed, if one of `roots` signed it: [`Self::root`] tells which. Whether it makes sense is for [`KeySet::is_sound`].
     ///
     /// # Errors
     ///
@@ -79,7 +63,8 @@ impl SignedKeySet {
         let signature = Signature::from_bytes(&self.signature);
         key.verify_strict(&signed_bytes(&self.key_set), &signature)
             .map_err(|_| OpenKeySetError::Altered)?;
-        Ok(decode_key_set(&self.key_set)?)
+        // What it says of its root is nobody's word but its own.
+        Ok(KeySet { root: None, ..decode_key_set(&self.key_set)? })
     }
 
     /// Who is said to have signed it.

@@ -53,7 +53,7 @@ pub(crate) fn key_set(generation: u64, command: &[(u8, u8)], credential: &[(u8, 
     let keys = credential.iter();
     let keys =
         keys.map(|&(kid, byte)| CredentialKey { kid, public: public(&seed(byte)) }).collect();
-    KeySet { generation: Generation(generation), keys, command }
+    KeySet { generation: Generation(generation), keys, command, root: None }
 }
 
 fn seed(byte: u8) -> SigningSeed {

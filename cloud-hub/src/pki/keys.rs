@@ -82,8 +82,8 @@ impl DevPki {
     /// halves and of the set.
     ///
     /// # Errors
-    /// When the set has no room for it or names it already, its files exist already, or a file
-    /// cannot be read or written. The set is left as it was then.
+    /// When another root signed the set, it has no room for the key or names it already, the key's
+    /// files exist already, or a file cannot be read or written. The set is left as it was then.
     pub fn add_key(&self, root: &Path, kind: KeyKind, id: u8) -> Result<Vec<PathBuf>, PkiError> {
         self.change(root, |keys| {
             let kids = kids(keys, kind);
@@ -101,8 +101,8 @@ impl DevPki {
     /// the set.
     ///
     /// # Errors
-    /// When the set does not name the key or no other of its kind, or a file cannot be read or
-    /// written.
+    /// When another root signed the set, it does not name the key or no other of its kind, or a file
+    /// cannot be read or written.
     pub fn retire_key(&self, root: &Path, kind: KeyKind, id: u8) -> Result<Vec<PathBuf>, PkiError> {
         self.change(root, |keys| {
             let kids = kids(keys, kind);
@@ -126,7 +126,9 @@ impl DevPki {
     /// # Errors
     /// When a file cannot be read or written.
     pub fn sign_again(&self, root: &Path) -> Result<Vec<PathBuf>, PkiError> {
-        self.change(root, |_| Ok(Vec::new()))
+        let root = SigningSeed::load(root).map_err(PkiError::SigningKey)?;
+        let before = self.set_of_ours(&root)?;
+        self.sign_next(&root, before.keys).map(|path| vec![path])
     }
 
     fn change(
@@ -135,18 +137,35 @@ impl DevPki {
         change: impl FnOnce(&mut KeySet) -> Result<Vec<PathBuf>, PkiError>,
     ) -> Result<Vec<PathBuf>, PkiError> {
         let root = SigningSeed::load(root).map_err(PkiError::SigningKey)?;
-        let path = self.key_set();
-        let before = KeySetFile::load(&path).map_err(PkiError::KeySet)?;
-        // Whoever can write a set must not get it signed by leaving it here.
-        if !self.roots(&root)?.contains(&before.root()) {
-            return Err(PkiError::ForeignSet { path, root: before.root() });
+        let before = self.set_of_ours(&root)?;
+        // A change of roots is a step of its own: by a --root that was forgotten the set would go back
+        // to a root that banks are about to believe no more, or do so no longer.
+        if before.root() != root_key(&root.public()) {
+            return Err(PkiError::OtherRoot { root: before.root() });
         }
         let mut keys = before.keys;
-        keys.generation = Generation(keys.generation.0 + 1);
         let mut written = change(&mut keys)?;
-        KeySetFile::sign(&root, keys).replace(&path)?;
-        written.push(path);
+        written.push(self.sign_next(&root, keys)?);
         Ok(written)
+    }
+
+    /// The set as it is, if the root that signs or one whose public half lies here has signed it:
+    /// whoever can write a set must not get it signed by leaving it here.
+    fn set_of_ours(&self, signing: &SigningSeed) -> Result<KeySetFile, PkiError> {
+        let path = self.key_set();
+        let set = KeySetFile::load(&path).map_err(PkiError::KeySet)?;
+        if !self.roots(signing)?.contains(&set.root()) {
+            return Err(PkiError::ForeignSet { path, root: set.root() });
+        }
+        Ok(set)
+    }
+
+    /// Signs `keys` as the set that follows. Returns the path of the set.
+    fn sign_next(&self, root: &SigningSeed, mut keys: KeySet) -> Result<PathBuf, PkiError> {
+        keys.generation = Generation(keys.generation.0 + 1);
+        let path = self.key_set();
+        KeySetFile::sign(root, keys).replace(&path)?;
+        Ok(path)
     }
 
     /// The root that signs, and those whose public halves lie here.

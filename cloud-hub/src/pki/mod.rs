@@ -371,6 +371,15 @@ pub enum PkiError {
         /// Who signed it.
         root: RootKey,
     },
+    /// Another root than the one that is to sign has signed the set.
+    #[error(
+        "the key set was last signed by the root {root}; name it with --root, or use `pki sign` to \
+         change roots"
+    )]
+    OtherRoot {
+        /// Who signed it.
+        root: RootKey,
+    },
     /// The set names a key of this id.
     #[error("the key set has a {kind} key {id} already: take another id, never one of before")]
     KeyInSet {

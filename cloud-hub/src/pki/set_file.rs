@@ -59,7 +59,7 @@ impl KeySetFile {
     }
 
     fn text(&self) -> String {
-        let KeySet { generation, keys, command } = &self.keys;
+        let KeySet { generation, keys, command, root: _ } = &self.keys;
         let mut text = format!(
             "# Postern key set, generation {}, signed by the hub's root {}. Nothing in it is secret.\n",
             generation.0,

@@ -178,7 +178,8 @@ fn the_command_line_makes_a_pki_and_adds_to_it() {
 
 /// The set's generation, and the ids of its command and credential keys.
 fn set_of(pki: &DevPki) -> (u64, Vec<u8>, Vec<u8>) {
-    let KeySet { generation, keys, command } = KeySetFile::load(&pki.key_set()).unwrap().keys;
+    let KeySet { generation, keys, command, root: _ } =
+        KeySetFile::load(&pki.key_set()).unwrap().keys;
     let kids = |kids: &mut dyn Iterator<Item = u8>| kids.collect();
     let command = kids(&mut command.iter().map(|key| key.kid));
     (generation.0, command, kids(&mut keys.iter().map(|key| key.kid)))
@@ -250,6 +251,32 @@ fn the_root_is_rolled_and_a_foreign_set_is_not_signed() {
     let refused = pki.sign_again(&old);
     let theirs = root_of(&elsewhere.path().join("root.key"));
     assert!(matches!(refused, Err(PkiError::ForeignSet { root, .. }) if root == theirs));
+}
+
+#[test]
+fn keys_are_changed_by_the_root_that_signed_the_set_and_by_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let pki = DevPki::create(directory.path(), &spec()).unwrap();
+    let [old, new] = ["root.key", "root-2.key"].map(|name| directory.path().join(name));
+    pki.issue_second_root(2).unwrap();
+    pki.sign_again(&new).unwrap();
+    let signed = std::fs::read(pki.key_set()).unwrap();
+    let theirs = KeySetFile::load(&pki.key_set()).unwrap().root();
+    // As if --root were forgotten.
+    for refused in [
+        pki.add_key(&old, KeyKind::Command, 2),
+        pki.add_key(&old, KeyKind::Credential, 2),
+        pki.retire_key(&old, KeyKind::Command, 1),
+    ] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, PkiError::OtherRoot { root } if root == theirs), "{error}");
+        let said = error.to_string();
+        assert!(said.contains(&theirs.to_string()) && said.contains("--root"), "{said}");
+    }
+    assert_eq!(std::fs::read(pki.key_set()).unwrap(), signed);
+    assert!(!directory.path().join("command-2.key").exists(), "no key is made for nothing");
+    pki.add_key(&new, KeyKind::Command, 2).unwrap();
+    assert_eq!(set_of(&pki), (3, vec![2, 1], vec![1]));
 }
 
 #[test]

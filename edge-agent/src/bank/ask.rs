@@ -136,7 +136,7 @@ impl Bank {
     fn command(&self, ask: Ask) -> Result<Command, Refusal> {
         Ok(match ask {
             Ask::Scan(text) if credential::looks_like_token(text.trim()) => {
-                let keys = self.parts.ledger.view().meta().keys;
+                let keys = self.keys();
                 let clock = self.clock.interval(self.monotonic_ms(Instant::now()));
                 let verified = credential::verify(text.trim(), &self.parts.bank, &keys.keys, clock);
                 Command::Present(verified?)

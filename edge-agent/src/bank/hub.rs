@@ -82,8 +82,27 @@ impl Bank {
     }
 
     pub(super) fn key_set(&mut self, keys: &KeySet) -> Result<(), BankError> {
-        let fact = apply_key_set(self.parts.ledger.view(), keys);
+        let fact = apply_key_set(self.parts.ledger.view(), keys, &self.parts.roots);
         self.answer(fact.into_iter().collect()).map(drop)
+    }
+
+    /// The keys that count. A set of a root that is believed no more is as good as none: a thief's
+    /// stays where it is until the hub sends its own, and opens nothing meanwhile.
+    pub(super) fn keys(&self) -> KeySet {
+        let keys = self.parts.ledger.view().meta().keys;
+        if keys.is_signed_by(&self.parts.roots) { keys } else { KeySet::default() }
+    }
+
+    /// Tells whoever reads the log why scanned codes open nothing.
+    pub(super) fn look_at_key_set(&self) {
+        let KeySet { generation, root, .. } = self.parts.ledger.view().meta().keys;
+        if generation != self.keys().generation {
+            let root = root.map_or_else(|| "not recorded".to_owned(), |root| root.to_string());
+            warn!(
+                generation = generation.0,
+                root, "key set held counts for nothing, its root is not in hub.root_keys"
+            );
+        }
     }
 
     /// Follows an order, if it is fresh beyond doubt: in time by a clock that is known, and of this
@@ -174,8 +193,9 @@ impl Bank {
 
     pub(super) fn introduction(&mut self) -> Introduction {
         self.commands.born();
+        let keys = self.keys();
         let ledger = &self.parts.ledger;
-        let Meta { boot_count, grants, layout, keys, mode, quota, .. } = ledger.view().meta();
+        let Meta { boot_count, grants, layout, mode, quota, .. } = ledger.view().meta();
         Introduction {
             stream: ledger.stream(),
             boot: ledger.boot(),

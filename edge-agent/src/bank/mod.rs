@@ -28,7 +28,7 @@ use locker_core::bank::{self as rules, Moment, Observation, Step};
 use locker_core::clock::BankClock;
 use locker_core::code::tag::{FINGERPRINT_BYTES, TagKeys};
 use locker_core::compartment::LockPosition;
-use locker_core::credential::KeySet;
+use locker_core::credential::{KeySet, RootKey};
 use locker_core::downlink::GrantPosition;
 use locker_core::fact::Fact;
 use locker_core::ids::{BankId, BootId, Generation, HubEpoch, IntentId, SessionId, StreamId};
@@ -70,7 +70,7 @@ pub enum Event {
     Grants(Grants),
     /// The hub sent a configuration document; the signature has been checked.
     Config(Config),
-    /// The hub sent a key set; its root's signature has been checked.
+    /// The hub sent a key set; its root's signature has been checked, and the root is named in it.
     KeySet(KeySet),
     /// The hub orders something now; the signature has been checked. `current`: it names the birth
     /// of the connection that it came by.
@@ -125,6 +125,8 @@ pub struct Parts {
     /// The bus behind each board address.
     pub buses: HashMap<u8, Bus>,
     pub policy: SessionPolicy,
+    /// The roots whose key sets count.
+    pub roots: Vec<RootKey>,
     pub floor: Floor,
     /// Random ids for sessions.
     pub fresh_session: Box<dyn FnMut() -> SessionId + Send>,
@@ -212,6 +214,7 @@ impl Bank {
         bank.carry_out(step, None)?;
         bank.lapse()?;
         bank.look_at_keypad();
+        bank.look_at_key_set();
         Ok((bank, watches))
     }
 

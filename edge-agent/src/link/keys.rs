@@ -2,7 +2,7 @@
 
 use locker_core::credential::KeySet;
 use locker_core::ids::BankId;
-use locker_proto::key_set::{OpenKeySetError, RootKey};
+use locker_proto::key_set::{OpenKeySetError, RootKey, SignedKeySet};
 use locker_proto::signed::{self, OpenError};
 use locker_proto::topics::DownTopic;
 use thiserror::Error;
@@ -23,6 +23,8 @@ pub(super) enum Opened {
     Payload(Vec<u8>),
     /// Signed by a root; new or not, sound or not.
     KeySet(KeySet),
+    /// Signed by a root that is not pinned here, in a message of a hub that is believed.
+    ForeignKeySet(RootKey),
 }
 
 /// Why a message counts for nothing.
@@ -41,10 +43,11 @@ impl TrustedKeys {
         Self { roots, held: KeySet::default() }
     }
 
-    /// A key set that was checked against the roots, now or in an earlier run. An older one changes nothing: keys that were
-    /// taken out stay out.
+    /// A key set that was checked against the roots, now or in an earlier run, when they may have been others. An older one
+    /// changes nothing: keys that were taken out stay out.
     pub(super) fn learn(&mut self, keys: &KeySet) {
-        if keys.generation > self.held.generation && keys.is_sound() {
+        let newer = keys.generation > self.held.generation;
+        if newer && keys.is_sound() && keys.is_signed_by(&self.roots) {
             let kids: Vec<u8> = keys.command.iter().map(|key| key.kid).collect();
             info!(generation = keys.generation.0, ?kids, "command keys of the hub");
             self.held.clone_from(keys);
@@ -64,10 +67,32 @@ impl TrustedKeys {
     ) -> Result<Opened, DistrustError> {
         let key_set = (topic == DownTopic::Config).then(|| signed::key_set_in(envelope)).flatten();
         if let Some(key_set) = key_set {
-            let keys = key_set.open(&self.roots)?;
-            self.learn(&keys);
-            return Ok(Opened::KeySet(keys));
+            return self.key_set(&key_set, topic, bank, envelope);
         }
         Ok(Opened::Payload(signed::open(envelope, topic, bank, &self.held.command)?))
+    }
+
+    fn key_set(
+        &mut self,
+        key_set: &SignedKeySet,
+        topic: DownTopic,
+        bank: &BankId,
+        envelope: &[u8],
+    ) -> Result<Opened, DistrustError> {
+        let root = key_set.root();
+        match key_set.open(&self.roots) {
+            Ok(keys) => {
+                let keys = KeySet { root: Some(root), ..keys };
+                self.learn(&keys);
+                Ok(Opened::KeySet(keys))
+            }
+            // A bank that was forgotten when the root was rolled goes on with the keys it holds: it must not fall silent.
+            Err(OpenKeySetError::UnknownRoot { .. })
+                if signed::open(envelope, topic, bank, &self.held.command).is_ok() =>
+            {
+                Ok(Opened::ForeignKeySet(root))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

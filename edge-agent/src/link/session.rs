@@ -252,6 +252,10 @@ impl Session<'_> {
         let payload = match keys.open(topic, bank, envelope).map_err(unsigned)? {
             Opened::Payload(payload) => payload,
             Opened::KeySet(keys) => return self.tell(Event::KeySet(keys)).await,
+            Opened::ForeignKeySet(root) => {
+                warn!(%root, "key set of a root that is not in hub.root_keys ignored");
+                return Ok(());
+            }
         };
         match topic {
             DownTopic::Ack => {

@@ -107,14 +107,21 @@ pub(super) fn does_not_fit(view: &impl View, at: Moment<'_>) -> Result<Step, Ref
     Ok(step)
 }
 
-/// Gives up. Free again only if the door never opened and reads shut.
+/// Gives up. Free again only if the door never opened and reads shut. From a door that jammed the
+/// courier still has the parcel, and may bring it to another compartment; staff must look at this one.
 pub(super) fn cancel(
     view: &impl View,
     session: SessionId,
     handover: &Handover,
+    policy: &SessionPolicy,
 ) -> Result<Step, Refusal> {
+    let jammed = || open_for_ms(view, handover).is_some_and(|open_ms| open_ms < policy.jam_ms);
     match handover.opening.phase {
         Phase::Opening => Err(Refusal::NotNow),
+        Phase::Shut if handover.opening.reopened == 0 && jammed() => {
+            let fact = aborted(session, handover, AbortedContent::Untouched, true);
+            Ok(Step::of([fact]).traced(view, handover.parcel))
+        }
         Phase::Stuck | Phase::Open | Phase::Shut => Ok(abort(view, session, handover)),
     }
 }
@@ -151,8 +158,7 @@ pub(super) fn left(
     policy: &SessionPolicy,
 ) -> Step {
     match handover.opening.phase {
-        // Another door moved: it is not even certain which compartment was used.
-        Phase::Shut if policy.presume_deposited && !handover.opening.other_door => {
+        Phase::Shut if policy.presume_deposited && may_presume(view, handover, policy) => {
             confirmed(view, session, handover, true)
         }
         Phase::Open => {
@@ -161,6 +167,21 @@ pub(super) fn left(
         }
         Phase::Opening | Phase::Stuck | Phase::Shut => abort(view, session, handover),
     }
+}
+
+/// Whether a door that is shut again says that the parcel is inside. Not if another one moved: it is
+/// not even certain which compartment was used. Nor if it stood open for so long that the courier may
+/// have been gone when somebody shut it.
+fn may_presume(view: &impl View, handover: &Handover, policy: &SessionPolicy) -> bool {
+    let Opening { other_door, left_open, .. } = handover.opening;
+    let soon = open_for_ms(view, handover).is_some_and(|open_ms| open_ms < policy.door_alert_ms);
+    soon && !other_door && !left_open
+}
+
+/// How long the door that is shut again was open; too long rather than too short.
+fn open_for_ms(view: &impl View, handover: &Handover) -> Option<u64> {
+    let shut_at = view.session()?.moved_at;
+    Some(shut_at.since_ms(handover.opening.opened_at?))
 }
 
 fn abort(view: &impl View, session: SessionId, handover: &Handover) -> Step {

@@ -55,7 +55,8 @@ pub struct DepositAborted {
 /// What an aborted deposit left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AbortedContent {
-    /// The door never opened: as it was before.
+    /// Nothing was put in. The door never opened, so it is as it was before; or it opened and jammed,
+    /// which counts as a failed lock, and what was inside before is in doubt.
     Untouched,
     /// The door opened or may have: not known.
     Unknown(QuarantineReason),

@@ -248,7 +248,7 @@ pub fn command(view: &impl View, command: Command, at: Moment<'_>) -> Result<Ste
         Command::ResetBoard(board) => lockdown::reset_board(view, board),
         Command::LockDown => lockdown::begin(view),
         Command::LiftLockdown => lockdown::lift(view),
-        Command::Cancel => cancel(view),
+        Command::Cancel => cancel(view, at),
         Command::Finish => finish(view),
     }
 }
@@ -396,11 +396,11 @@ fn found_empty(view: &impl View) -> Result<Step, Refusal> {
     }
 }
 
-fn cancel(view: &impl View) -> Result<Step, Refusal> {
+fn cancel(view: &impl View, at: Moment<'_>) -> Result<Step, Refusal> {
     let session = view.session().ok_or(Refusal::NoSession)?;
     match &session.task {
         Task::Idle => Err(Refusal::NotNow),
-        Task::Deposit(handover) => deposit::cancel(view, session.id, handover),
+        Task::Deposit(handover) => deposit::cancel(view, session.id, handover, at.policy),
         Task::Pickup(handover) => pickup::cancel(view, session.id, handover),
         Task::Recall(handover) => recall::cancel(view, session.id, handover),
         Task::Inspection(opening) => inspection::cancel(&session, opening),

@@ -423,32 +423,32 @@ fn d09_a_deposit_cancelled_after_the_door_was_open_is_never_free_again() {
          10 scan PKG1
          20 settled 1 opened
          30 door 1 open
-         40 door 1 closed
-         50 cancel
-         50 show 1
-         50 show PKG1
-         60 scan PKG1
-         70 scan PKG2
-         80 settled 2 opened
-         90 door 2 open
-         100 cancel
-         100 show 2",
+         2040 door 1 closed
+         2050 cancel
+         2050 show 1
+         2050 show PKG1
+         2060 scan PKG1
+         2070 scan PKG2
+         2080 settled 2 opened
+         2090 door 2 open
+         2100 cancel
+         2100 show 2",
         "0 booked PKG1
          0 booked PKG2
          0 courier acme in
          10 deposit PKG1 in 1; intent 1 on 1 -> pulse 1
          20 intent 1 Opened
          30 door 1 Open by intent 1
-         40 door 1 Closed by intent 1
-         50 aborted PKG1 in 1 DepositUnresolved
-         50 Quarantined DepositUnresolved PKG1, Closed, Unknown, Ok
-         50 Unresolved in 1, version 1, code Some(Issued)
-         60 refused: PARCEL_UNRESOLVED
-         70 deposit PKG2 in 2; intent 2 on 2 -> pulse 2
-         80 intent 2 Opened
-         90 door 2 Open by intent 2
-         100 aborted PKG2 in 2 DepositUnresolved
-         100 Quarantined DepositUnresolved PKG2, Open, Unknown, Ok",
+         2040 door 1 Closed by intent 1
+         2050 aborted PKG1 in 1 DepositUnresolved
+         2050 Quarantined DepositUnresolved PKG1, Closed, Unknown, Ok
+         2050 Unresolved in 1, version 1, code Some(Issued)
+         2060 refused: PARCEL_UNRESOLVED
+         2070 deposit PKG2 in 2; intent 2 on 2 -> pulse 2
+         2080 intent 2 Opened
+         2090 door 2 Open by intent 2
+         2100 aborted PKG2 in 2 DepositUnresolved
+         2100 Quarantined DepositUnresolved PKG2, Open, Unknown, Ok",
     );
 }
 

@@ -203,7 +203,7 @@ fn a_key_set_has_one_to_four_keys_of_each_kind_with_names_of_their_own() {
     let sound = |credential: &[u8], command: &[u8]| {
         let keys = credential.iter().map(|kid| public(*kid, *kid)).collect();
         let command = command.iter().map(|&kid| CommandKey { kid, public: [kid; 32] }).collect();
-        KeySet { generation: Generation(1), keys, command }.is_sound()
+        KeySet { generation: Generation(1), keys, command, root: None }.is_sound()
     };
     assert!(sound(&[1], &[1]));
     assert!(sound(&[1, 2, 3, 4], &[9, 8, 7, 6]));

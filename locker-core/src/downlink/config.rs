@@ -3,11 +3,12 @@
 //! A document replaces the one of its kind that is held if it is newer: issued in a later epoch of
 //! the hub, or in the same one with a higher generation. A hub that was restored from a backup counts
 //! generations from an older state, so that they alone would not tell. The key set is the exception:
-//! an epoch is nothing that a key set's issuer knows of, so it is ordered by its generation alone.
+//! an epoch is nothing that a key set's issuer knows of, so it is ordered by its generation alone,
+//! among the sets of the roots that the bank believes. A set of another root counts as none.
 
 use crate::code::keypad_code::CourierCodes;
 use crate::compartment::{Allocation, Layout};
-use crate::credential::KeySet;
+use crate::credential::{KeySet, RootKey};
 use crate::fact::Fact;
 use crate::ids::{Generation, HubEpoch};
 use crate::journal::View;
@@ -140,11 +141,15 @@ pub fn apply_layout(view: &impl View, epoch: HubEpoch, layout: &Layout) -> Optio
     })
 }
 
-/// The fact that answers a key set, or none if the bank holds this one or a newer one.
+/// The fact that answers a key set, or none if the bank holds this one or a newer one, or if none of
+/// `roots` signed it: those that the bank believes today. What it holds of a root that is not among
+/// them gives way to any: whoever had that root may have given it the highest generation there is.
 #[must_use]
-pub fn apply_key_set(view: &impl View, keys: &KeySet) -> Option<Fact> {
+pub fn apply_key_set(view: &impl View, keys: &KeySet, roots: &[RootKey]) -> Option<Fact> {
     let (epoch, generation) = (HubEpoch(0), keys.generation);
-    (generation > view.meta().keys.generation).then(|| {
+    let held = view.meta().keys;
+    let newer = generation > held.generation || !held.is_signed_by(roots);
+    (newer && keys.is_signed_by(roots)).then(|| {
         if keys.is_sound() {
             accepted(epoch, ConfigDocument::KeySet(keys.clone()))
         } else {

@@ -5,9 +5,11 @@ use super::*;
 use crate::clock::TimeQuality;
 use crate::code::keypad_code::CourierCodes;
 use crate::compartment::{CompartmentSpec, Layout, LockPosition};
-use crate::credential::{CommandKey, CredentialKey, KeySet};
+use crate::credential::{CommandKey, CredentialKey, KeySet, RootKey};
 use crate::ids::{BootId, Generation, StreamId};
 use crate::journal::{CHAIN_START, MemoryView, Record, fold};
+
+const ROOT: RootKey = RootKey([1; 32]);
 
 #[test]
 fn a_later_epoch_wins_over_any_number() {
@@ -47,17 +49,47 @@ fn a_document_is_taken_once_and_never_an_older_one() {
     assert_eq!(apply_layout(&view, HubEpoch(1), &layout(2)), None);
     assert!(matches!(apply_layout(&view, HubEpoch(1), &layout(4)), Some(Fact::ConfigAccepted(_))));
 
-    let first = apply_key_set(&view, &keys(2, 1)).unwrap();
+    let first = apply_key_set(&view, &keys(2, 1), &[ROOT]).unwrap();
     take(&mut view, first);
-    assert_eq!(apply_key_set(&view, &keys(2, 1)), None);
-    assert_eq!(apply_key_set(&view, &keys(1, 2)), None);
+    assert_eq!(apply_key_set(&view, &keys(2, 1), &[ROOT]), None);
+    assert_eq!(apply_key_set(&view, &keys(1, 2), &[ROOT]), None);
     for unsound in [0, 5] {
-        let said = apply_key_set(&view, &keys(3, unsound));
+        let said = apply_key_set(&view, &keys(3, unsound), &[ROOT]);
         assert!(matches!(said, Some(Fact::ConfigRefused(_))), "{said:?}");
     }
-    let next = apply_key_set(&view, &keys(3, 4)).unwrap();
+    let next = apply_key_set(&view, &keys(3, 4), &[ROOT]).unwrap();
     take(&mut view, next);
     assert_eq!(view.meta().keys, keys(3, 4));
+}
+
+#[test]
+fn c10_the_set_of_a_root_that_is_believed_no_more_gives_way_to_any_of_one_that_is() {
+    let (stolen, ours) = (RootKey([6; 32]), RootKey([7; 32]));
+    let by = |root, generation| KeySet { root, ..keys(generation, 1) };
+    let mut view = MemoryView::default();
+    let fact = apply_key_set(&view, &by(Some(stolen), u64::MAX), &[stolen]).unwrap();
+    take(&mut view, fact);
+    assert!(
+        view.meta().keys.is_signed_by(&[ours, stolen]) && !view.meta().keys.is_signed_by(&[ours])
+    );
+
+    // While both are believed the number counts; afterwards it does not, and the thief is not heard.
+    assert_eq!(apply_key_set(&view, &by(Some(ours), 2), &[stolen, ours]), None);
+    assert_eq!(apply_key_set(&view, &by(Some(stolen), u64::MAX), &[ours]), None);
+    assert_eq!(apply_key_set(&view, &by(None, u64::MAX), &[ours]), None);
+    let fact = apply_key_set(&view, &by(Some(ours), 2), &[ours]).unwrap();
+    take(&mut view, fact);
+    assert_eq!(view.meta().keys, by(Some(ours), 2));
+    assert_eq!(apply_key_set(&view, &by(Some(ours), 2), &[ours]), None);
+    assert_eq!(apply_key_set(&view, &by(Some(ours), 1), &[ours]), None);
+
+    // Taken over before roots were recorded: whose it is, nobody knows.
+    let old = Fact::ConfigAccepted(ConfigDocument::KeySet(by(None, 9)).into());
+    take(&mut view, old);
+    assert!(matches!(
+        apply_key_set(&view, &by(Some(ours), 2), &[ours]),
+        Some(Fact::ConfigAccepted(_))
+    ));
 }
 
 #[test]
@@ -70,7 +102,7 @@ fn a_bank_tells_the_lowest_epoch_of_what_it_holds() {
     let codes = CourierCodes { generation: Generation(1), codes: Vec::new() };
     let fact = apply_courier_codes(&view, HubEpoch(2), &codes).unwrap();
     take(&mut view, fact);
-    let fact = apply_key_set(&view, &keys(1, 1)).unwrap();
+    let fact = apply_key_set(&view, &keys(1, 1), &[ROOT]).unwrap();
     take(&mut view, fact);
     assert_eq!(config_epoch(&view), HubEpoch(2), "the keys have none");
     // Taken over before documents came in epochs.
@@ -135,5 +167,5 @@ const fn mode(generation: u64) -> Mode {
 fn keys(generation: u64, count: u8) -> KeySet {
     let keys = (0..count).map(|kid| CredentialKey { kid, public: [kid; 32] }).collect();
     let command = vec![CommandKey { kid: 1, public: [9; 32] }];
-    KeySet { generation: Generation(generation), keys, command }
+    KeySet { generation: Generation(generation), keys, command, root: Some(ROOT) }
 }

@@ -64,6 +64,7 @@ impl Wire for Handover {
             reopened: opening.reopened.into(),
             opened_at_ms: opening.opened_at.map(|at| at.0),
             other_door: opening.other_door,
+            left_open: opening.left_open,
         }
     }
 
@@ -78,6 +79,7 @@ impl Wire for Handover {
                 phase: choice("Handover.phase", form.phase)?,
                 opened_at: form.opened_at_ms.map(UnixMillis),
                 other_door: form.other_door,
+                left_open: form.left_open,
             },
             tried: convert::compartments("Handover.tried", &form.tried)?,
         })
@@ -96,6 +98,7 @@ impl Wire for Opening {
             reopened: self.reopened.into(),
             opened_at_ms: self.opened_at.map(|at| at.0),
             other_door: self.other_door,
+            left_open: self.left_open,
         }
     }
 
@@ -108,6 +111,7 @@ impl Wire for Opening {
             phase: choice("Opening.phase", form.phase)?,
             opened_at: form.opened_at_ms.map(UnixMillis),
             other_door: form.other_door,
+            left_open: form.left_open,
         })
     }
 }

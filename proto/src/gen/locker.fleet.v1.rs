@@ -50,6 +50,12 @@ pub struct Bank {
     /// The generation of the key set that the bank has taken over; 0 before the first.
     #[prost(uint64, tag = "16")]
     pub key_set_held: u64,
+    /// `carriers/{carrier}` of each carrier whose couriers have keypad codes there.
+    #[prost(string, repeated, tag = "17")]
+    pub keypad_couriers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether it has taken over the newest of their codes.
+    #[prost(bool, tag = "18")]
+    pub keypad_codes_held: bool,
 }
 /// Compartments of one size that a bank keeps back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -232,6 +238,19 @@ pub struct SetQuotaRequest {
     #[prost(string, tag = "3")]
     pub request_id: ::prost::alloc::string::String,
 }
+/// Sets whose couriers have keypad codes at a bank.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetKeypadCouriersRequest {
+    /// `banks/{bank}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// `carriers/{carrier}` of each, at most 10; empty for nobody's.
+    #[prost(string, repeated, tag = "2")]
+    pub carriers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A UUID made for this call; a repeat with the same content changes nothing more.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
 /// Locks a bank down.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LockDownBankRequest {
@@ -317,7 +336,10 @@ pub struct Event {
     ///
     /// * To a parcel: as in `locker.carrier.v1.ParcelEvent`.
     /// * To a compartment: COMPARTMENT_QUARANTINED, COMPARTMENT_RELEASED.
-    /// * Decided here: BANK_CREATED, BANK_LAYOUT_ISSUED, BANK_MODE_ISSUED, BANK_QUOTA_ISSUED.
+    /// * Decided here: BANK_CREATED, BANK_LAYOUT_ISSUED, BANK_MODE_ISSUED, BANK_QUOTA_ISSUED,
+    ///   BANK_KEYPAD_COURIERS_SET.
+    /// * Asked here: BANK_KEYPAD_CODES_READ, whose detail names the carrier; at most one a minute of
+    ///   each carrier and bank.
     /// * Answered by the bank: BANK_LAYOUT_ACCEPTED, BANK_MODE_ACCEPTED, BANK_QUOTA_ACCEPTED,
     ///   BANK_CONFIG_REFUSED, BANK_COMMAND_ANSWERED.
     /// * Said by the bank: BANK_STARTED, BANK_BOARD_OFFLINE, BANK_BOARD_ONLINE, BANK_BOARD_RESET,
@@ -624,6 +646,33 @@ pub mod fleet_service_client {
                 .insert(GrpcMethod::new("locker.fleet.v1.FleetService", "SetQuota"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says which carriers' couriers can sign in at a bank with six digits of the day instead of a
+        /// badge; nobody's can before the first call. Replaces what was said before: the codes of carriers
+        /// that are left out open nothing any more, from when the bank hears of it.
+        /// FAILED_PRECONDITION with reason CODES_NOT_CONFIGURED if this hub makes no six-digit codes.
+        pub async fn set_keypad_couriers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetKeypadCouriersRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.fleet.v1.FleetService/SetKeypadCouriers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("locker.fleet.v1.FleetService", "SetKeypadCouriers"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Locks a connected bank down at once: only staff can open doors, until two of them lift it at
         /// the bank. Answers when the bank has; UNAVAILABLE with reason BANK_NOT_CONNECTED if there is no
         /// connection, for an order is never kept for later.
@@ -758,6 +807,14 @@ pub mod fleet_service_server {
         async fn set_quota(
             &self,
             request: tonic::Request<super::SetQuotaRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status>;
+        /// Says which carriers' couriers can sign in at a bank with six digits of the day instead of a
+        /// badge; nobody's can before the first call. Replaces what was said before: the codes of carriers
+        /// that are left out open nothing any more, from when the bank hears of it.
+        /// FAILED_PRECONDITION with reason CODES_NOT_CONFIGURED if this hub makes no six-digit codes.
+        async fn set_keypad_couriers(
+            &self,
+            request: tonic::Request<super::SetKeypadCouriersRequest>,
         ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status>;
         /// Locks a connected bank down at once: only staff can open doors, until two of them lift it at
         /// the bank. Answers when the bank has; UNAVAILABLE with reason BANK_NOT_CONNECTED if there is no
@@ -1212,6 +1269,52 @@ pub mod fleet_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetQuotaSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.fleet.v1.FleetService/SetKeypadCouriers" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetKeypadCouriersSvc<T: FleetService>(pub Arc<T>);
+                    impl<
+                        T: FleetService,
+                    > tonic::server::UnaryService<super::SetKeypadCouriersRequest>
+                    for SetKeypadCouriersSvc<T> {
+                        type Response = super::Bank;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetKeypadCouriersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::set_keypad_couriers(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetKeypadCouriersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -159,6 +159,10 @@ pub struct KeySet {
     /// All keys that messages may be signed with.
     #[prost(message, repeated, tag = "3")]
     pub command: ::prost::alloc::vec::Vec<CommandKey>,
+    /// The Ed25519 public key of the root that signed it, 32 bytes, as the bank that holds it found; empty in the signed
+    /// document itself, and of what banks took over before they wrote it down.
+    #[prost(bytes = "vec", tag = "4")]
+    pub root_key: ::prost::alloc::vec::Vec<u8>,
 }
 /// How a bank works, as a whole document.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -776,6 +780,9 @@ pub struct Handover {
     /// Another door moved meanwhile.
     #[prost(bool, tag = "9")]
     pub other_door: bool,
+    /// It stands open, or stood open until it was shut, for so long that an alarm was raised.
+    #[prost(bool, tag = "10")]
+    pub left_open: bool,
 }
 /// Nested message and enum types in `Handover`.
 pub mod handover {
@@ -856,6 +863,9 @@ pub struct Opening {
     /// Another door moved meanwhile.
     #[prost(bool, tag = "7")]
     pub other_door: bool,
+    /// It stands open, or stood open until it was shut, for so long that an alarm was raised.
+    #[prost(bool, tag = "8")]
+    pub left_open: bool,
 }
 /// Whoever is at the screen.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

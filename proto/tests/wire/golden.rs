@@ -82,6 +82,11 @@ fn entities_are_as_version_1_wrote_them() {
     frozen.same("meta: epochs", &later::meta_with_epochs(), encode_meta, decode_meta);
     let collected = later::meta_after_a_pickup();
     frozen.same("meta: after a pickup", &collected, encode_meta, decode_meta);
+    frozen.same("key_set: root", &later::held_key_set(), encode_key_set, decode_key_set);
+    frozen.same("meta: root", &later::meta_with_a_root(), encode_meta, decode_meta);
+    for (name, session) in later::sessions_with_an_alarm() {
+        frozen.same(name, &Some(session), encode_session, decode_session);
+    }
     let couriers = later::snapshot_with_courier_codes();
     frozen.same("snapshot: courier codes", &couriers, encode, decode_snapshot);
     frozen.finish();

@@ -1,6 +1,7 @@
 //! A key set counts for its root's signature, and for nothing else.
 
 use ed25519_dalek::{Signer, SigningKey};
+use locker_core::credential::KeySet;
 use locker_proto::key_set::{OpenKeySetError, RootKey, SignedKeySet};
 use locker_proto::message::Config;
 use locker_proto::signed::{key_set_in, sign};
@@ -35,6 +36,25 @@ fn a_key_set_opens_with_its_root_among_those_pinned() {
     assert_eq!(set.open(&[other, root()]), Ok(later::key_set()));
     assert_eq!(set.open(&[other]), Err(OpenKeySetError::UnknownRoot { root: root() }));
     assert_eq!(set.open(&[]), Err(OpenKeySetError::UnknownRoot { root: root() }));
+}
+
+#[test]
+fn c10_what_a_set_says_of_its_root_is_neither_signed_nor_believed() {
+    let signed = SignedKeySet::sign(&later::root(), &later::held_key_set());
+    assert_eq!(signed, later::signed_key_set());
+    assert_eq!((signed.open(&[root()]), signed.root()), (Ok(later::key_set()), root()));
+
+    // A thief signs that it is ours.
+    let claims_ours = encode_key_set(&KeySet { root: Some(root()), ..later::key_set() });
+    let signed = [&b"postern-key-set-v1\0"[..], &claims_ours].concat();
+    let thief = RootKey(other().verifying_key().to_bytes());
+    let forged = wire::SignedKeySet {
+        signature: other().sign(&signed).to_bytes().to_vec(),
+        root_key: thief.0.to_vec(),
+        key_set: claims_ours,
+    };
+    let forged = SignedKeySet::decode(&forged.encode_to_vec()).unwrap();
+    assert_eq!(forged.open(&[thief]), Ok(later::key_set()));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use locker_core::code::second_factor::SuffixTag;
 use locker_core::code::slot::{Sealed, Slot, SlotId};
 use locker_core::code::tag::Tag;
 use locker_core::compartment::{Allocation, Compartment, DoorReading, Health, QuarantineReason};
+use locker_core::credential::RootKey;
 use locker_core::credential::{CommandKey, Credential, CredentialState, Holder, KeySet};
 use locker_core::downlink::ConfigEpochs;
 use locker_core::downlink::{
@@ -128,6 +129,7 @@ fn of_the_hub() -> Vec<(String, Fact)> {
         named("", Fact::ConfigAccepted(ConfigDocument::Mode(mode()).into())),
         named("", Fact::ConfigAccepted(ConfigDocument::Quota(quota()).into())),
         named("command", Fact::ConfigAccepted(ConfigDocument::KeySet(key_set()).into())),
+        named("root", Fact::ConfigAccepted(ConfigDocument::KeySet(held_key_set()).into())),
         named("", Fact::CompartmentReserved(CompartmentReserved { parcel, compartment: NO })),
         named("", Fact::BookingLapsed(BookingLapsed { parcel })),
         named("", Fact::KeepLapsed(KeepLapsed { parcel })),
@@ -348,6 +350,10 @@ pub(crate) fn meta_after_a_pickup() -> Meta {
     Meta { last_pickup: Some(last), ..samples::meta() }
 }
 
+pub(crate) fn meta_with_a_root() -> Meta {
+    Meta { keys: held_key_set(), ..samples::meta() }
+}
+
 pub(crate) fn metas() -> Vec<(String, Meta)> {
     let (mode, quota) = (mode(), quota());
     let all = LOCKDOWN_REASONS.map(|reason| {
@@ -415,6 +421,7 @@ pub(crate) fn opening() -> Opening {
         phase: Phase::Open,
         opened_at: Some(AT),
         other_door: true,
+        left_open: false,
     }
 }
 
@@ -427,6 +434,16 @@ pub(crate) fn sessions() -> Vec<(String, Session)> {
         ("session: pickup".to_owned(), session(Task::Pickup(handover.clone()))),
         ("session: recall".to_owned(), session(Task::Recall(handover))),
         ("session: inspection".to_owned(), session(Task::Inspection(opening()))),
+    ]
+}
+
+pub(crate) fn sessions_with_an_alarm() -> [(&'static str, Session); 2] {
+    let opening = Opening { left_open: true, ..opening() };
+    let handover = Handover { opening, ..samples::handover() };
+    let session = |task| Session { task, ..samples::session() };
+    [
+        ("session: left open", session(Task::Deposit(handover))),
+        ("session: inspection, left open", session(Task::Inspection(opening))),
     ]
 }
 
@@ -500,6 +517,11 @@ pub(crate) fn key_set() -> KeySet {
 }
 
 /// By the root of thirty-two nines.
+/// As a bank holds it.
+pub(crate) fn held_key_set() -> KeySet {
+    KeySet { root: Some(RootKey([0x77; 32])), ..key_set() }
+}
+
 pub(crate) fn signed_key_set() -> SignedKeySet {
     SignedKeySet::sign(&root(), &key_set())
 }
@@ -515,8 +537,7 @@ pub(crate) fn configs() -> [Config; 4] {
         Document::KeySet(signed_key_set()),
         Document::CourierCodes(courier_codes()),
     ];
-    documents
-        .map(|document| Config { epoch: EPOCH, document })
+    documents.map(|document| Config { epoch: EPOCH, document })
 }
 
 /// What couriers sign in with at the keypad.

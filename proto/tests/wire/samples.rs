@@ -94,7 +94,7 @@ pub(crate) fn key_set() -> KeySet {
         CredentialKey { kid: 9, public: [0x99; 32] },
         CredentialKey { kid: 10, public: [0xaa; 32] },
     ];
-    KeySet { generation: Generation(5), keys, command: Vec::new() }
+    KeySet { generation: Generation(5), keys, command: Vec::new(), root: None }
 }
 
 pub(crate) fn courier() -> Actor {

@@ -107,6 +107,35 @@ async fn h06_a_silent_board_gets_no_pulse_and_then_says_so_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn h05_after_an_outcome_that_nobody_could_read_there_is_no_pulse_before_a_good_reading() {
+    let mut world = World::ready().await;
+    let no = world.stored(1).await;
+    let before = world.sim.pulses();
+    world.scan(&code(1)).await.unwrap();
+    while world.sim.pulses() == before {
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    world.sim.command("garbage on").unwrap();
+    world.until("given up", |state| state.session.is_none()).await;
+    assert_eq!(world.outcomes().last(), Some(&PulseOutcome::Unknown));
+    // The code is good still, but nothing is sent to a board that says nothing of its doors.
+    for _ in 0..3 {
+        let _ = world.scan(&code(1)).await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        world.settle().await;
+        assert_eq!(world.sim.pulses(), before + 1);
+    }
+    assert_ne!(world.compartment(no).health, Health::Ok);
+
+    world.sim.command("garbage off").unwrap();
+    world.doors_known().await;
+    world.until("nobody waits", |state| state.session.is_none()).await;
+    assert!(world.compartment(no).door.is_open(), "it did open");
+    world.scan(&code(1)).await.unwrap();
+    world.until_phase(PanelPhase::Open).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_board_without_a_bus_is_not_pulsed() {
     let mut world = World::ready().await;
     world.stored(1).await;

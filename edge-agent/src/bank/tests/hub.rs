@@ -1,5 +1,7 @@
 //! What the hub decides: taken, refused with a reason, known already, or out of order.
 
+use ed25519_dalek::SigningKey;
+use locker_core::credential::{CommandKey, CredentialKey};
 use locker_core::ids::{ParcelId, Version};
 
 use super::*;
@@ -74,7 +76,8 @@ async fn f06_documents_are_taken_whole_or_refused_with_a_reason() {
     let mut unsound = layout(3);
     unsound.compartments[1] = unsound.compartments[0];
     world.config(Document::Layout(unsound)).await;
-    world.key_set(KeySet { generation: Generation(2), ..KeySet::default() }).await;
+    let root = Some(world::ROOT);
+    world.key_set(KeySet { generation: Generation(2), root, ..KeySet::default() }).await;
     let reasons: Vec<_> = world
         .facts()
         .into_iter()
@@ -86,6 +89,44 @@ async fn f06_documents_are_taken_whole_or_refused_with_a_reason() {
     assert_eq!(reasons, [in_use, unsound, unsound]);
     let introduction = world.introduction().await;
     assert_eq!((introduction.layout, introduction.keys.generation), (Generation(1), Generation(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c10_a_thiefs_keys_open_nothing_once_the_stolen_root_is_believed_no_more() {
+    const OURS: RootKey = RootKey([9; 32]);
+    let mut world = World::ready().await;
+    world.stored(1).await;
+    let set = |key: &SigningKey, generation, root| {
+        let public = key.verifying_key().to_bytes();
+        let (keys, command) =
+            (vec![CredentialKey { kid: 1, public }], vec![CommandKey { kid: 1, public }]);
+        KeySet { generation: Generation(generation), keys, command, root: Some(root) }
+    };
+    // With the root in hand, and so with the highest number there is.
+    let thief = SigningKey::from_bytes(&[6; 32]);
+    world.key_set(set(&thief, u64::MAX, world::ROOT)).await;
+    let forged = credential::sign(&thief, 1, &world::claims(1)).unwrap();
+    assert_eq!(world.scan(&code(1)).await, Err(Refusal::CodeAltered));
+    world.key_set(set(&world::key(), 2, OURS)).await;
+    assert_eq!(world.introduction().await.keys.generation, Generation(u64::MAX), "not ours yet");
+
+    let world = world.started_again_believing(&[OURS]).await;
+    world.hear().await;
+    world.doors_known().await;
+    assert_eq!(world.introduction().await.keys, KeySet::default());
+    for text in [&forged, &code(1)] {
+        assert_eq!(world.scan(text).await, Err(Refusal::CodeKeyUnknown));
+    }
+    world.key_set(set(&thief, u64::MAX, world::ROOT)).await;
+    assert_eq!(world.introduction().await.keys, KeySet::default());
+    world.key_set(set(&world::key(), 2, OURS)).await;
+    assert_eq!(world.introduction().await.keys, set(&world::key(), 2, OURS));
+    assert_eq!(world.scan(&forged).await, Err(Refusal::CodeAltered));
+    world.scan(&code(1)).await.unwrap();
+    world.until_phase(PanelPhase::Open).await;
+    // And it stays so.
+    let world = world.started_again_believing(&[OURS]).await;
+    assert_eq!(world.introduction().await.keys.generation, Generation(2));
 }
 
 #[tokio::test(start_paused = true)]

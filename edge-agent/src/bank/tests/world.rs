@@ -13,7 +13,7 @@ use locker_core::code::second_factor::PhoneSuffix;
 use locker_core::code::slot::{Slot, SlotId};
 use locker_core::code::tag::TagKeys;
 use locker_core::compartment::{Compartment, CompartmentSpec, Layout};
-use locker_core::credential::{CommandKey, CredentialKey};
+use locker_core::credential::{CommandKey, CredentialKey, RootKey};
 use locker_core::downlink::Booking;
 use locker_core::ids::{CommandId, CredentialId, ParcelId, Version};
 use locker_core::journal::{MemoryView, fold};
@@ -69,7 +69,12 @@ struct How {
     policy: SessionPolicy,
     /// Addresses of the lock boards.
     boards: &'static [u8],
+    /// The roots that the bank believes.
+    roots: &'static [RootKey],
 }
+
+/// The root that signs this world's key sets.
+pub(super) const ROOT: RootKey = RootKey([8; 32]);
 
 /// What was done at each unlock frame, before its first byte left.
 pub(super) type Frames = Arc<Mutex<Vec<Vec<u8>>>>;
@@ -82,7 +87,7 @@ impl World {
 
     /// As [`Self::ready`], with other limits.
     pub(super) async fn ready_with(policy: SessionPolicy) -> Self {
-        let mut world = Self::bare_with(How { policy, boards: &[0] }).await;
+        let mut world = Self::bare_with(How { policy, boards: &[0], roots: &[ROOT] }).await;
         world.configure().await;
         world
     }
@@ -90,7 +95,7 @@ impl World {
     /// As [`Self::ready`], and three more compartments on a second board: compartment n is lock
     /// n - 4 there.
     pub(super) async fn ready_on_two_boards() -> Self {
-        let how = How { policy: SessionPolicy::default(), boards: &[0, 1] };
+        let how = How { policy: SessionPolicy::default(), boards: &[0, 1], roots: &[ROOT] };
         let mut world = Self::bare_with(how).await;
         world.configure().await;
         let mut both = layout(2);
@@ -105,7 +110,8 @@ impl World {
 
     /// A bank that has heard of nothing yet.
     pub(super) async fn bare() -> Self {
-        Self::bare_with(How { policy: SessionPolicy::default(), boards: &[0] }).await
+        Self::bare_with(How { policy: SessionPolicy::default(), boards: &[0], roots: &[ROOT] })
+            .await
     }
 
     async fn bare_with(how: How) -> Self {
@@ -155,6 +161,7 @@ impl World {
             ledger,
             buses: how.boards.iter().map(|board| (*board, bus.clone())).collect(),
             policy: how.policy,
+            roots: how.roots.to_vec(),
             floor: Floor::open(dir.path()).unwrap(),
             fresh_session: Box::new(move || {
                 SessionId([sessions.fetch_add(1, Ordering::Relaxed); 16])
@@ -182,7 +189,8 @@ impl World {
         let public = key().verifying_key().to_bytes();
         let (keys, command) =
             (vec![CredentialKey { kid: 1, public }], vec![CommandKey { kid: 1, public }]);
-        self.key_set(KeySet { generation: Generation(1), keys, command }).await;
+        let root = Some(ROOT);
+        self.key_set(KeySet { generation: Generation(1), keys, command, root }).await;
         self.doors_known().await;
     }
 
@@ -392,6 +400,12 @@ impl World {
 
     pub(super) fn parcel(&self, n: u8) -> Parcel {
         self.view().parcel(ParcelId([n; 16])).unwrap()
+    }
+
+    /// As [`Self::killed_and_started_again`], with other roots in its configuration.
+    pub(super) async fn started_again_believing(mut self, roots: &'static [RootKey]) -> Self {
+        self.how.roots = roots;
+        self.killed_and_started_again().await
     }
 
     /// The process is killed: everything is dropped where it stands.

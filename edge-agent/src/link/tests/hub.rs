@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ed25519_dalek::SigningKey;
-use locker_core::credential::{CommandKey, CredentialKey, KeySet};
+use locker_core::credential::{CommandKey, CredentialKey, KeySet, RootKey};
 use locker_core::ids::{BankId, Generation, HubEpoch, StreamId};
 use locker_core::journal::ChainHash;
 use locker_core::units::UnixMillis;
@@ -44,7 +44,8 @@ pub(super) fn key_set(generation: u64, command: &[(u8, &SigningKey)]) -> KeySet 
     let public = |key: &SigningKey| key.verifying_key().to_bytes();
     let command = command.iter().map(|(kid, key)| CommandKey { kid: *kid, public: public(key) });
     let keys = vec![CredentialKey { kid: 1, public: [1; 32] }];
-    KeySet { generation: Generation(generation), keys, command: command.collect() }
+    let root = Some(RootKey(root().verifying_key().to_bytes()));
+    KeySet { generation: Generation(generation), keys, command: command.collect(), root }
 }
 
 /// As the hub sends it.

@@ -23,6 +23,16 @@ impl World {
     }
 
     /// The connection ends, and neither a link nor a key set was told.
+    /// Whether the bank is told of a key set before it is told of an ack.
+    async fn takes_a_key_set_over(&mut self) -> bool {
+        let wanted = |event| match event {
+            Event::KeySet(_) => Some(true),
+            Event::Safe { .. } => Some(false),
+            _ => None,
+        };
+        self.event(wanted).await
+    }
+
     async fn told_nothing(&mut self) {
         let linked = self.event(|event| {
             assert!(!matches!(event, Event::KeySet(_)), "{event:?}");
@@ -62,12 +72,13 @@ async fn c10_a_thief_of_the_command_key_cannot_exchange_keys() {
     let keys_alone = locker_proto::encode_key_set(&keys);
     let length = u8::try_from(keys_alone.len()).unwrap();
     let unsigned = [&[0x08, 1, 0x1a, length][..], &keys_alone].concat();
-    for payload in [
-        config(SignedKeySet::sign(&thief, &keys)),
-        config(SignedKeySet::sign(&command_key(), &keys)),
-        config(SignedKeySet::decode(&altered).unwrap()),
-        unsigned,
-    ] {
+    for root in [&thief, &command_key()] {
+        let (mut session, birth) = hub.born().await;
+        session.say(DownTopic::Config, &config(SignedKeySet::sign(root, &keys))).await;
+        session.ack(&birth, 0, world.hash_at(0)).await;
+        assert!(!world.takes_a_key_set_over().await);
+    }
+    for payload in [config(SignedKeySet::decode(&altered).unwrap()), unsigned] {
         let (mut session, _) = hub.born().await;
         session.say(DownTopic::Config, &payload).await;
         session.ends().await;
@@ -79,6 +90,37 @@ async fn c10_a_thief_of_the_command_key_cannot_exchange_keys() {
     session.ends().await;
     world.told_nothing().await;
     let (_session, _) = world.welcome(&hub, 0).await;
+}
+
+#[tokio::test]
+async fn c10_the_command_keys_of_a_root_that_is_believed_no_more_do_not_count() {
+    let (thief, foreign) = (key(66), RootKey(key(6).verifying_key().to_bytes()));
+    for root in [Some(foreign), None] {
+        // The bank does not tell of it; even if it did.
+        let held = KeySet { root, ..key_set(u64::MAX, &[(1, &thief)]) };
+        let (mut world, hub) = World::with_hub_and_held(held).await;
+        let (mut session, birth) = hub.born().await;
+        let first = ack(birth.stream, birth.nonce, 0, world.hash_at(0)).encode();
+        session.say_with(&thief, 1, DownTopic::Ack, &first).await;
+        session.ends().await;
+        world.told_nothing().await;
+        let (mut session, birth) = hub.born().await;
+        let ours = key_set(2, &[(1, &command_key())]);
+        session.say(DownTopic::Config, &signed_key_set(&ours)).await;
+        session.ack(&birth, 0, world.hash_at(0)).await;
+        assert_eq!(world.told().await, ours);
+        assert!(world.linked().await);
+    }
+}
+
+#[tokio::test]
+async fn a_bank_that_was_forgotten_when_the_root_was_rolled_goes_on_with_the_keys_it_holds() {
+    let (mut world, hub) = World::with_hub().await;
+    let (mut session, birth) = world.welcome(&hub, 0).await;
+    let next = key_set(9, &[(1, &command_key())]);
+    session.say(DownTopic::Config, &config(SignedKeySet::sign(&key(66), &next))).await;
+    session.ack(&birth, 0, world.hash_at(0)).await;
+    assert!(!world.takes_a_key_set_over().await);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use locker_core::code::tag::Tag;
 use locker_core::compartment::{
     CompartmentSpec, DoorReading, Layout, LockPosition, QuarantineReason,
 };
-use locker_core::credential::{CommandKey, CredentialKey, KeySet};
+use locker_core::credential::{CommandKey, CredentialKey, KeySet, RootKey};
 use locker_core::downlink::{
     Booking, CompartmentReserved, ConfigDocument, Grant, GrantAccepted, GrantPosition, Mode, Quota,
 };
@@ -147,7 +147,8 @@ fn layouts() -> impl Strategy<Value = Fact> {
 fn key_set(generation: u64) -> Fact {
     let keys = vec![CredentialKey { kid: 1, public: [2; 32] }];
     let command = vec![CommandKey { kid: 1, public: [2; 32] }];
-    let set = KeySet { generation: Generation(generation), keys, command };
+    let root = Some(RootKey([8; 32]));
+    let set = KeySet { generation: Generation(generation), keys, command, root };
     Fact::ConfigAccepted(ConfigDocument::KeySet(set).into())
 }
 

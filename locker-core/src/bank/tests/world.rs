@@ -19,7 +19,8 @@ use crate::code::second_factor::SuffixTag;
 use crate::code::slot::{Slot, SlotId};
 use crate::code::tag::Tag;
 use crate::compartment::{Allocation, CompartmentSpec, Content, DoorReading, Layout, LockPosition};
-use crate::credential::{Action, Claims, CommandKey, CredentialKey, CredentialState, KeySet, VerifiedToken};
+use crate::credential::{Action, Claims, CommandKey, CredentialKey, CredentialState, KeySet};
+use crate::credential::{RootKey, VerifiedToken};
 use crate::credential::{sign, verify};
 use crate::downlink::{Booking, ConfigDocument, Grant, GrantPosition, Mode, Quota};
 use crate::downlink::{apply_courier_codes, apply_grant, apply_key_set, apply_layout};
@@ -276,7 +277,9 @@ impl World {
                 let generation = Generation(generation.parse().unwrap());
                 let keys = vec![CredentialKey { kid: 1, public }];
                 let command = vec![CommandKey { kid: 1, public }];
-                granted(apply_key_set(&self.view, &KeySet { generation, keys, command }))
+                let root = RootKey([8; 32]);
+                let keys = KeySet { generation, keys, command, root: Some(root) };
+                granted(apply_key_set(&self.view, &keys, &[root]))
             }
             _ => panic!("cannot play {line:?}"),
         }

@@ -115,6 +115,17 @@ impl<V: View> Changes<'_, V> {
         self.changes.push(Change::Session(Some(session)));
     }
 
+    /// Whoever shuts it now need not be the person at the screen. Nobody did anything, so the session's
+    /// deadline stays where it is.
+    fn left_open(&mut self, no: CompartmentNo) {
+        let Some(mut session) = self.view.session() else { return };
+        match session.opening_mut() {
+            Some(opening) if opening.compartment == no => opening.left_open = true,
+            Some(_) | None => return,
+        }
+        self.changes.push(Change::Session(Some(session)));
+    }
+
     /// The code that opened the door is used up as soon as the parcel is taken.
     fn use_code(&mut self, parcel: ParcelId) {
         let shown = self.shown_code().and_then(|code| self.view.credential(code));
@@ -183,7 +194,10 @@ impl<V: View> Changes<'_, V> {
 
     pub(super) fn alarm(&mut self, alarm: Alarm) {
         match alarm {
-            Alarm::DoorOpenTooLong(no) => self.compartment(no, |held| held.open_too_long = true),
+            Alarm::DoorOpenTooLong(no) => {
+                self.compartment(no, |held| held.open_too_long = true);
+                self.left_open(no);
+            }
             Alarm::SensorDoubt(no) => self.compartment(no, |held| held.sensor_doubt = true),
             Alarm::BoardPower { board } | Alarm::AddressClash { board } => {
                 for held in self.view.compartments() {
@@ -207,6 +221,7 @@ impl<V: View> Changes<'_, V> {
 fn turn(opening: &mut Opening, reading: DoorReading, at: UnixMillis) {
     if reading == DoorReading::Open {
         opening.opened_at = Some(at);
+        opening.left_open = false;
     }
     opening.phase = match (opening.phase, reading) {
         (_, DoorReading::Open) => Phase::Open,

@@ -10,7 +10,7 @@ use crate::ids::{CompartmentNo, ParcelId};
 use crate::journal::{LastPickup, View};
 use crate::parcel::{Parcel, ParcelState, RecallReason};
 use crate::policy::GRACE_MS;
-use crate::session::{Handover, Opening, Task};
+use crate::session::{Handover, Opening, Session, Task};
 use crate::units::UnixMillis;
 
 impl<V: View> Changes<'_, V> {
@@ -53,8 +53,15 @@ impl<V: View> Changes<'_, V> {
     pub(super) fn deposit_aborted(&mut self, aborted: &DepositAborted) {
         let &DepositAborted { parcel, compartment, content, lock_failed, .. } = aborted;
         let hard = self.view.parcel(parcel).is_some_and(|known| known.terms.hard);
+        let session = self.view.session();
+        let opened = session.as_ref().and_then(Session::opening).and_then(|held| held.opened_at);
         self.compartment(compartment, |held| {
             match content {
+                AbortedContent::Untouched if lock_failed && opened.is_some() => {
+                    let reason = QuarantineReason::LockFailed;
+                    held.allocation = Allocation::Quarantined { reason, parcel: None };
+                    held.content = Content::Unknown;
+                }
                 AbortedContent::Untouched if hard && !lock_failed => {
                     held.allocation = Allocation::Reserved { parcel };
                 }

@@ -285,7 +285,7 @@ fn hub() -> impl Strategy<Value = Fact> {
             let keys = vec![CredentialKey { kid: 1, public: [0; 32] }];
             let generation = Generation(generation);
             let command = vec![CommandKey { kid: 1, public: [0; 32] }];
-            let set = KeySet { generation, keys, command };
+            let set = KeySet { generation, keys, command, root: None };
             Fact::ConfigAccepted(ConfigDocument::KeySet(set).into())
         }),
         any::<u64>().prop_map(|generation| {
