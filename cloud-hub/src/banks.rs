@@ -1,11 +1,11 @@
-//! What the hub decides about banks: make one known, issue its layout, its mode and its quota, lock
-//! it down, sign badges of couriers and staff.
+//! What the hub decides about banks: make one known, issue its layout, its mode and its quota, say
+//! whose couriers have codes there, lock it down, sign badges of couriers and staff.
 
 mod configure;
 mod decisions;
 mod lock_down;
 
-pub use configure::{ConfigureBankError, set_mode, set_quota};
+pub use configure::{ConfigureBankError, set_keypad_couriers, set_mode, set_quota};
 pub use lock_down::{LockDownError, lock_down};
 
 use locker_core::compartment::{CompartmentSpec, Layout};

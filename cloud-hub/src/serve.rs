@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{error, info, warn};
 
+use crate::codes::couriers::CouriersDesk;
 use crate::codes::job::MintingJob;
 use crate::codes::sealing::SealingKeys;
 use crate::codes::{CodeKeys, LoadCodesError};
@@ -129,6 +130,7 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let mqtt = Part::start("bank listener", |stopped| mqtt.run(stopped));
     let minting = start_minting(config, codes.as_ref(), &store);
     let sealing = codes.map(|codes| codes.sealing);
+    let couriers = config.codes.as_ref().zip(sealing.clone());
     let notices = start_notices(config, &store, &keys, sealing)?;
     let surface = Surface {
         store: store.clone(),
@@ -136,6 +138,8 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
         keys,
         presence,
         orders,
+        codes: couriers
+            .map(|(codes, sealing)| CouriersDesk { sealing, dark_days: codes.dark_days }),
         traces: traces.clone(),
         limits: config.grpc.limits.clone(),
     };

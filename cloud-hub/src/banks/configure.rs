@@ -1,13 +1,18 @@
-//! How a bank works: whether it takes deposits, and what it keeps back for hard bookings. Documents
-//! that the bank takes over when it hears of them.
+//! How a bank works: whether it takes deposits, what it keeps back for hard bookings, and whose
+//! couriers can sign in at its keypad. Documents that the bank takes over when it hears of them.
 
+use std::collections::BTreeSet;
+
+use locker_core::code::keypad_code::COURIER_CODES_MAX;
 use locker_core::downlink::{Mode, Quota};
-use locker_core::ids::{BankId, Generation};
+use locker_core::ids::{BankId, CarrierId, Generation};
 use locker_core::units::{Dimensions, UnixMillis};
 use thiserror::Error;
 
 use super::decisions::decided;
-use crate::store::{BankRow, Call, Decision, EventKind, RequestKey, Seen, Store, Tx, WriteError};
+use crate::store::{
+    BankRow, Call, Decision, EventKind, KeypadCouriers, RequestKey, Seen, Store, Tx, WriteError,
+};
 
 /// Why a bank was not configured.
 #[derive(Debug, Error)]
@@ -16,6 +21,10 @@ pub enum ConfigureBankError {
     NotFound,
     #[error("the quota names a size twice, one that the bank does not have, or too many")]
     UnsoundQuota,
+    #[error("this hub makes no six-digit codes")]
+    NoCodes,
+    #[error("{codes} couriers' codes are more than a bank holds")]
+    TooManyCouriersCodes { codes: usize },
     #[error("the request id was used for another call")]
     RequestIdReused,
     #[error("the document could not be written")]
@@ -60,6 +69,39 @@ pub async fn set_quota(
     configure(store, call, bank, Document::Quota { ceded: quota.ceded }, now).await
 }
 
+/// Says which carriers' couriers have keypad codes at a bank; those of others are out of use as soon
+/// as the bank hears of it. `dark_days` is how many days there are codes for, none if this hub makes
+/// none.
+///
+/// # Errors
+///
+/// See [`ConfigureBankError`]; nothing has changed then.
+pub async fn set_keypad_couriers(
+    store: &Store,
+    bank: &BankId,
+    carriers: BTreeSet<CarrierId>,
+    dark_days: Option<u8>,
+    request: RequestKey,
+    now: UnixMillis,
+) -> Result<BankRow, ConfigureBankError> {
+    let carriers: Vec<CarrierId> = carriers.into_iter().collect();
+    if !carriers.is_empty() {
+        let dark_days = dark_days.ok_or(ConfigureBankError::NoCodes)?;
+        // Yesterday's are good for a while at the beginning of a day.
+        let codes = carriers.len() * (usize::from(dark_days) + 1);
+        if codes > COURIER_CODES_MAX {
+            return Err(ConfigureBankError::TooManyCouriersCodes { codes });
+        }
+    }
+    let content: Vec<&[u8]> = [bank.as_str()]
+        .into_iter()
+        .chain(carriers.iter().map(CarrierId::as_str))
+        .map(str::as_bytes)
+        .collect();
+    let call = Call::new(request, "SetKeypadCouriers", &content);
+    configure(store, call, bank, Document::KeypadCouriers { carriers }, now).await
+}
+
 async fn configure(
     store: &Store,
     call: Call,
@@ -74,6 +116,7 @@ async fn configure(
 enum Document {
     Mode { maintenance: bool },
     Quota { ceded: Vec<(Dimensions, u16)> },
+    KeypadCouriers { carriers: Vec<CarrierId> },
 }
 
 struct Configure {
@@ -114,6 +157,12 @@ impl Decision for Configure {
                 tx.issue_quota(&self.bank, &quota, self.now).await?;
                 (BankRow { quota, ..known }, EventKind::BankQuotaIssued, generation)
             }
+            Document::KeypadCouriers { carriers } => {
+                let issued = tx.set_keypad_couriers(&self.bank, carriers, self.now).await?;
+                let carriers = carriers.clone();
+                let keypad = KeypadCouriers { carriers, issued, held: known.keypad.held };
+                (BankRow { keypad, ..known }, EventKind::BankKeypadCouriersSet, issued)
+            }
         };
         let detail = match &self.document {
             Document::Mode { maintenance: true } => {
@@ -123,6 +172,12 @@ impl Decision for Configure {
                 format!("generation {}, in service", generation.0)
             }
             Document::Quota { .. } => format!("generation {}", generation.0),
+            Document::KeypadCouriers { carriers } => {
+                let names: Vec<String> =
+                    carriers.iter().map(|carrier| format!("carriers/{carrier}")).collect();
+                let names = if names.is_empty() { "nobody's".to_owned() } else { names.join(" ") };
+                format!("generation {}, {names}", generation.0)
+            }
         };
         decided(tx, kind, &bank, detail, self.now);
         self.call.answered(tx, &generation.0, self.now).await?;

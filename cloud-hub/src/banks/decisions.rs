@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CreateBankError, IssueBadgeError, SetLayoutError};
 use crate::credential_keys::SignTokenError;
-use crate::store::{BankRow, Call, Decision, EventKind, NewEvent, Seen, Tx, WriteError};
+use crate::store::{
+    BankRow, Call, Decision, EventKind, KeypadCouriers, NewEvent, Seen, Tx, WriteError,
+};
 
 /// What is kept of an answer: the layout's generation. All else of a bank is as it is now.
 type LayoutAnswer = u64;
@@ -47,6 +49,7 @@ impl Decision for Create {
             mode_held: Mode::default(),
             quota: Quota::default(),
             quota_held: Quota::default(),
+            keypad: KeypadCouriers::default(),
             lockdown: None,
             stream: None,
             committed_seq: 0,

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Count {
     /// Code slots given to banks.
     Minted,
+    /// Couriers' codes given to banks.
+    CourierCodes,
     /// Runs that found no digits, or no place at the bank for them: further parcels there go with
     /// their QR code alone.
     Exhausted,
@@ -16,13 +18,14 @@ pub enum Count {
 
 impl Count {
     /// Everything that is counted, for metrics.
-    pub const ALL: [Self; 3] = [Self::Minted, Self::Exhausted, Self::Failed];
+    pub const ALL: [Self; 4] = [Self::Minted, Self::CourierCodes, Self::Exhausted, Self::Failed];
 
     /// The count as a metric label.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Minted => "minted",
+            Self::CourierCodes => "courier_codes",
             Self::Exhausted => "exhausted",
             Self::Failed => "failed",
         }

@@ -1,5 +1,5 @@
 //! The minting job: keeps every bank supplied with six-digit codes for the days that it may be
-//! without the hub.
+//! without the hub, those of recipients and those of couriers.
 //!
 //! It wakes by the clock, when it looks at all banks, and when deposits are committed. Banks take
 //! turns, each with a bounded run off the async runtime; after a run it rests as long as the run
@@ -11,17 +11,22 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use locker_core::code::keypad_code::{DAY_MS, DAYS_MAX, Validity, days};
 use locker_core::code::pool;
-use locker_core::ids::BankId;
+use locker_core::ids::{BankId, CarrierId, Generation};
+use locker_core::units::UnixMillis;
 use thiserror::Error;
 use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
-use super::mint::{MintError, PoolNeeds, top_up};
+use super::mint::{MINT_PER_RUN_MAX, MintError, PoolNeeds, courier_codes, top_up};
 use super::{CodeKeys, Count, Counters};
 use crate::config;
-use crate::store::{CodePool, PlaceSlots, ReadError, Store, SweepCodes, WriteError};
+use crate::store::{
+    CodePool, CouriersCodes, PlaceCourierCodes, PlaceSlots, ReadError, Store, SweepCodes,
+    WriteError,
+};
 use crate::wall_clock::now;
 
 /// Banks that a round reads at a time.
@@ -132,7 +137,9 @@ impl MintingJob {
             };
             let Some(last) = pools.last() else { break };
             after = Some(last.bank.clone());
-            for pool in pools.into_iter().filter(|pool| self.is_short(pool, true)) {
+            let lacks = |pool: &CodePool| self.is_short(pool, true) || self.lacks_days(pool, now());
+            let ours = |pool: &CodePool| pool.holds_keys_of(&self.keys.master);
+            for pool in pools.into_iter().filter(lacks).filter(ours) {
                 queue.add(pool.bank, true);
             }
         }
@@ -153,23 +160,32 @@ impl MintingJob {
         let started = Instant::now();
         match self.run_for(&bank, any_lack).await {
             Ok(More::No) => {}
-            Ok(More::Yes) => {
-                queue.add(bank, true);
-                sleep(started.elapsed()).await;
-            }
+            Ok(More::Yes) => queue.add(bank, true),
             Err(error) => {
                 self.counters.add(Count::Failed, 1);
-                error!(%bank, %error, source = error.source(), "code slots not minted");
+                error!(%bank, %error, source = error.source(), "codes not minted");
             }
         }
+        // After every turn, also one that found nothing to do: deposits wake banks all day long.
+        sleep(started.elapsed()).await;
     }
 
     /// Mints for a bank what it lacks, as much as one run may.
     async fn run_for(&self, bank: &BankId, any_lack: bool) -> Result<More, RunError> {
         let pool = self.store.code_pool(bank, now()).await?;
-        let Some(pool) = pool.filter(|pool| self.is_short(pool, any_lack)) else {
-            return Ok(More::No);
-        };
+        // To a bank with other keys than its own every code would be wrong.
+        let ours = |pool: &CodePool| pool.holds_keys_of(&self.keys.master);
+        let Some(pool) = pool.filter(ours) else { return Ok(More::No) };
+        let lacks_days = self.lacks_days(&pool, now());
+        let generation = pool.generation;
+        if self.is_short(&pool, any_lack) && self.mint_slots(pool).await? == More::Yes {
+            return Ok(More::Yes);
+        }
+        if lacks_days { self.mint_days(bank, generation, now()).await } else { Ok(More::No) }
+    }
+
+    async fn mint_slots(&self, pool: CodePool) -> Result<More, RunError> {
+        let bank = &pool.bank.clone();
         let (codes, seen) = self.store.bank_codes(bank).await?;
         let CodePool { generation, compartments, deposits_a_day, .. } = pool;
         let needs = PoolNeeds { deposits_a_day, compartments, dark_days: self.dark_days };
@@ -199,6 +215,52 @@ impl MintingJob {
         Ok(if is_done { More::No } else { More::Yes })
     }
 
+    /// Mints for each carrier whose couriers have codes at a bank one for each day from today on.
+    async fn mint_days(
+        &self,
+        bank: &BankId,
+        generation: Generation,
+        now: UnixMillis,
+    ) -> Result<More, RunError> {
+        let Some(couriers) = self.store.couriers_codes(bank).await? else { return Ok(More::No) };
+        let follows = couriers.codes.generation;
+        let wanted = missing_days(&couriers, now, self.dark_days);
+        let lack = wanted.len();
+        // After what is wanted was read: a code that came between is seen, and counted.
+        let (codes, seen) = self.store.bank_codes(bank).await?;
+        let keys = self.keys.clone();
+        let minted = tokio::task::spawn_blocking(move || {
+            let tag_keys = keys.master.tag_keys(&codes.bank, generation);
+            courier_codes(&codes, &wanted, &tag_keys, &keys.sealing, now)
+        });
+        let codes = minted.await??;
+        let count = codes.len();
+        if count < lack.min(MINT_PER_RUN_MAX) {
+            self.counters.add(Count::Exhausted, 1);
+            warn!(%bank, missing = lack - count, "no digits to be had for couriers of a bank");
+            if count == 0 {
+                return Ok(More::No);
+            }
+        }
+        let is_all = count == lack || count < MINT_PER_RUN_MAX;
+        let place = PlaceCourierCodes { bank: bank.clone(), generation, follows, codes, seen, now };
+        if !self.store.decide(place).await? {
+            // Something came between; the next turn sees it.
+            return Ok(More::Yes);
+        }
+        self.counters.add(Count::CourierCodes, u64::try_from(count).unwrap_or(u64::MAX));
+        info!(%bank, codes = count, missing = lack - count, "courier codes issued");
+        Ok(if is_all { More::No } else { More::Yes })
+    }
+
+    /// Whether some courier of a bank lacks a code of the days to come, or has some of days that a
+    /// wrong clock made.
+    fn lacks_days(&self, pool: &CodePool, now: UnixMillis) -> bool {
+        let end = |days: u8| (now.0 / DAY_MS + u64::from(days)) * DAY_MS;
+        let fits = end(self.dark_days)..=end(DAYS_MAX);
+        pool.couriers_until.is_some_and(|until| !fits.contains(&until.0))
+    }
+
     /// Whether a bank lacks slots, or has none and is to be looked at for it.
     fn is_short(&self, pool: &CodePool, any_lack: bool) -> bool {
         let size = pool::size(&pool.deposits_a_day, pool.compartments, self.dark_days);
@@ -206,6 +268,25 @@ impl MintingJob {
         let worth = if any_lack { 1 } else { usize::from(size).div_ceil(WAKE_SHARE) };
         missing >= worth || pool.unused == 0
     }
+}
+
+/// The days from today on for which a carrier has no code, the nearest first, for all carriers
+/// alike.
+fn missing_days(
+    couriers: &CouriersCodes,
+    now: UnixMillis,
+    dark_days: u8,
+) -> Vec<(Validity, CarrierId)> {
+    let CouriersCodes { carriers, codes } = couriers;
+    let is_there = |day: &Validity, carrier: &CarrierId| {
+        codes.codes.iter().any(|code| code.valid == *day && code.carrier == *carrier)
+    };
+    let midnight = UnixMillis(now.0 / DAY_MS * DAY_MS);
+    days(midnight, dark_days)
+        .into_iter()
+        .flat_map(|day| carriers.iter().map(move |carrier| (day, carrier.clone())))
+        .filter(|(day, carrier)| !is_there(day, carrier))
+        .collect()
 }
 
 /// Whether the bank needs another turn.

@@ -36,12 +36,27 @@ pub struct BankCodes {
     pub bank: BankId,
     /// Granted or about to be, and not yet bound to a deposit.
     pub unused: Vec<HeldSlot>,
-    /// Bound to a parcel, or a courier's code that is not over, or kept by the bank to say that it
-    /// was used.
+    /// Bound to a parcel, or kept by the bank to say that it was used.
     pub in_use: Vec<HeldSlot>,
+    /// Couriers' codes that the bank holds or is to hold. They take no place among its slots.
+    pub couriers: Vec<HeldSlot>,
     /// Out of use, and since when. What is older than
     /// [`REUSE_AFTER_MS`](locker_core::code::slot::REUSE_AFTER_MS) may be left out.
     pub retired: Vec<(HeldSlot, UnixMillis)>,
+}
+
+impl BankCodes {
+    /// Of a bank that has none.
+    #[must_use]
+    pub const fn none(bank: BankId) -> Self {
+        Self {
+            bank,
+            unused: Vec::new(),
+            in_use: Vec::new(),
+            couriers: Vec::new(),
+            retired: Vec::new(),
+        }
+    }
 }
 
 /// How many slots a bank should hold.
@@ -98,29 +113,25 @@ pub fn top_up(
     Ok(Minted { still_missing: missing - slots.len(), slots, is_exhausted })
 }
 
-/// Mints a keypad code for each of `carriers` and each of `days`. Fewer come back when no digits
-/// are to be had: those couriers need their badges.
+/// Mints a keypad code for each of `wanted`, the first [`MINT_PER_RUN_MAX`] of them. Fewer come back
+/// when no digits are to be had: those couriers need their badges.
 ///
 /// # Errors
 ///
 /// As [`top_up`].
 pub fn courier_codes(
     codes: &BankCodes,
-    carriers: &[CarrierId],
-    days: &[Validity],
+    wanted: &[(Validity, CarrierId)],
     tag_keys: &TagKeys,
     sealing: &SealingKeys,
     now: UnixMillis,
 ) -> Result<Vec<KeypadCode>, MintError> {
     let mut mint = Mint::open(codes, tag_keys, sealing, now)?;
-    // The nearest days first, for all carriers alike.
-    let wanted: Vec<(Validity, &CarrierId)> =
-        days.iter().flat_map(|day| carriers.iter().map(|carrier| (*day, carrier))).collect();
     let slots = mint.slots(wanted.len().min(MINT_PER_RUN_MAX))?;
-    let code = |(slot, (valid, carrier)): (Slot, (Validity, &CarrierId))| KeypadCode {
+    let code = |(slot, (valid, carrier)): (Slot, &(Validity, CarrierId))| KeypadCode {
         slot,
         carrier: carrier.clone(),
-        valid,
+        valid: *valid,
     };
     Ok(slots.into_iter().zip(wanted).map(code).collect())
 }
@@ -146,7 +157,7 @@ impl<'a> Mint<'a> {
             let unreadable = |source| MintError::Unreadable { slot: held.id, source };
             sealing.open(bank, held.id, &held.sealed).map_err(unreadable)
         };
-        let live = codes.unused.iter().chain(&codes.in_use).map(digits);
+        let live = codes.unused.iter().chain(&codes.in_use).chain(&codes.couriers).map(digits);
         let live = live.collect::<Result<_, _>>()?;
         let retired = codes.retired.iter().map(|(held, at)| Ok((digits(held)?, *at)));
         let recent = RecentlyUsed::new(retired.collect::<Result<Vec<_>, MintError>>()?, now);

@@ -3,6 +3,7 @@
 
 pub mod cli;
 mod counters;
+pub mod couriers;
 pub mod job;
 pub mod key_file;
 pub mod mint;

@@ -383,7 +383,7 @@ pub(super) fn start(
 
 /// The carrier, unless it is another than the caller. This comes before everything else: what
 /// another carrier has is not told apart from what it has not.
-fn own(peer: &Peer, named: Option<CarrierId>) -> Result<Option<CarrierId>, Status> {
+pub(super) fn own(peer: &Peer, named: Option<CarrierId>) -> Result<Option<CarrierId>, Status> {
     match (&peer.identity, named) {
         (_, None) => Ok(None),
         (Identity::Carrier(caller), Some(named)) if *caller == named => Ok(Some(named)),

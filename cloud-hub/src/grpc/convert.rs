@@ -119,6 +119,8 @@ pub(super) fn bank(row: BankRow, connected: bool) -> fleet::Bank {
         maintenance_held: row.mode_held.maintenance,
         quota_held: row.quota_held.generation == row.quota.generation,
         quota: row.quota.ceded.iter().map(ceded).collect(),
+        keypad_couriers: row.keypad.carriers.iter().map(names::of_carrier).collect(),
+        keypad_codes_held: row.keypad.held == row.keypad.issued,
         lockdown_reason: row
             .lockdown
             .map(|lockdown| lockdown_reason(lockdown.reason).to_owned())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use locker_proto::wire::carrier::v1 as carrier;
+use locker_proto::wire::carrier::v1::courier_service_client::CourierServiceClient;
 use locker_proto::wire::carrier::v1::parcel_service_client::ParcelServiceClient;
 use locker_proto::wire::fleet::v1 as fleet;
 use locker_proto::wire::fleet::v1::fleet_service_client::FleetServiceClient;
@@ -16,6 +17,7 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use super::{GrpcListener, ServeGrpcError, Surface, TokenKey};
+use crate::codes::couriers::CouriersDesk;
 use crate::config::GrpcLimits;
 use crate::credential_keys::HubKeys;
 use crate::ingest::{Orders, Presence};
@@ -38,6 +40,11 @@ pub(crate) struct Calls {
 impl Calls {
     /// With carriers `acme` and `other`, operator `olga`, bank `bank-1`.
     pub(crate) async fn start(limits: GrpcLimits) -> Self {
+        Self::start_with(limits, None).await
+    }
+
+    /// As [`Self::start`], for a hub that makes six-digit codes.
+    pub(crate) async fn start_with(limits: GrpcLimits, codes: Option<CouriersDesk>) -> Self {
         let fixture = Fixture::new();
         fixture.pki.issue_carrier(&"other".parse().unwrap()).unwrap();
         let path = |name: &str| fixture.directory.path().join(name);
@@ -55,6 +62,7 @@ impl Calls {
             keys: Arc::new(keys),
             presence: Presence::default(),
             orders: Orders::nowhere(),
+            codes,
             traces: Traces::local(),
             tokens: tokens.clone(),
             limits,
@@ -104,6 +112,10 @@ impl Calls {
 
     pub(crate) async fn carrier(&self, name: &str) -> ParcelServiceClient<Channel> {
         ParcelServiceClient::new(self.connect(&format!("carriers/{name}")).await.unwrap())
+    }
+
+    pub(crate) async fn couriers_of(&self, name: &str) -> CourierServiceClient<Channel> {
+        CourierServiceClient::new(self.connect(&format!("carriers/{name}")).await.unwrap())
     }
 
     pub(crate) async fn operator(&self) -> FleetServiceClient<Channel> {

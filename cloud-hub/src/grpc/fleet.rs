@@ -1,5 +1,6 @@
 //! `locker.fleet.v1`: what operators call.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use futures::Stream;
 use futures::stream::try_unfold;
 use locker_core::compartment::{COMPARTMENTS_MAX, Compartment, CompartmentSpec, LockPosition};
 use locker_core::downlink::QUOTA_SIZES_MAX;
-use locker_core::ids::{CommandId, CompartmentNo, CredentialId};
+use locker_core::ids::{CarrierId, CommandId, CompartmentNo, CredentialId};
 use locker_core::units::Dimensions;
 use locker_proto::wire::fleet::v1 as wire;
 use locker_proto::wire::fleet::v1::fleet_service_server::FleetService;
@@ -41,6 +42,8 @@ const BOARD_MAX: u32 = 9;
 const LOCK_MAX: u32 = 47;
 /// Shortest and longest life of a badge, in seconds.
 const BADGE_TTL_S: [u32; 2] = [60, 86_400];
+/// Most carriers whose couriers have keypad codes at one bank.
+const KEYPAD_COURIERS_MAX: usize = 10;
 /// Banks of a page, if the caller does not say, and at most.
 const PAGE_DEFAULT: u32 = 50;
 const PAGE_MAX: u32 = 500;
@@ -55,6 +58,8 @@ pub(super) struct Operators {
     keys: Arc<HubKeys>,
     presence: Presence,
     orders: Orders,
+    /// For how many days there are couriers' codes; none if this hub makes none.
+    dark_days: Option<u8>,
     watches: Watches,
     key: TokenKey,
 }
@@ -66,6 +71,7 @@ impl Operators {
             keys: Arc::clone(&surface.keys),
             presence: surface.presence.clone(),
             orders: surface.orders.clone(),
+            dark_days: surface.codes.as_ref().map(|codes| codes.dark_days),
             watches: watches.clone(),
             key: surface.tokens.clone(),
         }
@@ -274,6 +280,24 @@ impl FleetService for Operators {
         self.whole_bank(row).await.map(Response::new)
     }
 
+    async fn set_keypad_couriers(
+        &self,
+        request: Request<wire::SetKeypadCouriersRequest>,
+    ) -> Result<Response<wire::Bank>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let id = fields.take("name", names::bank(&request.name));
+        let key = fields.request(&peer, &request.request_id);
+        let carriers = keypad_couriers(&mut fields, &request.carriers);
+        let (id, carriers, key) = fields.done((|| Some((id?, carriers?, key?)))())?;
+        info!(operator = %peer.identity, bank = %id, carriers = carriers.len(), "keypad couriers set");
+        let days = self.dark_days;
+        let row = banks::set_keypad_couriers(&self.store, &id, carriers, days, key, now()).await;
+        let row = row.map_err(|error| status::of_configure_bank(error, &request.name))?;
+        self.whole_bank(row).await.map(Response::new)
+    }
+
     async fn lock_down_bank(
         &self,
         request: Request<wire::LockDownBankRequest>,
@@ -374,4 +398,11 @@ fn quota(fields: &mut Fields, ceded: &[wire::CededSize]) -> Option<Vec<(Dimensio
         Some((inside, u16::try_from(count?).ok()?))
     };
     ceded.iter().map(size).collect()
+}
+
+fn keypad_couriers(fields: &mut Fields, names: &[String]) -> Option<BTreeSet<CarrierId>> {
+    let expected = || format!("expected at most {KEYPAD_COURIERS_MAX} carriers");
+    let count = (names.len() <= KEYPAD_COURIERS_MAX).then_some(());
+    fields.take("carriers", count.ok_or_else(expected))?;
+    names.iter().map(|name| fields.take("carriers", names::carrier(name))).collect()
 }

@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::debug;
 
-use super::{FLEET_SERVICE, PARCEL_SERVICE, SECURITY_SERVICE, Surface, status};
+use super::{COURIER_SERVICE, FLEET_SERVICE, PARCEL_SERVICE, SECURITY_SERVICE, Surface, status};
 use crate::identity::IdentityKind;
 use crate::tls::{Peer, Revocations};
 use crate::trace_spans::context_of;
@@ -199,7 +199,10 @@ pub(super) fn check_certificate(peer: &Peer, revocations: &Revocations) -> Resul
 fn check_role(role: IdentityKind, path: &str) -> Result<(), Status> {
     let service = split(path).map_or("", |(service, _)| service);
     let may = match role {
-        IdentityKind::Carrier => service == PARCEL_SERVICE || COMMON_SERVICES.contains(&service),
+        IdentityKind::Carrier => {
+            [PARCEL_SERVICE, COURIER_SERVICE].contains(&service)
+                || COMMON_SERVICES.contains(&service)
+        }
         IdentityKind::Operator => {
             [FLEET_SERVICE, SECURITY_SERVICE].contains(&service)
                 || COMMON_SERVICES.contains(&service)

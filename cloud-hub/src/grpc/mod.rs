@@ -2,11 +2,12 @@
 //!
 //! Every call passes the `gate`: who calls, whether the certificate still counts, what its role
 //! may call, by when it must be answered, its span, and an ErrorInfo on whatever error comes out.
-//! `carrier` and `fleet` check fields and ask the hub's decisions; `watch` follows the event
+//! `carrier`, `courier` and `fleet` check fields and ask the hub's decisions; `watch` follows the event
 //! log; `status` is the only file that turns errors into gRPC statuses.
 
 mod carrier;
 mod convert;
+mod courier;
 mod fields;
 mod fleet;
 mod gate;
@@ -23,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use locker_proto::wire::carrier::v1::courier_service_server::CourierServiceServer;
 use locker_proto::wire::carrier::v1::parcel_service_server::ParcelServiceServer;
 use locker_proto::wire::fleet::v1::fleet_service_server::FleetServiceServer;
 use locker_proto::wire::fleet::v1::security_service_server::SecurityServiceServer;
@@ -33,10 +35,12 @@ use tonic_reflection::server::Builder as Reflection;
 use tracing::{error, info, warn};
 
 use self::carrier::Carriers;
+use self::courier::Dispatchers;
 use self::fleet::Operators;
 use self::gate::GateLayer;
 use self::security::Guards;
 use self::watch::Watches;
+use crate::codes::couriers::CouriersDesk;
 use crate::config::GrpcLimits;
 use crate::credential_keys::HubKeys;
 use crate::ingest::{Orders, Presence};
@@ -55,6 +59,8 @@ pub struct Surface {
     pub presence: Presence,
     /// How connected banks are given orders.
     pub orders: Orders,
+    /// What couriers' keypad codes are read with, if this hub makes six-digit codes.
+    pub codes: Option<CouriersDesk>,
     /// Where spans go.
     pub traces: Traces,
     /// The key that makes resume and page tokens.
@@ -108,11 +114,14 @@ impl GrpcListener {
         let watches = Watches::new(&surface, self.revocations.clone(), stop_seen.clone());
         let parcels = ParcelServiceServer::new(Carriers::new(&surface, &watches))
             .max_decoding_message_size(limits.request_bytes);
+        let couriers = CourierServiceServer::new(Dispatchers::new(&surface))
+            .max_decoding_message_size(limits.request_bytes);
         let fleet = FleetServiceServer::new(Operators::new(&surface, &watches))
             .max_decoding_message_size(limits.request_bytes);
         let security = SecurityServiceServer::new(Guards::new(&surface, &self.revocations))
             .max_decoding_message_size(limits.request_bytes);
         health.set_serving::<ParcelServiceServer<Carriers>>().await;
+        health.set_serving::<CourierServiceServer<Dispatchers>>().await;
         health.set_serving::<FleetServiceServer<Operators>>().await;
         health.set_serving::<SecurityServiceServer<Guards>>().await;
         let reflection = || {
@@ -129,11 +138,12 @@ impl GrpcListener {
             .add_service(reflection().build_v1().map_err(ServeGrpcError::Reflection)?)
             .add_service(reflection().build_v1alpha().map_err(ServeGrpcError::Reflection)?)
             .add_service(parcels)
+            .add_service(couriers)
             .add_service(fleet)
             .add_service(security);
         let stopped = async {
             stop.await;
-            for service in ["", PARCEL_SERVICE, FLEET_SERVICE, SECURITY_SERVICE] {
+            for service in SERVICES {
                 health.set_service_status(service, ServingStatus::NotServing).await;
             }
             stopping.send_replace(true);
@@ -147,8 +157,12 @@ impl GrpcListener {
 }
 
 const PARCEL_SERVICE: &str = locker_proto::wire::carrier::v1::parcel_service_server::SERVICE_NAME;
+const COURIER_SERVICE: &str = locker_proto::wire::carrier::v1::courier_service_server::SERVICE_NAME;
 const FLEET_SERVICE: &str = locker_proto::wire::fleet::v1::fleet_service_server::SERVICE_NAME;
 const SECURITY_SERVICE: &str = locker_proto::wire::fleet::v1::security_service_server::SERVICE_NAME;
+
+/// Whose health is told, the whole listener's first.
+const SERVICES: [&str; 5] = ["", PARCEL_SERVICE, COURIER_SERVICE, FLEET_SERVICE, SECURITY_SERVICE];
 
 async fn serve_with_grace(
     serving: impl Future<Output = Result<(), tonic::transport::Error>>,

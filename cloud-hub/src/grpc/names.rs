@@ -51,6 +51,10 @@ pub(super) fn of_bank(id: &BankId) -> String {
     format!("banks/{id}")
 }
 
+pub(super) fn of_carrier(id: &CarrierId) -> String {
+    format!("carriers/{id}")
+}
+
 pub(super) fn of_parcel(carrier: &CarrierId, parcel: &str) -> String {
     format!("carriers/{carrier}/parcels/{parcel}")
 }

@@ -13,6 +13,7 @@ use crate::alarms::{ClearAlarmError, ReplaceCertificateError};
 use crate::banks::{
     ConfigureBankError, CreateBankError, IssueBadgeError, LockDownError, SetLayoutError,
 };
+use crate::codes::couriers::ReadKeypadCodesError;
 use crate::credential_keys::SignTokenError;
 use crate::parcels::{BookError, CancelError, ChangeParcelError, CreateParcelError};
 use crate::store::{ReadError, WriteError};
@@ -240,8 +241,35 @@ pub(super) fn of_configure_bank(error: ConfigureBankError, name: &str) -> Status
             let expected = "expected each size of the layout at most once, and at most 32 sizes";
             invalid(vec![("ceded", expected.to_owned())])
         }
+        ConfigureBankError::NoCodes => codes_not_configured(),
+        ConfigureBankError::TooManyCouriersCodes { codes } => {
+            let codes = codes.to_string();
+            let message = format!("{codes} codes for couriers are more than a bank holds");
+            let facts = [("bank", name), ("codes", &codes)];
+            with_reason(Code::FailedPrecondition, "TOO_MANY_COURIER_CODES", &message, &facts)
+        }
         ConfigureBankError::RequestIdReused => request_id_reused(),
         ConfigureBankError::Write(error) => of_write(error),
+    }
+}
+
+/// What is asked for needs six-digit codes, which this hub does not make.
+pub(super) fn codes_not_configured() -> Status {
+    let message = "this hub makes no six-digit codes; its operator can configure them";
+    with_reason(Code::FailedPrecondition, "CODES_NOT_CONFIGURED", message, &[])
+}
+
+pub(super) fn of_read_keypad_codes(error: ReadKeypadCodesError, bank: &str) -> Status {
+    match error {
+        ReadKeypadCodesError::BankUnknown => bank_not_found(bank),
+        ReadKeypadCodesError::NotAllowed => {
+            let message = "your couriers have no keypad codes at this bank; ask its operator";
+            let facts = [("bank", bank)];
+            with_reason(Code::PermissionDenied, "KEYPAD_NOT_ALLOWED", message, &facts)
+        }
+        ReadKeypadCodesError::Unreadable(error) => internal("courier codes not read", &error),
+        ReadKeypadCodesError::Read(error) => of_read(error),
+        ReadKeypadCodesError::Write(error) => of_write(error),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The services over real connections: who may call what, fields, errors, lists, and tracing.
 
+mod keypad;
 mod roles;
 mod watches;
 

@@ -226,6 +226,20 @@ pub enum BankCommand {
         #[command(flatten)]
         request: RequestArgs,
     },
+    /// Say which carriers' couriers can sign in at a bank with six digits of the day.
+    ///
+    /// Their carriers read the digits from the hub. This replaces what was said before: without a
+    /// carrier nobody can, and codes of carriers that are left out open nothing any more, from when
+    /// the bank hears of it.
+    KeypadCouriers {
+        /// The bank.
+        bank: BankId,
+        /// The carriers, at most 10.
+        carriers: Vec<CarrierId>,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
     /// Lock a bank down now: only staff can open doors, until two of them lift it at the bank.
     ///
     /// The bank must be connected: an order is never kept for later. The command ends when the bank

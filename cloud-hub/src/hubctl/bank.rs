@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use locker_core::ids::BankId;
+use locker_core::ids::{BankId, CarrierId};
 use locker_proto::wire::fleet::v1 as wire;
 use serde_json::{Value, json};
 
@@ -75,11 +75,12 @@ pub(super) async fn run(
         BankCommand::Quota { bank, cede, request } => {
             keep_back(connection, &bank, cede, request.id(), output).await
         }
+        BankCommand::KeypadCouriers { bank, carriers, request } => {
+            set_keypad_couriers(connection, &bank, &carriers, request.id(), output).await
+        }
         BankCommand::LockDown { bank, request } => {
-            let call = wire::LockDownBankRequest {
-                name: format!("banks/{bank}"),
-                request_id: request.id(),
-            };
+            let (name, request_id) = (format!("banks/{bank}"), request.id());
+            let call = wire::LockDownBankRequest { name, request_id };
             let mut client = connection.client().await?;
             show(&client.lock_down_bank(connection.call(call)).await?.into_inner(), output)
         }
@@ -110,6 +111,20 @@ async fn keep_back(
     let call = wire::SetQuotaRequest { name, ceded, request_id };
     let mut client = connection.client().await?;
     show(&client.set_quota(connection.call(call)).await?.into_inner(), output)
+}
+
+async fn set_keypad_couriers(
+    connection: &Connection,
+    bank: &BankId,
+    carriers: &[CarrierId],
+    request_id: String,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let carriers = carriers.iter().map(|carrier| format!("carriers/{carrier}")).collect();
+    let name = format!("banks/{bank}");
+    let call = wire::SetKeypadCouriersRequest { name, carriers, request_id };
+    let mut client = connection.client().await?;
+    show(&client.set_keypad_couriers(connection.call(call)).await?.into_inner(), output)
 }
 
 const fn ceded(size: Ceded) -> wire::CededSize {
@@ -169,6 +184,7 @@ fn show(bank: &wire::Bank, output: &mut Output<'_>) -> Result<(), Failure> {
         ("locked down", bank.lockdown_reason.clone()),
         ("maintenance", maintenance(bank)),
         ("kept back", kept_back(bank)),
+        ("keypad for", keypad_couriers(bank)),
     ]))?;
     if bank.compartments.is_empty() {
         let built = match compartments_built(bank) {
@@ -252,6 +268,8 @@ fn bank_json(bank: &wire::Bank) -> Value {
         "maintenance_held": bank.maintenance_held,
         "quota": bank.quota.iter().map(ceded_json).collect::<Vec<_>>(),
         "quota_held": bank.quota_held,
+        "keypad_couriers": bank.keypad_couriers,
+        "keypad_codes_held": bank.keypad_codes_held,
         "layout_held": bank.layout_held,
         "key_set_held": bank.key_set_held,
         "layout": {
@@ -290,6 +308,17 @@ fn kept_back(bank: &wire::Bank) -> String {
     match (sizes.is_empty(), bank.quota_held) {
         (false, false) => format!("{} (not taken over yet)", sizes.join(", ")),
         (_, true) | (true, false) => sizes.join(", "),
+    }
+}
+
+/// Whose couriers have keypad codes; empty if nobody's.
+fn keypad_couriers(bank: &wire::Bank) -> String {
+    let names = bank.keypad_couriers.iter().map(|name| name.trim_start_matches("carriers/"));
+    let names = names.collect::<Vec<_>>().join(", ");
+    if bank.keypad_codes_held {
+        names
+    } else {
+        format!("{names} (codes not taken over yet)").trim_start().to_owned()
     }
 }
 

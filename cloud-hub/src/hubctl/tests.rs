@@ -86,8 +86,13 @@ async fn a_bank_is_put_into_maintenance_keeps_compartments_back_and_is_not_order
     assert!(shown.contains("kept back:    400x300x200=1 (not taken over yet)"), "{shown}");
     let strange = hubctl(&context, "bank quota bank-1 --cede 1x1x1=1").await.unwrap_err();
     assert!(strange.to_string().contains("each size of the layout"), "{strange}");
+    let nobodys = hubctl(&context, "bank keypad-couriers bank-1").await.unwrap();
+    assert!(nobodys.contains("(codes not taken over yet)"), "{nobodys}");
+    let no_keys = hubctl(&context, "bank keypad-couriers bank-1 acme swift").await.unwrap_err();
+    assert!(no_keys.to_string().contains("CODES_NOT_CONFIGURED"), "{no_keys}");
     let json = hubctl(&context, "bank get bank-1 --json").await.unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["keypad_couriers"], serde_json::json!([]));
     assert_eq!((&json["maintenance"], &json["quota"][0]["count"]), (&true.into(), &1.into()));
     let nobody = hubctl(&context, "bank lock-down bank-1").await.unwrap_err();
     assert!(nobody.to_string().starts_with("UNAVAILABLE BANK_NOT_CONNECTED"), "{nobody}");

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use locker_core::code::tag::FINGERPRINT_BYTES;
 use locker_core::downlink::GrantPosition;
-use locker_core::ids::{BankId, Generation, StreamId};
-use locker_core::journal::MemoryView;
+use locker_core::ids::{BankId, Generation, HubEpoch, StreamId};
+use locker_core::journal::{MemoryView, Meta};
 use locker_core::uplink::inlet::{Cursor, UNREADABLE_MAX};
 use locker_proto::message::{Birth, Nonce};
 use tokio::time::Instant;
@@ -119,15 +120,87 @@ pub(super) struct Born {
     pub(super) nonce: Nonce,
     /// Who signs what it is told.
     pub(super) signer: CommandSigner,
+    /// The last record that the bank had.
+    pub(super) head: u64,
+    /// What it holds or was sent.
     pub(super) grants_sent: GrantPosition,
-    pub(super) mode_sent: Generation,
-    pub(super) quota_sent: Generation,
-    pub(super) layout_sent: Generation,
+    /// Its log of grants begins anew once all facts up to its head are committed.
+    pub(super) awaits_facts: bool,
+    pub(super) documents: Documents,
+    /// What it has said of the keys of its six-digit codes, until that was judged.
+    pub(super) code_keys: Option<[u8; FINGERPRINT_BYTES]>,
     pub(super) layout_sent_at: Instant,
     /// Whether the bank refused it because a compartment was in use.
     pub(super) layout_refused: bool,
     pub(super) acked_at: Instant,
     pub(super) downlink: Reading,
+}
+
+/// What a bank holds or was sent of the hub's documents.
+#[derive(Debug)]
+pub(super) struct Documents {
+    /// Whether the agent orders documents by the hub's epoch and says so.
+    tells_epoch: bool,
+    pub(super) layout: Told,
+    pub(super) mode: Told,
+    pub(super) quota: Told,
+    pub(super) courier_codes: Told,
+}
+
+impl Documents {
+    /// By what the bank says; an agent that is too old to say all holds what is folded of it.
+    pub(super) fn of(birth: &Birth, folded: &Meta, ours: HubEpoch) -> Self {
+        let tells_epoch = birth.mode.is_some();
+        let earlier = tells_epoch && birth.config_epoch < ours;
+        let told = |generation| Told::of(generation, earlier);
+        Self {
+            tells_epoch,
+            layout: told(birth.layout),
+            mode: told(birth.mode.unwrap_or(folded.mode.generation)),
+            quota: told(birth.quota.unwrap_or(folded.quota.generation)),
+            courier_codes: birth.courier_codes.map_or(Told::NotUnderstood, told),
+        }
+    }
+
+    /// The layout that is folded of the bank.
+    pub(super) fn folded_layout(&self, folded: &Meta, ours: HubEpoch) -> Told {
+        Told::of(folded.layout, self.tells_epoch && folded.config_epochs.layout < ours)
+    }
+}
+
+/// What a bank holds or was sent of one kind of document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The agent is too old to know the kind.
+    NotUnderstood,
+    /// One of an earlier epoch of the hub: any of ours is newer, whatever its generation.
+    Earlier(Generation),
+    Ours(Generation),
+}
+
+impl Told {
+    const fn of(generation: Generation, earlier: bool) -> Self {
+        if earlier { Self::Earlier(generation) } else { Self::Ours(generation) }
+    }
+
+    /// Whether the bank lacks ours.
+    pub(super) fn lacks(self, ours: Generation) -> bool {
+        match self {
+            Self::NotUnderstood => false,
+            // Neither side has ever had one.
+            Self::Earlier(held) => held.max(ours) > Generation(0),
+            Self::Ours(held) => held < ours,
+        }
+    }
+
+    /// Whether to send ours, which counts as sent from then on.
+    pub(super) fn send(&mut self, ours: Generation) -> bool {
+        let lacks = self.lacks(ours);
+        if lacks {
+            *self = Self::Ours(ours);
+        }
+        lacks
+    }
 }
 
 /// Whether what the bank is to be told is being read.

@@ -69,12 +69,11 @@ fn step(change: &Change) -> Option<CodeStep> {
     }
 }
 
-/// Whether a parcel that was inside is so no more.
+/// Whether a parcel that was inside is so no more. A missing one may be found again, and its bank
+/// keeps its code until it needs the room.
 const fn has_left(state: ParcelState) -> bool {
     match state {
-        ParcelState::Collected { .. }
-        | ParcelState::Recalled { .. }
-        | ParcelState::Missing { .. } => true,
+        ParcelState::Collected { .. } | ParcelState::Recalled { .. } => true,
         ParcelState::Booked
         | ParcelState::Depositing { .. }
         | ParcelState::Stored { .. }
@@ -82,6 +81,7 @@ const fn has_left(state: ParcelState) -> bool {
         | ParcelState::Recalling { .. }
         | ParcelState::Cancelled { .. }
         | ParcelState::Unresolved { .. }
-        | ParcelState::BookingExpired { .. } => false,
+        | ParcelState::BookingExpired { .. }
+        | ParcelState::Missing { .. } => false,
     }
 }

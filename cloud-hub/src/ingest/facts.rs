@@ -32,7 +32,9 @@ pub(super) fn meanings(view: &MemoryView, fact: &Fact, changes: &[Change]) -> Ve
         return inspected(view, settled.compartment, changes);
     }
     let one = of_parcel(fact).or_else(|| of_bank(fact));
-    one.into_iter().chain(took_over_decision(fact)).chain(forced_upon(view, fact)).collect()
+    // A refusal first: a booking that was refused leaves its parcel at no bank.
+    let meanings = refused_decision(fact).into_iter().chain(one);
+    meanings.chain(took_over_decision(fact)).chain(forced_upon(view, fact)).collect()
 }
 
 /// The recipient is told of such a decision, once it holds at the bank.
@@ -49,6 +51,12 @@ fn took_over_decision(fact: &Fact) -> Option<Meaning> {
         | Grant::Revoke { .. }
         | Grant::Slots(_) => None,
     }
+}
+
+/// What the hub noted when it made such a decision does not hold.
+fn refused_decision(fact: &Fact) -> Option<Meaning> {
+    let &Fact::GrantRefused(GrantRefused { position, parcel, reason }) = fact else { return None };
+    Some(Meaning::Refused { uid: parcel?, position, reason: grant_refusal(reason) })
 }
 
 /// What a forced door means for the parcel behind it, besides the bank's alarm.
@@ -149,7 +157,7 @@ fn grant_refused(refused: GrantRefused) -> Option<Meaning> {
             let reason = grant_refusal(refused.reason);
             Some(step(refused.parcel?, ParcelStep::BookingRefused, reason))
         }
-        // The bank knows as much or more, and its facts say what.
+        // The bank knows as much or more of a booking, and its facts say what.
         GrantRefusal::Stale
         | GrantRefusal::TooLate
         | GrantRefusal::UnknownParcel

@@ -136,6 +136,11 @@ enum Done<L: Link> {
         session: L::Session,
         read: Result<Option<Box<Downlink>>, ReadError>,
     },
+    GrantLogBegun {
+        bank: BankId,
+        session: L::Session,
+        outcome: Result<(), WriteError>,
+    },
 }
 
 /// What ingest works with.
@@ -255,6 +260,8 @@ impl<L: Link> Ingest<L> {
     ) where
         E: Into<LinkEvent<L::Session, L::Token>>,
     {
+        // What a hub before this one left over.
+        talk::sweep_grants(&self.store);
         let wakes = self.store.wakes();
         let mut tick = interval(self.limits.ack_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -369,6 +376,9 @@ impl<L: Link> Ingest<L> {
             }
             Done::Reviewed { bank, session, read } => self.on_reviewed(&bank, session, read),
             Done::Downlink { bank, session, read } => self.on_downlink(&bank, session, read),
+            Done::GrantLogBegun { bank, session, outcome } => {
+                self.on_grant_log_begun(&bank, session, outcome);
+            }
         }
     }
 

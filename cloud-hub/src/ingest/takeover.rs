@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::bank::{Memory, Waiting};
 use super::link::{Caller, Link};
+use super::talk::sweep_grants;
 use super::uplink::{Arrived, decided, topic_name};
 use super::{Count, Done, Ingest, now};
 use crate::mqtt::UpTopic;
@@ -261,6 +262,7 @@ impl<L: Link> Ingest<L> {
             opens: waiting.birth.stream,
             inventory,
             party,
+            code_master: self.store.code_master(),
             event_id: uuid::Uuid::new_v4().simple().to_string(),
             now: now(),
         };
@@ -290,6 +292,7 @@ impl<L: Link> Ingest<L> {
                 if entry.live(session).is_some() {
                     entry.birth = Some(waiting);
                 }
+                sweep_grants(&self.store);
             }
             Ok(false) => {
                 let reason = if inventory { StopReason::Unrelated } else { StopReason::Successor };

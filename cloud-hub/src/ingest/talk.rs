@@ -10,27 +10,30 @@ use locker_core::journal::View as _;
 use locker_proto::message::{Ack, Birth, Config, Document, Grants};
 use locker_proto::topics::DownTopic as SignedTopic;
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
-use super::bank::{Born, Reading};
+use super::bank::{Born, Documents, Reading, Told};
 use super::batch::LayoutNews;
 use super::link::Link;
+use super::uplink::decided;
 use super::{Done, Ingest, now};
 use crate::credential_keys::{CommandSigner, HubKeys};
 use crate::mqtt::{DownTopic, SendError};
-use crate::store::{Downlink, ReadError, StopReason};
+use crate::store::{
+    BeginGrantLog, Downlink, ReadError, StopReason, Store, SweepGrants, WriteError,
+};
 
 impl<L: Link> Ingest<L> {
     /// After an accepted birth: the key set if the bank lacks it, since without it the bank believes
     /// nothing; then the ack, then what else it lacks.
     pub(super) fn begin_downlink(&mut self, bank: &BankId, birth: &Birth) {
         let epoch = self.store.epoch();
-        // Grants of another epoch say nothing about ours.
-        let grants_sent = if birth.grants.epoch == epoch {
-            birth.grants
-        } else {
-            GrantPosition { epoch, gseq: 0 }
-        };
+        if birth.config_epoch > epoch {
+            let said = birth.config_epoch.0;
+            let detail = format!("birth with documents of epoch {said}, later than {}", epoch.0);
+            self.stop_bank(bank, StopReason::UnknownGrants, detail);
+            return;
+        }
         let Some(entry) = self.banks.get_mut(bank) else { return };
         // What is folded may lag behind the bank, which then hears once more what it holds.
         let held = entry.known().map(|known| known.view.meta()).unwrap_or_default();
@@ -39,10 +42,11 @@ impl<L: Link> Ingest<L> {
         live.born = Some(Born {
             nonce: birth.nonce,
             signer,
-            grants_sent,
-            mode_sent: held.mode.generation,
-            quota_sent: held.quota.generation,
-            layout_sent: birth.layout,
+            head: birth.head_seq,
+            grants_sent: birth.grants,
+            awaits_facts: false,
+            documents: Documents::of(birth, &held, epoch),
+            code_keys: birth.code_keys,
             layout_sent_at: Instant::now(),
             layout_refused: false,
             acked_at: Instant::now(),
@@ -86,10 +90,10 @@ impl<L: Link> Ingest<L> {
             return;
         }
         born.downlink = Reading::UnderWay;
-        let after = born.grants_sent;
+        let held = born.grants_sent;
         let (store, bank) = (self.store.clone(), bank.clone());
         self.work.push(Box::pin(async move {
-            let read = store.downlink(&bank, after, GRANTS_PER_BATCH_MAX).await;
+            let read = store.downlink(&bank, held, GRANTS_PER_BATCH_MAX).await;
             let read = read.map(|read| read.map(Box::new));
             Done::Downlink { bank, session, read }
         }));
@@ -116,56 +120,123 @@ impl<L: Link> Ingest<L> {
                 return;
             }
         };
-        let claimed = born.grants_sent.gseq;
+        let held = born.grants_sent;
         if !self.stands(bank, session, downlink.standing) {
             return;
         }
-        if claimed > downlink.last_gseq {
-            let detail = format!("birth after grant {claimed} of {}", downlink.last_gseq);
+        let (last, ours) = (downlink.last, self.store.epoch());
+        let log_has_ended = last.epoch < ours;
+        let impossible = if log_has_ended { held.epoch >= ours } else { held > last };
+        if impossible {
+            let (said, epoch) = (held.gseq, held.epoch.0);
+            let detail =
+                format!("birth after grant {said} of {} in epoch {epoch}", downlink.last.gseq);
             self.stop_bank(bank, StopReason::UnknownGrants, detail);
             return;
         }
+        self.judge_code_keys(bank, downlink.codes_generation);
         let Some(room) = self.link.room(session) else { return };
         if room <= self.limits.queue_reserve {
             self.hungry.insert(bank.clone());
             return;
         }
         let more = downlink.more;
-        self.send_layout(bank, &downlink);
-        self.send_terms(bank, &downlink);
+        self.send_documents(bank, &downlink);
+        if log_has_ended {
+            self.begin_grant_log(bank, session);
+            return;
+        }
         self.send_grants(bank, *downlink);
         if stale || more {
             self.read_downlink(bank);
         }
     }
 
-    fn send_layout(&mut self, bank: &BankId, downlink: &Downlink) {
-        let generation = downlink.layout.generation;
-        let Some(born) = self.born(bank) else { return };
-        let sent: Generation = std::mem::replace(&mut born.layout_sent, generation);
-        if sent < generation {
-            born.layout_sent_at = Instant::now();
-            born.layout_refused = false;
-            let document = Document::Layout(downlink.layout.clone());
-            let config = Config { epoch: self.store.epoch(), document };
-            self.send(bank, DownTopic::Config, &config.encode());
+    /// To a bank with other keys than its own every code would be wrong: it gets none, and somebody
+    /// must know.
+    fn judge_code_keys(&mut self, bank: &BankId, generation: Generation) {
+        let Some(master) = self.store.code_master() else { return };
+        let Some(told) = self.born(bank).and_then(|born| born.code_keys.take()) else { return };
+        if master.tag_keys(bank, generation).fingerprint() != told {
+            warn!(%bank, "bank has other code keys than were made for it");
         }
     }
 
-    /// How the bank works and what it keeps back, where that is newer than what it holds.
-    fn send_terms(&mut self, bank: &BankId, downlink: &Downlink) {
+    /// Begins the bank's log in the hub's epoch, once it is known what the bank has done.
+    fn begin_grant_log(&mut self, bank: &BankId, session: L::Session) {
+        let code_master = self.store.code_master();
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let durable = entry.known().and_then(|known| known.durable);
+        let committed = durable.map_or(0, |durable| durable.committed);
+        let Some(born) = entry.session.as_mut().and_then(|live| live.born.as_mut()) else { return };
+        born.awaits_facts = committed < born.head;
+        if born.awaits_facts {
+            return;
+        }
+        born.downlink = Reading::UnderWay;
+        let (held, at) = (born.grants_sent, now());
+        let begin = BeginGrantLog { bank: bank.clone(), held, code_master, now: at };
+        info!(%bank, held = held.epoch.0, ours = self.store.epoch().0, "grants begin anew");
+        let (outcome, bank) = (decided(&self.store, begin), bank.clone());
+        self.work.push(Box::pin(async move {
+            let outcome = outcome.await;
+            Done::GrantLogBegun { bank, session, outcome }
+        }));
+    }
+
+    pub(super) fn on_grant_log_begun(
+        &mut self,
+        bank: &BankId,
+        session: L::Session,
+        outcome: Result<(), WriteError>,
+    ) {
+        let Some(live) = self.banks.get_mut(bank).and_then(|entry| entry.live(session)) else {
+            return;
+        };
+        if let Some(born) = &mut live.born {
+            born.downlink = Reading::Idle;
+        }
+        match outcome {
+            Ok(()) => {
+                sweep_grants(&self.store);
+                self.read_downlink(bank);
+            }
+            Err(error) => {
+                error!(%bank, %error, source = error.source(), "grants not begun anew");
+                self.link.end(session, "grants not begun anew");
+            }
+        }
+    }
+
+    /// The bank's facts may be all committed that its log of grants waits for.
+    pub(super) fn heard_facts(&mut self, bank: &BankId) {
+        if self.born(bank).is_some_and(|born| std::mem::take(&mut born.awaits_facts)) {
+            self.read_downlink(bank);
+        }
+    }
+
+    /// The documents that are newer than what the bank holds.
+    fn send_documents(&mut self, bank: &BankId, downlink: &Downlink) {
         let epoch = self.store.epoch();
         let Some(born) = self.born(bank) else { return };
-        let (mode, quota) = (downlink.mode, downlink.quota.clone());
-        let new_mode = std::mem::replace(&mut born.mode_sent, mode.generation) < mode.generation;
-        let new_quota =
-            std::mem::replace(&mut born.quota_sent, quota.generation) < quota.generation;
-        if new_mode {
-            let config = Config { epoch, document: Document::Mode(mode) };
-            self.send(bank, DownTopic::Config, &config.encode());
+        let Downlink { layout, mode, quota, courier_codes, .. } = downlink;
+        let mut news = Vec::new();
+        if born.documents.layout.send(layout.generation) {
+            born.layout_sent_at = Instant::now();
+            born.layout_refused = false;
+            news.push(Document::Layout(layout.clone()));
         }
-        if new_quota {
-            let config = Config { epoch, document: Document::Quota(quota) };
+        if born.documents.mode.send(mode.generation) {
+            news.push(Document::Mode(*mode));
+        }
+        if born.documents.quota.send(quota.generation) {
+            news.push(Document::Quota(quota.clone()));
+        }
+        if born.documents.courier_codes.send(courier_codes.generation) {
+            news.push(Document::CourierCodes(courier_codes.clone()));
+        }
+        for document in news {
+            let config = Config { epoch, document };
             self.send(bank, DownTopic::Config, &config.encode());
         }
     }
@@ -177,7 +248,7 @@ impl<L: Link> Ingest<L> {
         }
         let count = u64::try_from(grants.len()).unwrap_or(u64::MAX);
         if let Some(born) = self.born(bank) {
-            born.grants_sent.gseq = first.gseq + count - 1;
+            born.grants_sent = GrantPosition { gseq: first.gseq + count - 1, ..first };
         }
         let grants = Grants { first, grants, at: now() };
         self.send(bank, DownTopic::Grants, &grants.encode());
@@ -199,14 +270,19 @@ impl<L: Link> Ingest<L> {
 
     /// Offers its layout again to a bank that refused it, unless it was offered just now.
     fn offer_layout(&mut self, bank: &BankId) {
-        let layout_every = self.limits.layout_every;
+        let (layout_every, epoch) = (self.limits.layout_every, self.store.epoch());
         let Some(entry) = self.banks.get_mut(bank) else { return };
-        let Some(held) = entry.known().map(|known| known.view.meta().layout) else { return };
-        let Some(born) = self.born(bank).filter(|born| born.layout_sent > held) else { return };
+        let Some(folded) = entry.known().map(|known| known.view.meta()) else { return };
+        let Some(born) = self.born(bank) else { return };
+        let held = born.documents.folded_layout(&folded, epoch);
+        let Told::Ours(sent) = born.documents.layout else { return };
+        if !held.lacks(sent) {
+            return;
+        }
         if born.layout_sent_at.elapsed() < layout_every {
             self.unplaced.insert(bank.clone());
         } else {
-            born.layout_sent = held;
+            born.documents.layout = held;
             self.read_downlink(bank);
         }
     }
@@ -271,6 +347,23 @@ impl<L: Link> Ingest<L> {
             }
         }
     }
+}
+
+/// Deletes what nobody is sent any more, a portion at a time, in a task of its own.
+pub(super) fn sweep_grants(store: &Store) {
+    let store = store.clone();
+    tokio::spawn(async move {
+        loop {
+            match store.decide(SweepGrants).await {
+                Ok(true) => {}
+                Ok(false) | Err(WriteError::Closed) => return,
+                Err(error) => {
+                    error!(%error, source = error.source(), "old grants not deleted");
+                    return;
+                }
+            }
+        }
+    });
 }
 
 /// Which key the bank believes in this session. `held` is what is folded of it, which may lag behind

@@ -17,8 +17,8 @@ use super::link::Link;
 use super::{Count, Done, Ingest, now};
 use crate::mqtt::UpTopic;
 use crate::store::{
-    Apart, CodesWrite, Decision, IngestWrite, LoadedBank, Party, Quarantine, ReadError, StopReason,
-    Store, WriteBatchError, WriteError,
+    Apart, CodesWrite, Decision, IngestWrite, Introduced, LoadedBank, Party, Quarantine, ReadError,
+    StopReason, Store, WriteBatchError, WriteError,
 };
 
 /// Longest reason kept with an unreadable message, in characters.
@@ -135,7 +135,7 @@ impl<L: Link> Ingest<L> {
             follows,
             next: cursor,
             incomplete,
-            introduced: Some(party),
+            introduced: Some(Introduced { party, code_keys: birth.code_keys }),
             facts: Vec::new(),
             entities: Vec::new(),
             effects: Vec::new(),
@@ -269,6 +269,7 @@ impl<L: Link> Ingest<L> {
         if facts > 0 {
             self.owe_ack(bank);
             self.heard_of_layout(bank, layout);
+            self.heard_facts(bank);
         }
     }
 

@@ -193,9 +193,9 @@ fn due(notice: &NoticeRow, now: UnixMillis) -> Due {
     let expired = notice.parcel.expires_at.is_some_and(|at| at <= now);
     match notice.parcel.state {
         HubParcelState::Stored | HubParcelState::Collecting if expired => Due::TooLate,
-        // The bank does not know the code that it would be: it has superseded another, and the bank
-        // has not answered yet.
-        HubParcelState::Stored if !holds_code(notice) => Due::Later,
+        // The bank does not know the code or the time that it would tell: they have replaced others,
+        // and the bank has not answered yet.
+        HubParcelState::Stored if !holds_code(notice) || !keeps_as_long(notice) => Due::Later,
         HubParcelState::Stored => Due::Now,
         // They stand at the open door; if they leave it inside, they need the code after all.
         HubParcelState::Collecting => Due::Later,
@@ -220,6 +220,12 @@ fn due(notice: &NoticeRow, now: UnixMillis) -> Due {
 fn holds_code(notice: &NoticeRow) -> bool {
     let held = notice.at_bank.map(|known| known.credential);
     held.is_some() && held == notice.parcel.credential
+}
+
+/// Whether the bank lets the parcel stay as long as the letter would say.
+fn keeps_as_long(notice: &NoticeRow) -> bool {
+    let held = notice.at_bank.and_then(|known| known.keep_until);
+    held >= notice.parcel.terms.keep_until
 }
 
 /// Names a notice for ever, also across stores: the parcel's id, its version, and the kind.

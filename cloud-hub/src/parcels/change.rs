@@ -98,7 +98,7 @@ impl Decision for Change {
                 (grant, EventKind::ParcelRecallRequested, None)
             }
             ParcelChange::Reissue { fresh: credential } => {
-                if tx.codes_of(uid).await? >= CREDENTIALS_PER_PARCEL_MAX {
+                if tx.codes_of(&parcel).await? >= CREDENTIALS_PER_PARCEL_MAX {
                     return Ok(Err(ChangeParcelError::TooManyCodes));
                 }
                 tx.supersede_codes(uid).await?;
@@ -185,7 +185,7 @@ impl Decision for Delegate {
             Ok(both) => both,
             Err(refused) => return Ok(Err(ChangeParcelError::Refused(refused))),
         };
-        if tx.codes_of(parcel.uid).await? >= CREDENTIALS_PER_PARCEL_MAX {
+        if tx.codes_of(&parcel).await? >= CREDENTIALS_PER_PARCEL_MAX {
             return Ok(Err(ChangeParcelError::TooManyCodes));
         }
         let until = parcel.expires_at.map_or(self.until, |expires| expires.min(self.until));

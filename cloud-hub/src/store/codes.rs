@@ -17,17 +17,20 @@ use sea_orm::{
 };
 
 use super::convert::{bytes, damaged, id, int, text, uint};
-use super::entity::{bank_entities, banks, code_slots, deposits_a_day, parcels};
+use super::entity::{bank_entities, banks, code_slots, deposits_a_day, introductions, parcels};
 use super::ingest_write::EntityKind;
 use super::tx::{Insert, Tx};
 use super::writer::Decision;
-use super::{ReadError, WriteError};
+use super::{ReadError, WriteError, courier_codes};
 use crate::codes::mint::{BankCodes, HeldSlot};
+use crate::codes::pepper::CodeMaster;
 
 /// Granted or about to be, and not yet bound to a deposit.
 pub(super) const UNUSED: &str = "UNUSED";
 /// A parcel's that is inside, as far as is known.
 pub(super) const BOUND: &str = "BOUND";
+/// A courier's code.
+pub(super) const COURIER: &str = "COURIER";
 /// Out of use.
 pub(super) const RETIRED: &str = "RETIRED";
 
@@ -66,6 +69,10 @@ impl SlotRow {
 
     pub(super) const fn bound(sealed: Sealed, parcel: ParcelId, granted_at: UnixMillis) -> Self {
         Self { sealed, state: BOUND, parcel: Some(parcel), granted_at, retired_at: None }
+    }
+
+    pub(super) const fn courier(sealed: Sealed, granted_at: UnixMillis) -> Self {
+        Self { sealed, state: COURIER, parcel: None, granted_at, retired_at: None }
     }
 
     pub(super) fn retire(&mut self, now: UnixMillis) {
@@ -123,6 +130,21 @@ pub(super) async fn generation(
     Ok(Generation(uint(row.codes_generation)))
 }
 
+/// Whether a bank hashes what is typed with the keys that its codes are minted with, by what it said
+/// last.
+pub(super) async fn holds_our_keys(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+    code_master: Option<&CodeMaster>,
+) -> Result<bool, ReadError> {
+    let Some(master) = code_master else { return Ok(false) };
+    let generation = generation(db, bank).await?;
+    let row = introductions::Entity::find_by_id(bank.as_str()).one(db).await?;
+    let told = row.and_then(|row| row.code_keys);
+    let ours = master.tag_keys(bank, generation).fingerprint();
+    Ok(told.is_some_and(|told| told == ours))
+}
+
 /// How a bank that may be given slots stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CodePool {
@@ -132,16 +154,30 @@ pub(crate) struct CodePool {
     pub(crate) compartments: u16,
     pub(crate) unused: usize,
     pub(crate) bound: usize,
+    /// Until when all its couriers have a code for each day; none if it has no couriers.
+    pub(crate) couriers_until: Option<UnixMillis>,
     /// Of each day up to today since the first one that is known, oldest first.
     pub(crate) deposits_a_day: Vec<u16>,
+    /// The fingerprint of the keys that it has told, if it has any.
+    pub(crate) code_keys: Option<Vec<u8>>,
+}
+
+impl CodePool {
+    /// Whether the bank makes of digits the tags that are made with this master secret: to another
+    /// one every code would be wrong.
+    pub(crate) fn holds_keys_of(&self, master: &CodeMaster) -> bool {
+        let ours = || master.tag_keys(&self.bank, self.generation).fingerprint();
+        self.code_keys.as_ref().is_some_and(|told| *told == ours())
+    }
 }
 
 /// Banks that hold a layout, may be told things, are not behind with their facts (after the hub was
 /// restored they hold codes that it knows nothing of), and have not refused their newest slots.
-const POOLS: &str = "SELECT b.id, b.codes_generation, \
+const POOLS: &str = "SELECT b.id, b.codes_generation, i.code_keys, \
     (SELECT COUNT(*) FROM bank_entities e WHERE e.bank = b.id AND e.kind = 2) AS compartments, \
     (SELECT COUNT(*) FROM code_slots s WHERE s.bank = b.id AND s.state = 'UNUSED') AS unused, \
-    (SELECT COUNT(*) FROM code_slots s WHERE s.bank = b.id AND s.state = 'BOUND') AS bound \
+    (SELECT COUNT(*) FROM code_slots s WHERE s.bank = b.id AND s.state = 'BOUND') AS bound, \
+    (SELECT MIN(placed_until) FROM keypad_couriers k WHERE k.bank = b.id) AS couriers_until \
     FROM banks b JOIN cursors c ON c.bank = b.id JOIN introductions i ON i.bank = b.id \
     WHERE b.stopped_reason IS NULL AND NOT b.inventory AND b.codes_refused IS NULL \
     AND c.stream = i.stream AND c.committed >= i.head_seq \
@@ -194,12 +230,15 @@ async fn pool_of(
     let size = |column| count(column).map(|count| usize::try_from(count).unwrap_or(usize::MAX));
     let bank: String = row.try_get_by("id")?;
     let bank: BankId = text("banks", "id", &bank)?;
+    let couriers_until: Option<i64> = row.try_get_by("couriers_until")?;
     Ok(CodePool {
         generation: Generation(count("codes_generation")?),
         compartments: u16::try_from(count("compartments")?).unwrap_or(u16::MAX),
         unused: size("unused")?,
         bound: size("bound")?,
+        couriers_until: couriers_until.map(uint).map(UnixMillis),
         deposits_a_day: deposits(db, &bank, now.0 / DAY_MS).await?,
+        code_keys: row.try_get_by("code_keys")?,
         bank,
     })
 }
@@ -241,13 +280,20 @@ pub(super) async fn bank_codes(
         .filter(code_slots::Column::Bank.eq(bank.as_str()))
         .all(db)
         .await?;
-    let (unused, in_use, retired) = (Vec::new(), Vec::new(), Vec::new());
-    let mut codes = BankCodes { bank: bank.clone(), unused, in_use, retired };
+    // What the bank holds counts, too: it may not have heard yet that a code is out of use, and a
+    // hub that was restored does not know all of them.
+    let couriers = courier_codes::held(db, bank).await?.codes.into_iter();
+    let couriers = couriers.map(|code| (code.slot.id, code.slot.sealed));
+    let mut couriers: BTreeMap<SlotId, Sealed> = couriers.collect();
+    let mut codes = BankCodes::none(bank.clone());
     for row in &rows {
         let slot = held_slot(row)?;
+        let is_couriers = couriers.remove(&slot.id).is_some();
         match row.state.as_str() {
             UNUSED => codes.unused.push(slot),
             BOUND => codes.in_use.push(slot),
+            COURIER => codes.couriers.push(slot),
+            RETIRED if is_couriers => codes.couriers.push(slot),
             // The bank still knows it, to say that it was used: it takes a place there, and must
             // not lie near to another.
             RETIRED if held.contains(&row.slot) => codes.in_use.push(slot),
@@ -258,30 +304,30 @@ pub(super) async fn bank_codes(
             _ => return Err(damaged(TABLE, "state")),
         }
     }
+    codes.couriers.extend(couriers.into_iter().map(|(id, sealed)| HeldSlot { id, sealed }));
     Ok((codes, rows.len()))
 }
 
-/// Leaves only those of granted slots that are still unused: a bank that has lost its journal is
-/// told everything once more, and a code must not become another parcel's.
-pub(super) async fn leave_unused(
-    db: &impl ConnectionTrait,
+/// How many codes there are of a bank, old ones included.
+pub(super) async fn count(tx: &Tx, bank: &BankId) -> Result<Option<usize>, WriteError> {
+    let sql = "SELECT COUNT(*) AS count FROM code_slots WHERE bank = $1";
+    let rows = tx.query(sql, [bank.as_str().into()]).await?;
+    let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get_by("count"))?;
+    Ok(usize::try_from(count).ok())
+}
+
+/// What a bank that begins a new log of grants was given and does not hold: nobody sends it again.
+pub(super) async fn retire_unheld(
+    tx: &mut Tx,
     bank: &BankId,
-    grants: &mut [Grant],
-) -> Result<(), ReadError> {
-    if !grants.iter().any(|grant| matches!(grant, Grant::Slots(_))) {
-        return Ok(());
-    }
-    let rows = code_slots::Entity::find()
-        .filter(code_slots::Column::Bank.eq(bank.as_str()))
-        .filter(code_slots::Column::State.eq(UNUSED))
-        .all(db)
-        .await?;
-    let unused: BTreeSet<Vec<u8>> = rows.into_iter().map(|row| row.slot).collect();
-    for grant in grants {
-        if let Grant::Slots(slots) = grant {
-            slots.retain(|slot| unused.contains(slot.id.0.as_slice()));
-        }
-    }
+    now: UnixMillis,
+) -> Result<(), WriteError> {
+    let sql = "UPDATE code_slots SET state = $1, retired_at = $2 WHERE bank = $3 AND state = $4 \
+               AND NOT EXISTS (SELECT 1 FROM bank_entities e WHERE e.bank = code_slots.bank \
+               AND e.kind = 7 AND e.key = code_slots.slot)";
+    let values = [RETIRED.into(), int(now.0).into(), bank.as_str().into(), UNUSED.into()];
+    tx.execute(TABLE, sql, values).await?;
+    tx.wake_minting(bank);
     Ok(())
 }
 
@@ -318,10 +364,7 @@ impl Decision for PlaceSlots {
         if pool.is_none_or(|pool| pool.generation != self.generation) {
             return Ok(false);
         }
-        let sql = "SELECT COUNT(*) AS count FROM code_slots WHERE bank = $1";
-        let rows = tx.query(sql, [self.bank.as_str().into()]).await?;
-        let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get_by("count"))?;
-        if usize::try_from(count).ok() != Some(self.seen) {
+        if count(tx, &self.bank).await? != Some(self.seen) {
             return Ok(false);
         }
         let row = |slot: &Slot| {

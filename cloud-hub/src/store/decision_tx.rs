@@ -1,14 +1,16 @@
 //! What decisions read and write in their transaction.
 
+use std::collections::HashSet;
+
 use locker_core::compartment::{Compartment, Layout};
 use locker_core::downlink::{Mode, Quota};
 use locker_core::ids::{BankId, CarrierId, CredentialId, Generation, GroupId, ParcelId};
 use locker_core::units::UnixMillis;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use super::convert::{bytes, int, parcel_values};
-use super::entity::pickup_credentials;
-use super::ingest_write::PARCELS;
+use super::convert::{bytes, damaged, id, int, parcel_values};
+use super::entity::{bank_entities, pickup_credentials};
+use super::ingest_write::{EntityKind, PARCELS};
 use super::queries::{self, LAYOUT, MODE, QUOTA};
 use super::rows::{BankRow, ParcelRow};
 use super::tx::{Insert, Tx};
@@ -25,6 +27,7 @@ const BANKS: Insert = Insert {
         "gseq",
         "quarantined",
         "created_at",
+        "grants_epoch",
     ],
     conflict: "",
 };
@@ -82,13 +85,27 @@ impl Tx {
         queries::group_at(self.connection(), bank, parcel).await
     }
 
-    /// How many pickup codes a parcel has had, its first included.
-    pub(crate) async fn codes_of(&self, parcel: ParcelId) -> Result<usize, ReadError> {
+    /// How many pickup codes a parcel has had, its first included. A bank that forgets a parcel only
+    /// when it needs the room counts those of earlier bookings as well.
+    pub(crate) async fn codes_of(&self, parcel: &ParcelRow) -> Result<usize, ReadError> {
         let made = pickup_credentials::Entity::find()
-            .filter(pickup_credentials::Column::Parcel.eq(parcel.0.to_vec()))
+            .filter(pickup_credentials::Column::Parcel.eq(parcel.uid.0.to_vec()))
             .all(self.connection())
             .await?;
-        Ok(made.len() + 1)
+        let made = made.iter().map(|row| id("pickup_credentials", "id", &row.id));
+        let mut codes = made.collect::<Result<HashSet<CredentialId>, _>>()?;
+        codes.extend(parcel.credential);
+        let at_bank = bank_entities::Entity::find()
+            .filter(bank_entities::Column::Bank.eq(parcel.bank.as_ref().map(BankId::as_str)))
+            .filter(bank_entities::Column::Kind.eq(EntityKind::Credential as i32))
+            .all(self.connection())
+            .await?;
+        for row in at_bank {
+            let known = locker_proto::entity::decode_credential(&row.bytes);
+            let known = known.map_err(|_| damaged("bank_entities", "bytes"))?;
+            codes.extend(Some(known.id).filter(|_| known.parcel == parcel.uid));
+        }
+        Ok(codes.len())
     }
 
     /// Notes a code that was made after the first; `until` if it is a delegate's.
@@ -151,6 +168,20 @@ impl Tx {
         self.issue_config(bank, QUOTA, quota.generation, &document, now).await
     }
 
+    /// Makes `document` the only one of its kind of the bank and wakes whoever sends it.
+    pub(super) async fn replace_config(
+        &mut self,
+        bank: &BankId,
+        kind: &str,
+        generation: Generation,
+        document: &[u8],
+        now: UnixMillis,
+    ) -> Result<(), WriteError> {
+        let sql = "DELETE FROM configs WHERE bank = $1 AND kind = $2";
+        self.execute("configs", sql, [bank.as_str().into(), kind.into()]).await?;
+        self.issue_config(bank, kind, generation, document, now).await
+    }
+
     async fn issue_config(
         &mut self,
         bank: &BankId,
@@ -186,6 +217,7 @@ impl Tx {
             0_i64.into(),
             0_i64.into(),
             int(bank.created_at.0).into(),
+            int(self.context.epoch.0).into(),
         ];
         self.insert(&BANKS, row).await?;
         self.issue_layout(&bank.id, &bank.layout, bank.created_at).await

@@ -42,6 +42,8 @@ table!(banks, "banks", {
     streams_closed: i64,
     codes_generation: i64,
     codes_refused: Option<String>,
+    grants_epoch: i64,
+    courier_codes_generation: i64,
 });
 
 table!(configs, "configs", {
@@ -183,6 +185,7 @@ table!(introductions, "introductions", {
     connection_count: i64,
     head_seq: i64,
     at: i64,
+    code_keys: Option<Vec<u8>>,
 });
 
 table!(closed_streams, "closed_streams", {
@@ -266,4 +269,13 @@ table!(deposits_a_day, "deposits_a_day", {
     #[sea_orm(primary_key, auto_increment = false)]
     day: i64,
     deposits: i64,
+});
+
+table!(keypad_couriers, "keypad_couriers", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    carrier: String,
+    placed_until: i64,
+    read_noted_at: i64,
 });

@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use locker_core::downlink::Grant;
+use locker_core::downlink::{Grant, GrantPosition};
 use locker_core::ids::{BankId, CompartmentNo, ParcelId, Version};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Value};
 
-use super::alarm_rows::Party;
 use super::code_steps::{CodesWrite, write_codes};
 use super::convert::{self, PARCEL_COLUMNS, bytes, int, uint};
 use super::entity;
 use super::error::WriteBatchError;
 use super::projection::{self, Consequences, ParcelStep, Tell, Times};
 use super::rows::{EventKind, NoticeKind, ParcelRow};
+use super::standing::Introduced;
 use super::tx::{Insert, NewEvent, Tx, place};
 use super::{ReadError, WriteError, standing};
 
@@ -59,7 +59,9 @@ pub(super) const NOTICES: Insert = Insert {
     name: "notices",
     table: "notices",
     columns: &["parcel", "kind", "version", "due_at", "attempts"],
-    conflict: "ON CONFLICT (parcel, kind, version) DO NOTHING",
+    // Nobody waited for it, and now somebody does again.
+    conflict: "ON CONFLICT (parcel, kind, version) DO UPDATE SET due_at = excluded.due_at, \
+               attempts = excluded.attempts, outcome = NULL WHERE notices.outcome = 'UNNEEDED'",
 };
 
 /// Banks or parcels looked up by one statement.
@@ -74,7 +76,7 @@ pub(crate) struct IngestWrite {
     pub(crate) next: Cursor,
     pub(crate) incomplete: bool,
     /// With a birth that was accepted.
-    pub(crate) introduced: Option<Party>,
+    pub(crate) introduced: Option<Introduced>,
     pub(crate) facts: Vec<FactRow>,
     pub(crate) entities: Vec<EntityRow>,
     pub(crate) effects: Vec<FactEffect>,
@@ -136,6 +138,12 @@ pub(crate) enum Meaning {
         detail: String,
         /// Another parcel that has to do with it, which the event names.
         other: Option<ParcelId>,
+    },
+    /// The bank did not take a decision about a parcel over.
+    Refused {
+        uid: ParcelId,
+        position: GrantPosition,
+        reason: &'static str,
     },
     Bank {
         kind: EventKind,
@@ -261,7 +269,8 @@ async fn write_cursors(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), DbEr
 async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), WriteError> {
     let mut parcels = load_parcels(tx, batches).await?;
     let mut changed: BTreeMap<ParcelId, ()> = BTreeMap::new();
-    let mut notices: Vec<Value> = Vec::new();
+    // Each once: a statement may not change a row that it has written.
+    let mut notices: BTreeMap<(ParcelId, Version, &str), [Value; 5]> = BTreeMap::new();
     for batch in batches {
         for effect in &batch.effects {
             let (uid, step, detail, other) = match &effect.what {
@@ -271,15 +280,19 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
                     tx.event(event);
                     continue;
                 }
+                &Meaning::Refused { uid, position, reason } => {
+                    if let Some(parcel) = own(&mut parcels, uid, batch) {
+                        changed.insert(uid, ());
+                        if tx.decision_refused(&batch.bank, parcel, position).await? {
+                            let (kind, detail) = (EventKind::ParcelNoticeFailed, reason.to_owned());
+                            tx.event(new_event(batch, effect, kind, Some(parcel), detail));
+                        }
+                    }
+                    continue;
+                }
             };
             let detail = named(detail, other.and_then(|other| parcels.get(&other)));
-            // A bank speaks only for parcels that are its own.
-            let Some(parcel) =
-                parcels.get_mut(&uid).filter(|p| p.bank.as_ref() == Some(&batch.bank))
-            else {
-                tracing::warn!(bank = %batch.bank, parcel = %uid, "fact about a parcel not booked here");
-                continue;
-            };
+            let Some(parcel) = own(&mut parcels, uid, batch) else { continue };
             let times = Times {
                 at: effect.at,
                 promised_from: effect.promised_from,
@@ -296,7 +309,8 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
                 tx.event(new_event(batch, effect, kind, Some(parcel), detail));
             }
             if let Some(kind) = notice {
-                notices.extend(notice_values(parcel, kind, Some(batch.now)));
+                let which = (uid, parcel.version, kind.as_str());
+                notices.insert(which, notice_values(parcel, kind, Some(batch.now)));
             }
             if event.is_some() || grant.is_some() {
                 changed.insert(uid, ());
@@ -309,8 +323,21 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
     let rows = changed.keys().filter_map(|uid| parcels.get(uid)).flat_map(convert::parcel_values);
     let rows: Vec<Value> = rows.collect();
     tx.insert(&PARCELS, rows).await?;
-    tx.insert(&NOTICES, notices).await?;
+    tx.insert(&NOTICES, notices.into_values().flatten().collect()).await?;
     Ok(())
+}
+
+/// A bank speaks only for parcels that are its own.
+fn own<'a>(
+    parcels: &'a mut HashMap<ParcelId, ParcelRow>,
+    uid: ParcelId,
+    batch: &IngestWrite,
+) -> Option<&'a mut ParcelRow> {
+    let own = parcels.get_mut(&uid).filter(|parcel| parcel.bank.as_ref() == Some(&batch.bank));
+    if own.is_none() {
+        tracing::warn!(bank = %batch.bank, parcel = %uid, "fact about a parcel not booked here");
+    }
+    own
 }
 
 /// What the bank is told, as a new decision of the hub's about the parcel.
@@ -377,6 +404,7 @@ async fn load_parcels(
     let effects = batches.iter().flat_map(|batch| &batch.effects);
     let uid = |effect: &FactEffect| match effect.what {
         Meaning::Parcel { uid, other, .. } => [Some(uid), other],
+        Meaning::Refused { uid, .. } => [Some(uid), None],
         Meaning::Bank { .. } => [None, None],
     };
     let mut uids: Vec<ParcelId> = effects.flat_map(uid).flatten().collect();

@@ -9,9 +9,11 @@ mod alarms;
 mod code_steps;
 mod codes;
 mod convert;
+mod courier_codes;
 mod decision_tx;
 mod entity;
 mod error;
+mod grant_log;
 mod ingest_write;
 mod migration;
 mod notices;
@@ -38,20 +40,22 @@ pub use personal::{
     DISPLAY_NAME_MAX_CHARS, DisplayName, EMAIL_MAX_BYTES, Email, PersonalDataError, Phone,
 };
 pub use rows::{
-    BankRow, EventKind, EventParcel, EventRow, HubParcelState, NoticeKind, NoticeOutcome,
-    NoticeRow, ParcelAtBank, ParcelRow, RequestKey, StopReason,
+    BankRow, EventKind, EventParcel, EventRow, HubParcelState, KeypadCouriers, NoticeKind,
+    NoticeOutcome, NoticeRow, ParcelAtBank, ParcelRow, RequestKey, StopReason,
 };
 
 pub(crate) use alarms::{Apart, KeepApart};
 pub(crate) use code_steps::{CodeStep, CodesWrite};
 pub(crate) use codes::{CodePool, PlaceSlots, SweepCodes};
+pub(crate) use courier_codes::{CarrierCodes, CouriersCodes, NoteCodesRead, PlaceCourierCodes};
 pub(crate) use error::WriteBatchError;
+pub(crate) use grant_log::{BeginGrantLog, SweepGrants};
 pub(crate) use ingest_write::{EntityKind, EntityRow, FactEffect, FactRow, IngestWrite, Meaning};
 pub(crate) use projection::ParcelStep;
 pub(crate) use queries::{Downlink, LoadedBank};
 pub(crate) use requests::{Call, ParcelAnswer, Seen};
 pub(crate) use spelling::{lockdown_reason, quarantine_reason, recall_reason};
-pub(crate) use standing::{OpenStream, Standing, StopBank};
+pub(crate) use standing::{Introduced, OpenStream, Standing, StopBank};
 pub(crate) use tx::{NewEvent, Tx};
 pub(crate) use upkeep::{NoteKeySet, Quarantine};
 pub(crate) use wakes::Wakes;
@@ -254,7 +258,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<NoticeRow>, WriteError> {
         let lease_ms = self.limits.notice_lease_ms;
-        self.decide(notices::ClaimNotices { now, lease_ms, limit }).await
+        let code_master = self.code_master.clone();
+        self.decide(notices::ClaimNotices { now, lease_ms, limit, code_master }).await
     }
 
     /// Notes what became of a notice. It is given out no more unless it failed; if it was abandoned
@@ -349,10 +354,10 @@ impl Store {
     pub(crate) async fn downlink(
         &self,
         bank: &BankId,
-        after: GrantPosition,
+        held: GrantPosition,
         limit: usize,
     ) -> Result<Option<Downlink>, ReadError> {
-        queries::downlink(&self.readers, bank, after, limit).await
+        queries::downlink(&self.readers, bank, held, limit).await
     }
 
     pub(crate) fn wakes(&self) -> Wakes {
@@ -383,6 +388,23 @@ impl Store {
         now: UnixMillis,
     ) -> Result<Option<CodePool>, ReadError> {
         codes::pool(&self.readers, bank, now).await
+    }
+
+    /// A bank's couriers and their codes, if there is such a bank.
+    pub(crate) async fn couriers_codes(
+        &self,
+        bank: &BankId,
+    ) -> Result<Option<CouriersCodes>, ReadError> {
+        courier_codes::of_bank(&self.readers, bank).await
+    }
+
+    /// A carrier's codes at a bank, if it has any there or will.
+    pub(crate) async fn carrier_codes(
+        &self,
+        bank: &BankId,
+        carrier: &CarrierId,
+    ) -> Result<Option<CarrierCodes>, ReadError> {
+        courier_codes::of_carrier(&self.readers, bank, carrier).await
     }
 
     pub(crate) async fn bank_codes(&self, bank: &BankId) -> Result<(BankCodes, usize), ReadError> {

@@ -4,11 +4,17 @@
 //! A notice about a decision of the hub's is not due before the bank has taken that decision over:
 //! a bank that is dark opens no door for the code in it.
 
+mod refused;
+
+use std::sync::Arc;
+
 use locker_core::code::slot::{Sealed, SlotId};
 use locker_core::ids::{BankId, ParcelId, Version};
+use locker_core::parcel::Parcel;
 use locker_core::units::UnixMillis;
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
+use super::codes::holds_our_keys;
 use super::convert::{bytes, damaged, id, int, uint};
 use super::entity::{bank_entities, notices};
 use super::ingest_write::{EntityKind, NOTICES, notice_values};
@@ -16,11 +22,14 @@ use super::rows::{EventKind, NoticeKind, NoticeOutcome, NoticeRow, ParcelAtBank,
 use super::tx::{NewEvent, Tx};
 use super::writer::Decision;
 use super::{ReadError, WriteError, queries};
+use crate::codes::pepper::CodeMaster;
 
 pub(super) struct ClaimNotices {
     pub(super) now: UnixMillis,
     pub(super) lease_ms: u64,
     pub(super) limit: u32,
+    /// What six-digit codes are made with, if there are any.
+    pub(super) code_master: Option<Arc<CodeMaster>>,
 }
 
 impl Decision for ClaimNotices {
@@ -38,21 +47,41 @@ impl Decision for ClaimNotices {
             let sql = "UPDATE notices SET due_at = $1, attempts = attempts + 1 WHERE id = $2";
             let until = int(self.now.plus_ms(self.lease_ms).0);
             tx.execute("notices", sql, [until.into(), row.id.into()]).await?;
-            claimed.push(read(tx, &row).await?);
+            // One that cannot be read keeps nobody else waiting, and is looked at again after its lease.
+            match read(tx, &row, self.code_master.as_deref()).await {
+                Ok(Some(notice)) => claimed.push(notice),
+                Ok(None) => {
+                    let sql = "UPDATE notices SET due_at = NULL, outcome = $1 WHERE id = $2";
+                    tx.execute("notices", sql, [UNNEEDED.into(), row.id.into()]).await?;
+                }
+                Err(error @ ReadError::Damaged { .. }) => {
+                    tracing::error!(notice = row.id, %error, "notice left for later");
+                }
+                Err(error @ ReadError::Database(_)) => return Err(error.into()),
+            }
         }
         Ok(claimed)
     }
 }
 
-async fn read(tx: &Tx, row: &notices::Model) -> Result<NoticeRow, ReadError> {
+/// A notice with what its letter is made of; `None` if its parcel is at no bank any more.
+async fn read(
+    tx: &Tx,
+    row: &notices::Model,
+    code_master: Option<&CodeMaster>,
+) -> Result<Option<NoticeRow>, ReadError> {
     let uid: ParcelId = id("notices", "parcel", &row.parcel)?;
     let parcel = queries::parcel_by_uid(tx.connection(), uid).await?;
     let parcel = parcel.ok_or(damaged("notices", "parcel"))?;
-    let bank = parcel.bank.as_ref().ok_or(damaged("parcels", "bank"))?;
-    let at_bank = at_bank(tx, bank, uid).await?;
-    let code = code_at(tx, bank, uid).await?;
+    let Some(bank) = parcel.bank.as_ref() else { return Ok(None) };
+    let at_bank = known_at(tx, bank, uid).await?.map(|known| ParcelAtBank {
+        credential: known.credential,
+        asks_phone: known.terms.suffix.is_some(),
+        keep_until: known.terms.keep_until,
+    });
+    let code = code_at(tx, bank, uid, code_master).await?;
     let bank = queries::bank(tx.connection(), bank).await?;
-    Ok(NoticeRow {
+    Ok(Some(NoticeRow {
         id: uint(row.id),
         kind: NoticeKind::parse(&row.kind).ok_or(damaged("notices", "kind"))?,
         version: Version(u32::try_from(row.version).map_err(|_| damaged("notices", "version"))?),
@@ -61,65 +90,87 @@ async fn read(tx: &Tx, row: &notices::Model) -> Result<NoticeRow, ReadError> {
         at_bank,
         code,
         attempts: u32::try_from(row.attempts).unwrap_or_default(),
-    })
+    }))
 }
 
 /// The parcel as the bank's own records add up to it.
-async fn at_bank(
-    tx: &Tx,
-    bank: &BankId,
-    parcel: ParcelId,
-) -> Result<Option<ParcelAtBank>, ReadError> {
+async fn known_at(tx: &Tx, bank: &BankId, parcel: ParcelId) -> Result<Option<Parcel>, ReadError> {
     let place = (bank.as_str().to_owned(), EntityKind::Parcel as i32, parcel.0.to_vec());
     let row = bank_entities::Entity::find_by_id(place).one(tx.connection()).await?;
     let Some(row) = row else { return Ok(None) };
     let known = locker_proto::entity::decode_parcel(&row.bytes);
-    let known = known.map_err(|_| damaged("bank_entities", "bytes"))?;
-    let (credential, asks_phone) = (known.credential, known.terms.suffix.is_some());
-    Ok(Some(ParcelAtBank { credential, asks_phone }))
+    known.map(Some).map_err(|_| damaged("bank_entities", "bytes"))
 }
 
+/// Digits that a keypad with other keys would call wrong are in no letter.
 async fn code_at(
     tx: &Tx,
     bank: &BankId,
     parcel: ParcelId,
+    code_master: Option<&CodeMaster>,
 ) -> Result<Option<(SlotId, Sealed)>, ReadError> {
     let code = queries::code_of(tx.connection(), parcel).await?;
-    Ok(code.filter(|(at, _, _)| at == bank).map(|(_, slot, sealed)| (slot, sealed)))
+    let Some((_, slot, sealed)) = code.filter(|(at, _, _)| at == bank) else { return Ok(None) };
+    let ours = holds_our_keys(tx.connection(), bank, code_master).await?;
+    Ok(ours.then_some((slot, sealed)))
 }
 
 impl Tx {
-    /// Tells a parcel's recipient of a decision, once the bank has taken it over. What was to be
-    /// told of its kind before and has not gone out is not told any more.
+    /// Tells a parcel's recipient of a decision, once the bank has taken it over. What waits for the
+    /// bank of the same kind is not told any more.
     pub(crate) async fn notice(
         &mut self,
         parcel: &ParcelRow,
         kind: NoticeKind,
     ) -> Result<(), WriteError> {
         let sql = "UPDATE notices SET due_at = NULL, outcome = $1 \
-                   WHERE parcel = $2 AND kind = $3 AND outcome IS NULL";
+                   WHERE parcel = $2 AND kind = $3 AND due_at IS NULL AND outcome IS NULL";
         let values = [UNNEEDED.into(), bytes(&parcel.uid.0), kind.as_str().into()];
         self.execute("notices", sql, values).await?;
         Ok(self.insert(&NOTICES, notice_values(parcel, kind, None).to_vec()).await?)
     }
 
-    /// The bank has taken a version of a parcel over: its recipient can be told.
+    /// The bank has taken a version of a parcel over: its recipient can be told, and not of what it
+    /// replaces.
     pub(super) async fn release_notices(
         &mut self,
         parcel: ParcelId,
         version: Version,
         now: UnixMillis,
     ) -> Result<(), WriteError> {
-        let sql = "UPDATE notices SET due_at = $1 \
-                   WHERE parcel = $2 AND version = $3 AND due_at IS NULL AND outcome IS NULL";
-        let values = [int(now.0).into(), bytes(&parcel.0), i64::from(version.0).into()];
-        self.execute("notices", sql, values).await?;
+        let (uid, version) = (bytes(&parcel.0), i64::from(version.0));
+        for kind in NoticeKind::ALL {
+            let (due, kind) = (now.plus_ms(settles_ms(kind)), kind.as_str());
+            let sql = "UPDATE notices SET due_at = $1 WHERE parcel = $2 AND version = $3 \
+                       AND kind = $4 AND due_at IS NULL AND outcome IS NULL";
+            let values = [int(due.0).into(), uid.clone(), version.into(), kind.into()];
+            if self.execute("notices", sql, values).await?.rows_affected() > 0 {
+                let sql = "UPDATE notices SET due_at = NULL, outcome = $1 WHERE parcel = $2 \
+                           AND version < $3 AND kind = $4 AND outcome IS NULL";
+                let values = [UNNEEDED.into(), uid.clone(), version.into(), kind.into()];
+                self.execute("notices", sql, values).await?;
+            }
+        }
         Ok(())
     }
 }
 
-/// The outcome of a notice that nobody waits for.
+/// The six digits of a new code are a record of their own behind the one that takes the code over,
+/// and may come with the next batch: its letter is not due before, in milliseconds.
+const NEW_CODE_SETTLES_MS: u64 = 2_000;
+
+/// How long after the bank has taken over what it tells a notice is due.
+const fn settles_ms(kind: NoticeKind) -> u64 {
+    match kind {
+        NoticeKind::CodeReissued => NEW_CODE_SETTLES_MS,
+        NoticeKind::ParcelStored | NoticeKind::ParcelExtended => 0,
+    }
+}
+
+/// The outcome of a notice that nobody waits for. The insert of notices names it as well.
 const UNNEEDED: &str = "UNNEEDED";
+/// The outcome of a notice that cannot be given, although somebody waits for it.
+const ABANDONED: &str = "ABANDONED";
 
 pub(super) struct SettleNotice {
     pub(super) id: u64,
@@ -136,7 +187,7 @@ impl Decision for SettleNotice {
         let (due, outcome) = match self.outcome {
             NoticeOutcome::Sent => (None, Some("SENT")),
             NoticeOutcome::Failed { retry_at } => (Some(int(retry_at.0)), None),
-            NoticeOutcome::Abandoned => (None, Some("ABANDONED")),
+            NoticeOutcome::Abandoned => (None, Some(ABANDONED)),
             NoticeOutcome::Unneeded => (None, Some(UNNEEDED)),
         };
         // What is settled stays settled: a sender whose lease ran out may come late.

@@ -286,11 +286,12 @@ fn promise(parcel: &mut ParcelRow, times: Times) -> Option<Tell> {
     late.then_some(Tell::Keep(until))
 }
 
-/// Staff found it, perhaps where it was never put, perhaps after it was thought to be gone.
+/// Staff found it, perhaps where it was never put, perhaps after it was thought to be gone. A missing
+/// one waits as before: its bank has kept its code.
 fn found(parcel: &mut ParcelRow, no: CompartmentNo, times: Times) -> Option<Turn> {
     let unwanted = match parcel.state {
         State::Announced => return None,
-        State::Cancelled | State::Collected | State::Recalled | State::Missing => true,
+        State::Cancelled | State::Collected | State::Recalled => true,
         State::Booked
         | State::BookingPending
         | State::BookingExpired
@@ -301,7 +302,8 @@ fn found(parcel: &mut ParcelRow, no: CompartmentNo, times: Times) -> Option<Turn
         | State::RecallRequested
         | State::Expired
         | State::Recalling
-        | State::Disputed => false,
+        | State::Disputed
+        | State::Missing => false,
     };
     if unwanted {
         parcel.recall = Some(RecallReason::Sender);

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use locker_core::code::keypad_code::CourierCodes;
 use locker_core::compartment::{Compartment, Layout};
 use locker_core::downlink::{Grant, GrantPosition, Mode, Quota};
-use locker_core::ids::{BankId, CarrierId, Generation, GroupId, ParcelId, StreamId};
+use locker_core::ids::{BankId, CarrierId, Generation, GroupId, HubEpoch, ParcelId, StreamId};
 use locker_core::journal::{BATCH_MAX_BYTES, ChainHash, Change, MemoryView, Meta};
+use locker_core::parcel::Parcel;
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
 use sea_orm::{
@@ -15,8 +17,8 @@ use sea_orm::{
 
 use super::ReadError;
 use super::alarm_rows::Party;
-use super::codes::leave_unused;
 use super::convert::{self, damaged, id, int, text, uint};
+use super::courier_codes;
 use super::entity::{bank_entities, banks, configs, cursors, events, grants, meta, parcels};
 use super::ingest_write::EntityKind;
 use super::rows::{BankRow, EventRow, HubParcelState, ParcelRow, StopReason};
@@ -34,6 +36,8 @@ pub(super) const LAYOUT: &str = "LAYOUT";
 pub(super) const MODE: &str = "MODE";
 /// The name of quotas there.
 pub(super) const QUOTA: &str = "QUOTA";
+/// The name of couriers' codes there: only the newest is kept.
+pub(super) const COURIER_CODES: &str = "COURIER_CODES";
 
 pub(super) async fn meta_value(
     db: &impl ConnectionTrait,
@@ -176,6 +180,7 @@ async fn bank_row(db: &impl ConnectionTrait, row: banks::Model) -> Result<BankRo
         layout: layout(db, &bank, Generation(uint(row.layout_generation))).await?,
         mode: mode(db, &bank).await?,
         quota: quota(db, &bank).await?,
+        keypad: courier_codes::keypad(db, &row).await?,
         id: bank,
         display_name: row.display_name,
         address: row.address,
@@ -220,7 +225,7 @@ async fn quota(db: &impl ConnectionTrait, bank: &BankId) -> Result<Quota, ReadEr
     }
 }
 
-async fn newest_config(
+pub(super) async fn newest_config(
     db: &impl ConnectionTrait,
     bank: &BankId,
     kind: &str,
@@ -233,6 +238,21 @@ async fn newest_config(
         .one(db)
         .await?;
     Ok(row.map(|row| row.bytes))
+}
+
+/// Parcels as a bank's records add up to them.
+pub(super) async fn held_parcels(
+    db: &impl ConnectionTrait,
+    bank: &BankId,
+) -> Result<Vec<Parcel>, ReadError> {
+    let rows = bank_entities::Entity::find()
+        .filter(bank_entities::Column::Bank.eq(bank.as_str()))
+        .filter(bank_entities::Column::Kind.eq(EntityKind::Parcel as i32))
+        .all(db)
+        .await?;
+    let read = |row: &bank_entities::Model| locker_proto::entity::decode_parcel(&row.bytes);
+    let parcels = rows.iter().map(read).collect::<Result<_, _>>();
+    parcels.map_err(|_| damaged("bank_entities", "bytes"))
 }
 
 async fn folded_meta(db: &impl ConnectionTrait, bank: &BankId) -> Result<Meta, ReadError> {
@@ -364,45 +384,55 @@ pub(crate) struct Downlink {
     pub(crate) layout: Layout,
     pub(crate) mode: Mode,
     pub(crate) quota: Quota,
-    /// Without a gap, from the position asked for; as many as one message takes.
+    pub(crate) courier_codes: CourierCodes,
+    /// Without a gap, from what the bank holds of its log; as many as one message takes.
     pub(crate) grants: Vec<Grant>,
     /// There may be more behind them.
     pub(crate) more: bool,
     pub(crate) first: GrantPosition,
-    /// The newest grant that the bank was ever given.
-    pub(crate) last_gseq: u64,
+    /// The end of the bank's log.
+    pub(crate) last: GrantPosition,
+    /// By which keys the hub makes the bank's six-digit codes.
+    pub(crate) codes_generation: Generation,
     pub(crate) standing: Standing,
 }
 
 pub(super) async fn downlink(
     db: &impl ConnectionTrait,
     bank: &BankId,
-    after: GrantPosition,
+    held: GrantPosition,
     limit: usize,
 ) -> Result<Option<Downlink>, ReadError> {
     let Some(row) = banks::Entity::find_by_id(bank.as_str()).one(db).await? else {
         return Ok(None);
     };
+    // Of other logs it is sent nothing, whatever it holds of them.
+    let last = GrantPosition { epoch: HubEpoch(uint(row.grants_epoch)), gseq: uint(row.gseq) };
+    let heard = if held.epoch == last.epoch { held.gseq } else { 0 };
     let rows = grants::Entity::find()
         .filter(grants::Column::Bank.eq(bank.as_str()))
-        .filter(grants::Column::Epoch.eq(int(after.epoch.0)))
-        .filter(grants::Column::Gseq.gt(int(after.gseq)))
+        .filter(grants::Column::Epoch.eq(int(last.epoch.0)))
+        .filter(grants::Column::Gseq.gt(int(heard)))
         .order_by(grants::Column::Gseq, Order::Asc)
         .limit(u64::try_from(limit).unwrap_or(u64::MAX))
         .all(db)
         .await?;
+    if rows.first().is_some_and(|row| uint(row.gseq) > heard.saturating_add(1)) {
+        return Err(damaged("grants", "gseq"));
+    }
     let decode = |row: &grants::Model| {
         locker_proto::decode_grant(&row.bytes).map_err(|_| damaged("grants", "bytes"))
     };
     let taken = fitting(rows.iter().map(|row| row.bytes.len()));
-    let mut grants = rows.iter().take(taken).map(decode).collect::<Result<Vec<_>, _>>()?;
-    leave_unused(db, bank, &mut grants).await?;
+    let grants = rows.iter().take(taken).map(decode).collect::<Result<_, _>>()?;
     Ok(Some(Downlink {
         layout: layout(db, bank, Generation(uint(row.layout_generation))).await?,
         mode: mode(db, bank).await?,
         quota: quota(db, bank).await?,
-        first: GrantPosition { epoch: after.epoch, gseq: after.gseq.saturating_add(1) },
-        last_gseq: uint(row.gseq),
+        courier_codes: courier_codes::document(db, &row).await?,
+        first: GrantPosition { epoch: last.epoch, gseq: heard.saturating_add(1) },
+        last,
+        codes_generation: Generation(uint(row.codes_generation)),
         standing: standing::of_row(&row)?,
         more: taken < rows.len() || rows.len() == limit,
         grants,

@@ -152,6 +152,8 @@ pub struct BankRow {
     pub quota: Quota,
     /// The quota that the bank has taken over.
     pub quota_held: Quota,
+    /// Whose couriers have keypad codes there.
+    pub keypad: KeypadCouriers,
     /// Whether only staff may open doors.
     pub lockdown: Option<Lockdown>,
     /// Its journal, once it was heard of.
@@ -165,6 +167,17 @@ pub struct BankRow {
     /// When a birth or a batch of it was last committed.
     pub last_seen: Option<UnixMillis>,
     pub created_at: UnixMillis,
+}
+
+/// Carriers whose couriers have keypad codes at a bank.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeypadCouriers {
+    /// In the order of their names.
+    pub carriers: Vec<CarrierId>,
+    /// The newest codes issued; generation 0 before the first.
+    pub issued: Generation,
+    /// The codes that the bank has taken over.
+    pub held: Generation,
 }
 
 /// Why the hub takes no facts from a bank. A person must look.
@@ -347,6 +360,10 @@ event_kinds! {
     BankModeIssued => "BANK_MODE_ISSUED";
     BankModeAccepted => "BANK_MODE_ACCEPTED";
     BankQuotaIssued => "BANK_QUOTA_ISSUED";
+    /// Other carriers than before have keypad codes for their couriers; the detail names all.
+    BankKeypadCouriersSet => "BANK_KEYPAD_COURIERS_SET";
+    /// A carrier, whom the detail names, was told its couriers' keypad codes.
+    BankKeypadCodesRead => "BANK_KEYPAD_CODES_READ";
     BankQuotaAccepted => "BANK_QUOTA_ACCEPTED";
     /// The bank says that somebody should look; the detail begins with the class.
     BankAlarm => "BANK_ALARM";
@@ -392,6 +409,8 @@ pub struct ParcelAtBank {
     pub credential: CredentialId,
     /// Whether its keypad asks for the last four digits of the phone number besides the code.
     pub asks_phone: bool,
+    /// Until when it may stay by the newest decision that the bank has taken over, if there is one.
+    pub keep_until: Option<UnixMillis>,
 }
 
 /// What a notice says.

@@ -1,5 +1,8 @@
 //! Who counts as a bank: its streams one after the other, its last introduction, its certificate.
 
+use std::sync::Arc;
+
+use locker_core::code::tag::FINGERPRINT_BYTES;
 use locker_core::ids::{BankId, StreamId};
 use locker_core::journal::CHAIN_START;
 use locker_core::units::UnixMillis;
@@ -16,7 +19,8 @@ use super::ingest_write::{CURSORS, IngestWrite};
 use super::rows::{EventKind, StopReason};
 use super::tx::{Insert, NewEvent, Tx};
 use super::writer::Decision;
-use super::{ReadError, WriteError};
+use super::{ReadError, WriteError, grant_log};
+use crate::codes::pepper::CodeMaster;
 
 /// Who clears an alarm that what followed has settled.
 const THE_HUB: &str = "hub";
@@ -34,12 +38,13 @@ const INTRODUCTIONS: Insert = Insert {
         "connection_count",
         "head_seq",
         "at",
+        "code_keys",
     ],
     conflict: "ON CONFLICT (bank) DO UPDATE SET address = excluded.address, \
                certificate = excluded.certificate, boot = excluded.boot, \
                stream = excluded.stream, boot_count = excluded.boot_count, \
                connection_count = excluded.connection_count, head_seq = excluded.head_seq, \
-               at = excluded.at",
+               at = excluded.at, code_keys = excluded.code_keys",
 };
 
 const CLOSED: Insert = Insert {
@@ -55,6 +60,14 @@ const REVOKED: Insert = Insert {
     columns: &["bank", "certificate", "revoked_at", "revoked_by"],
     conflict: "ON CONFLICT (bank, certificate) DO NOTHING",
 };
+
+/// How a bank introduced itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduced {
+    pub(crate) party: Party,
+    /// The fingerprint of the keys that it hashes six-digit codes with, if it has any.
+    pub(crate) code_keys: Option<[u8; FINGERPRINT_BYTES]>,
+}
 
 /// What people have decided about a bank, or must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +141,7 @@ pub(super) async fn write_introductions(
 ) -> Result<(), DbErr> {
     let mut values: Vec<Value> = Vec::new();
     for batch in batches {
-        let Some(party) = &batch.introduced else { continue };
+        let Some(Introduced { party, code_keys }) = &batch.introduced else { continue };
         let Introduction { stream, boot, boot_count, connection_count } = party.introduction;
         values.extend([
             batch.bank.as_str().into(),
@@ -140,6 +153,7 @@ pub(super) async fn write_introductions(
             int(connection_count).into(),
             int(party.head_seq).into(),
             int(batch.now.0).into(),
+            code_keys.map(|keys| keys.to_vec()).into(),
         ]);
     }
     tx.insert(&INTRODUCTIONS, values).await
@@ -155,6 +169,8 @@ pub(crate) struct OpenStream {
     /// Nobody knows what is inside: a person must look before the bank is told anything.
     pub(crate) inventory: bool,
     pub(crate) party: Party,
+    /// What six-digit codes are made with, if there are any.
+    pub(crate) code_master: Option<Arc<CodeMaster>>,
     pub(crate) event_id: String,
     pub(crate) now: UnixMillis,
 }
@@ -165,7 +181,7 @@ impl Decision for OpenStream {
 
     async fn decide(&self, tx: &mut Tx) -> Result<bool, WriteError> {
         let bank = self.bank.as_str();
-        let sql = "UPDATE banks SET streams_closed = streams_closed + 1 \
+        let sql = "UPDATE banks SET streams_closed = streams_closed + 1, codes_refused = NULL \
                    WHERE id = $1 AND streams_closed < $2";
         let counted = tx.execute("banks", sql, [bank.into(), int(STREAMS_CLOSED_MAX).into()]);
         if counted.await?.rows_affected() == 0 {
@@ -184,6 +200,7 @@ impl Decision for OpenStream {
         let sql = "DELETE FROM bank_entities WHERE bank = $1";
         tx.execute("bank_entities", sql, [bank.into()]).await?;
         retire_bound(tx, &self.bank, self.now).await?;
+        grant_log::begin_for_stream(tx, &self.bank, self.code_master.as_deref(), self.now).await?;
         let cursor = vec![
             bank.into(),
             bytes(&self.opens.0),

@@ -208,21 +208,36 @@ impl Tx {
         grant: &Grant,
         now: UnixMillis,
     ) -> Result<GrantPosition, WriteError> {
-        let sql = "UPDATE banks SET gseq = gseq + 1 WHERE id = $1 RETURNING gseq";
+        let sql = "UPDATE banks SET gseq = gseq + 1 WHERE id = $1 RETURNING gseq, grants_epoch";
         let rows = self.query(sql, [bank.as_str().into()]).await?;
         let row = rows.first().ok_or_else(|| WriteError::from(damaged("banks", "id")))?;
-        let gseq: i64 = row.try_get_by("gseq")?;
-        let epoch = self.context.epoch;
-        let values = vec![
-            bank.as_str().into(),
-            int(epoch.0).into(),
-            gseq.into(),
-            bytes(&locker_proto::encode_grant(grant)),
-            int(now.0).into(),
-        ];
-        self.insert(&GRANTS, values).await?;
+        let gseq = uint(row.try_get_by("gseq")?);
+        let position =
+            GrantPosition { epoch: HubEpoch(uint(row.try_get_by("grants_epoch")?)), gseq };
+        self.insert(&GRANTS, grant_values(bank, position, grant, now).to_vec()).await?;
         self.wake(bank);
-        Ok(GrantPosition { epoch, gseq: uint(gseq) })
+        Ok(position)
+    }
+
+    /// Begins the bank's log anew in a later epoch, with these.
+    pub(super) async fn begin_grants(
+        &mut self,
+        bank: &BankId,
+        epoch: HubEpoch,
+        grants: &[Grant],
+        now: UnixMillis,
+    ) -> Result<(), WriteError> {
+        let row = |(gseq, grant): (u64, &Grant)| {
+            grant_values(bank, GrantPosition { epoch, gseq }, grant, now)
+        };
+        let rows = (1..).zip(grants).flat_map(row).collect();
+        self.insert(&GRANTS, rows).await?;
+        let count = u64::try_from(grants.len()).unwrap_or(u64::MAX);
+        let sql = "UPDATE banks SET grants_epoch = $1, gseq = $2 WHERE id = $3";
+        let values = [int(epoch.0).into(), int(count).into(), bank.as_str().into()];
+        self.execute("banks", sql, values).await?;
+        self.wake(bank);
+        Ok(())
     }
 
     /// After the commit, tells whoever talks to the bank that there is something for it.
@@ -249,6 +264,21 @@ impl Tx {
         let made = || insert_sql(insert, rows, backend);
         self.context.statements.entry((insert.name, rows)).or_insert_with(made).clone()
     }
+}
+
+fn grant_values(
+    bank: &BankId,
+    position: GrantPosition,
+    grant: &Grant,
+    now: UnixMillis,
+) -> [Value; 5] {
+    [
+        bank.as_str().into(),
+        int(position.epoch.0).into(),
+        int(position.gseq).into(),
+        bytes(&locker_proto::encode_grant(grant)),
+        int(now.0).into(),
+    ]
 }
 
 /// SQLite's driver looks up the name of every place when it binds, which for a numbered one takes

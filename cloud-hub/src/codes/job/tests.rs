@@ -1,5 +1,7 @@
 //! The job over a real store, with a bank whose journal the test writes.
 
+mod couriers;
+
 use std::collections::BTreeSet;
 
 use locker_core::bank::PickupEnd;
@@ -11,7 +13,7 @@ use locker_core::code::tag::Tag;
 use locker_core::downlink::{GRANTS_PER_BATCH_MAX, Grant, GrantPosition, GrantRefusal};
 use locker_core::ids::{Generation, ParcelId, StreamId};
 use locker_core::units::UnixMillis;
-use locker_proto::message::{Grants, MESSAGE_MAX_BYTES};
+use locker_proto::message::{Birth, Grants, MESSAGE_MAX_BYTES};
 use proptest::prelude::*;
 use tempfile::{TempDir, tempdir};
 use tokio::sync::oneshot;
@@ -52,6 +54,12 @@ fn job(store: &Store) -> MintingJob {
     }
 }
 
+/// How a bank introduces itself that hashes digits with the keys made for it.
+fn birth(journal: &Journal) -> Birth {
+    let code_keys = keys().master.tag_keys(&bank_id(), Generation(1)).fingerprint();
+    Birth { code_keys: Some(code_keys), ..journal.birth() }
+}
+
 /// Waits until everything is committed that was on its way.
 async fn committed(store: &Store) {
     store.decide(SweepCodes { now: UnixMillis(0) }).await.unwrap();
@@ -78,7 +86,7 @@ impl Site {
         let journal = Journal::commissioned(EDGES);
         commit(&store, &journal).await;
         let mut world = World::start(&store).await;
-        world.birth(&journal).await;
+        world.birth_with(birth(&journal)).await;
         committed(&store).await;
         let (job, said) = (job(&store), journal.head());
         Self { directory, store, job, world, journal, said, answered: 0, token: 0 }
@@ -90,7 +98,7 @@ impl Site {
         self.store.close().await;
         let store = open_store(self.directory.path()).await;
         let mut world = World::start(&store).await;
-        let mut birth = self.journal.birth();
+        let mut birth = birth(&self.journal);
         birth.grants = GrantPosition { epoch: store.epoch(), gseq: self.answered };
         world.birth_with(birth).await;
         committed(&store).await;
@@ -256,7 +264,7 @@ async fn c07_nobody_gets_slots_who_is_not_ready_for_them() {
     let mut world = World::start(&store).await;
     let other = learned(1);
     journal.deposit_with_code(9, 1, &other);
-    world.birth(&journal).await;
+    world.birth_with(birth(&journal)).await;
     committed(&store).await;
     assert_eq!(store.code_pool(&bank_id(), NOW).await.unwrap(), None);
     assert_eq!(job.run_for(&bank_id(), true).await.unwrap(), More::No);
@@ -321,12 +329,6 @@ async fn c07_a_bank_that_lost_its_journal_is_given_only_codes_that_nobody_has() 
     site.mint().await;
     let slots = site.take_over().await;
     site.deposit(1, 1, &slots[0]).await;
-    let from_the_beginning = GrantPosition { epoch: site.store.epoch(), gseq: 0 };
-    let told = site.store.downlink(&bank_id(), from_the_beginning, 64).await.unwrap().unwrap();
-    let Grant::Slots(again) = &told.grants[0] else { panic!("{:?}", told.grants) };
-    assert_eq!(again.len(), POOL - 1);
-    assert!(again.iter().all(|slot| slot.id != slots[0].id));
-    // Its new journal has bound nothing, so the digits that were sent open nothing.
     let loaded = site.store.load_bank(&bank_id()).await.unwrap().unwrap();
     let open = OpenStream {
         bank: bank_id(),
@@ -334,14 +336,41 @@ async fn c07_a_bank_that_lost_its_journal_is_given_only_codes_that_nobody_has() 
         opens: StreamId([2; 16]),
         inventory: true,
         party: loaded.last.unwrap(),
+        code_master: None,
         event_id: "open".to_owned(),
         now: NOW,
     };
     assert!(site.store.decide(open).await.unwrap());
+    // Its new journal has bound nothing and holds nothing: all are out of use, and none is sent.
     assert_eq!(site.store.code_of(ParcelId([1; 16])).await.unwrap(), None);
-    assert_eq!(site.counts().await, [POOL - 1, 0, 1]);
-    assert_eq!(site.mint().await, More::No);
+    assert_eq!(site.counts().await, [0, 0, POOL]);
+    site.answered = 0;
+    assert!(site.grants().await.is_empty());
+    assert_eq!(site.mint().await, More::No, "nobody has looked inside yet");
     site.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_bank_with_other_code_keys_or_none_is_given_no_codes() {
+    for told in [None, Some([9; 8])] {
+        let mut site = Site::open().await;
+        site.world.disconnect().await;
+        site.world.birth_with(Birth { code_keys: told, ..site.journal.birth() }).await;
+        committed(&site.store).await;
+        assert_eq!(site.mint().await, More::No);
+        let mut queue = Queue::default();
+        site.job.look_at_all(&mut queue).await;
+        assert_eq!((site.counts().await, queue.next()), ([0, 0, 0], None));
+        // Once somebody has put the right file there.
+        site.world.disconnect().await;
+        site.world.birth_with(birth(&site.journal)).await;
+        committed(&site.store).await;
+        site.job.look_at_all(&mut queue).await;
+        assert_eq!(queue.next(), Some((bank_id(), true)));
+        site.mint().await;
+        assert_eq!(site.counts().await, [POOL, 0, 0]);
+        site.world.stop().await;
+    }
 }
 
 /// Grants slots, as many at a time as there may be.

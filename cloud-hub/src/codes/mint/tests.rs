@@ -26,7 +26,7 @@ impl Fixture {
         Self {
             tag_keys: master.tag_keys(&bank, Generation(1)),
             sealing: SealingKeys::new(&[(1, Secret::from([2; 32]))]).unwrap(),
-            codes: BankCodes { bank, unused: vec![], in_use: vec![], retired: vec![] },
+            codes: BankCodes::none(bank),
             needs: PoolNeeds { deposits_a_day: vec![], compartments: 10, dark_days: 3 },
         }
     }
@@ -132,10 +132,12 @@ fn nothing_is_minted_while_the_digits_of_a_slot_cannot_be_read() {
 #[test]
 fn c09_couriers_get_a_code_a_carrier_and_day() {
     let fixture = Fixture::new();
-    let carriers: Vec<CarrierId> = ["acme", "swift"].map(|name| name.parse().unwrap()).to_vec();
+    let carriers: [CarrierId; 2] = ["acme", "swift"].map(|name| name.parse().unwrap());
     let days = keypad_code::days(NOW, 3);
+    let each = |day: &Validity| carriers.clone().map(|carrier| (*day, carrier));
+    let wanted: Vec<_> = days.iter().flat_map(each).collect();
     let Fixture { codes, tag_keys, sealing, .. } = &fixture;
-    let minted = courier_codes(codes, &carriers, &days, tag_keys, sealing, NOW).unwrap();
+    let minted = courier_codes(codes, &wanted, tag_keys, sealing, NOW).unwrap();
     assert_eq!(minted.len(), 6);
     assert!(minted.iter().all(KeypadCode::is_sound));
     let first_day: Vec<&CarrierId> =

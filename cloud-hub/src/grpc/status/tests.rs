@@ -2,6 +2,7 @@ use sea_orm::DbErr;
 use tonic_types::{ErrorDetail, ErrorInfo};
 
 use super::*;
+use crate::codes::sealing::OpenSealedError;
 use crate::store::HubParcelState;
 
 fn info(status: &Status) -> ErrorInfo {
@@ -86,6 +87,30 @@ fn errors_have_the_codes_of_the_table() {
         (deadline_exceeded(30_000), Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
         (not_own_carrier("other"), Code::PermissionDenied, "OTHER_CARRIER"),
         (revoked(), Code::Unauthenticated, "CERTIFICATE_REVOKED"),
+    ];
+    for (status, code, reason) in rows {
+        assert_is_proper(&status);
+        assert_eq!((status.code(), info(&status).reason.as_str()), (code, reason));
+    }
+}
+
+#[test]
+fn couriers_codes_are_refused_with_the_codes_of_the_table() {
+    let bank = "banks/b";
+    let configure = |error| of_configure_bank(error, bank);
+    let read = |error| of_read_keypad_codes(error, bank);
+    let sealed = ReadKeypadCodesError::Unreadable(OpenSealedError::Malformed);
+    let rows = [
+        (configure(ConfigureBankError::NoCodes), Code::FailedPrecondition, "CODES_NOT_CONFIGURED"),
+        (
+            configure(ConfigureBankError::TooManyCouriersCodes { codes: 165 }),
+            Code::FailedPrecondition,
+            "TOO_MANY_COURIER_CODES",
+        ),
+        (codes_not_configured(), Code::FailedPrecondition, "CODES_NOT_CONFIGURED"),
+        (read(ReadKeypadCodesError::NotAllowed), Code::PermissionDenied, "KEYPAD_NOT_ALLOWED"),
+        (read(ReadKeypadCodesError::BankUnknown), Code::NotFound, "BANK_UNKNOWN"),
+        (read(sealed), Code::Internal, "INTERNAL"),
     ];
     for (status, code, reason) in rows {
         assert_is_proper(&status);

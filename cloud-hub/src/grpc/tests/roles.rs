@@ -1,6 +1,7 @@
 //! Each method for each role, connections without a right certificate, and gRPC's own services.
 
 use locker_proto::wire::carrier::v1 as carrier;
+use locker_proto::wire::carrier::v1::courier_service_client::CourierServiceClient;
 use locker_proto::wire::carrier::v1::parcel_service_client::ParcelServiceClient;
 use locker_proto::wire::fleet::v1 as fleet;
 use locker_proto::wire::fleet::v1::fleet_service_client::FleetServiceClient;
@@ -14,7 +15,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_reflection::pb::{v1, v1alpha};
 
 use super::super::fixture::{Calls, new_bank, new_parcel, reason};
-use super::super::{FLEET_SERVICE, PARCEL_SERVICE, SECURITY_SERVICE};
+use super::super::{FLEET_SERVICE, PARCEL_SERVICE, SERVICES};
 use crate::config::GrpcLimits;
 use crate::pki::{DevPki, PkiSpec};
 
@@ -27,7 +28,9 @@ fn refused<T>(answer: Result<Response<T>, Status>) -> bool {
 /// Which of the carriers' methods are refused to the channel's role.
 async fn carriers_methods(channel: &Channel) -> Vec<bool> {
     let mut client = ParcelServiceClient::new(channel.clone());
+    let mut couriers = CourierServiceClient::new(channel.clone());
     vec![
+        refused(couriers.list_keypad_codes(carrier::ListKeypadCodesRequest::default()).await),
         refused(client.create_parcel(carrier::CreateParcelRequest::default()).await),
         refused(client.book_compartment(carrier::BookCompartmentRequest::default()).await),
         refused(client.get_parcel(carrier::GetParcelRequest::default()).await),
@@ -55,6 +58,7 @@ async fn operators_methods(channel: &Channel) -> Vec<bool> {
         refused(client.issue_staff_badge(fleet::IssueStaffBadgeRequest::default()).await),
         refused(client.set_bank_mode(fleet::SetBankModeRequest::default()).await),
         refused(client.set_quota(fleet::SetQuotaRequest::default()).await),
+        refused(client.set_keypad_couriers(fleet::SetKeypadCouriersRequest::default()).await),
         refused(client.lock_down_bank(fleet::LockDownBankRequest::default()).await),
         refused(client.find_parcel(fleet::FindParcelRequest::default()).await),
         refused(client.watch_events(fleet::WatchEventsRequest::default()).await),
@@ -73,8 +77,8 @@ async fn each_role_reaches_its_own_methods_and_no_other() {
         ("banks/bank-1", true, true),
     ] {
         let channel = calls.connect(who).await.unwrap();
-        assert_eq!(carriers_methods(&channel).await, [carriers_refused; 10], "{who}");
-        assert_eq!(operators_methods(&channel).await, [operators_refused; 14], "{who}");
+        assert_eq!(carriers_methods(&channel).await, [carriers_refused; 11], "{who}");
+        assert_eq!(operators_methods(&channel).await, [operators_refused; 15], "{who}");
         let health = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
         assert_eq!(refused(health), who.starts_with("banks/"), "{who}");
     }
@@ -145,7 +149,7 @@ async fn a_certificate_that_is_revoked_stops_counting_on_open_connections() {
 async fn health_tells_of_each_service() {
     let calls = Calls::start(GrpcLimits::default()).await;
     let mut health = HealthClient::new(calls.connect("operators/olga").await.unwrap());
-    for service in ["", PARCEL_SERVICE, FLEET_SERVICE, SECURITY_SERVICE] {
+    for service in SERVICES {
         let check = HealthCheckRequest { service: service.into() };
         let HealthCheckResponse { status } = health.check(check).await.unwrap().into_inner();
         assert_eq!(status, i32::from(ServingStatus::Serving), "{service}");

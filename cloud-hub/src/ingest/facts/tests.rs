@@ -3,6 +3,8 @@
 use locker_core::bank::{BookingLapsed, CommandAnswer, CommandAnswered, DoorMoved, Finding};
 use locker_core::bank::{InspectionSettled, InspectionStarted, KeepLapsed, LockdownBegan};
 use locker_core::bank::{KeypadReset, LockdownLiftAsked, LockdownReason, OpenerKind, OpeningClass};
+use locker_core::code::slot::{Sealed, Slot, SlotId};
+use locker_core::code::tag::Tag;
 use locker_core::compartment::DoorReading;
 use locker_core::downlink::{Booking, CompartmentReserved};
 use locker_core::ids::{CommandId, CredentialId, HubEpoch, SessionId, Version};
@@ -89,9 +91,7 @@ async fn k08_two_wrong_parcels_name_each_other_and_staff_put_them_right() {
         let row = store.parcel_by_uid(uid(no)).await.unwrap().unwrap();
         let place = (row.state, row.compartment);
         // The first find leaves the other one missing until it is found as well.
-        let found = [HubParcelState::Stored, HubParcelState::RecallRequested];
-        assert!(found.contains(&place.0), "{place:?}");
-        assert_eq!(place.1, Some(CompartmentNo(compartment)));
+        assert_eq!(place, (HubParcelState::Stored, Some(CompartmentNo(compartment))));
     }
     let released = (EventKind::CompartmentReleased, "WRONG_PARCEL".to_owned());
     assert_eq!(told_of.iter().filter(|what| **what == released).count(), 2);
@@ -115,6 +115,38 @@ async fn k07_an_empty_compartment_is_disputed_and_staff_say_that_the_parcel_is_m
     assert_eq!(told_of[0], (EventKind::ParcelDisputed, "MISSING".to_owned()));
     assert_eq!(told_of[1], (EventKind::CompartmentReleased, "FOUND_EMPTY".to_owned()));
     assert_eq!(state(&store, 1).await, HubParcelState::Missing);
+    // It lay behind something: it waits again, and nobody asks it back.
+    let known = journal.head();
+    inspect(&mut journal, 2, Finding::Holds(uid(1)));
+    let told_of = told(&store, &journal, known).await;
+    let stored = (EventKind::ParcelStored, "FOUND_BY_STAFF".to_owned());
+    assert!(told_of.contains(&stored), "{told_of:?}");
+    let row = store.parcel_by_uid(uid(1)).await.unwrap().unwrap();
+    assert_eq!((row.state, row.recall), (HubParcelState::Stored, None));
+    let at_bank = store.load_bank(&bank_id()).await.unwrap().unwrap().view;
+    let known = View::parcel(&at_bank, uid(1)).unwrap();
+    assert_eq!((known.state.compartment(), known.recall), (row.compartment, None));
+}
+
+#[tokio::test]
+async fn k07_a_missing_parcels_digits_stay_its_own_until_the_bank_forgets_them() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = two_booked(&store).await;
+    let slot = Slot {
+        id: SlotId([7; 16]),
+        tag: Tag::from_bytes([8; 16]),
+        sealed: Sealed::try_from(vec![1, 2]).unwrap(),
+    };
+    journal.accept(store.epoch(), 3, Grant::Slots(vec![slot.clone()]));
+    journal.deposit_with_code(1, 1, &slot);
+    journal.pick_up(1, 1, PickupEnd::FoundEmpty);
+    inspect(&mut journal, 1, Finding::Empty);
+    commit_more(&store, &journal, 7).await;
+    assert_eq!(state(&store, 1).await, HubParcelState::Missing);
+    let sealed = Sealed::try_from(vec![1, 2]).unwrap();
+    let code = store.code_of(uid(1)).await.unwrap();
+    assert_eq!(code, Some((bank_id(), slot.id, sealed)));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use super::super::smtp::tests::relay;
 use super::*;
 use crate::codes::key_file::Secret;
 use crate::pki::{DevPki, PkiSpec};
-use crate::store::{BankRow, ParcelAtBank, ParcelRow};
+use crate::store::{BankRow, KeypadCouriers, ParcelAtBank, ParcelRow};
 
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 
@@ -83,6 +83,7 @@ fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
             mode_held: Mode::default(),
             quota: Quota::default(),
             quota_held: Quota::default(),
+            keypad: KeypadCouriers::default(),
             lockdown: None,
             stream: None,
             committed_seq: 0,
@@ -91,11 +92,14 @@ fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
             last_seen: None,
             created_at: NOW,
         },
-        at_bank: Some(ParcelAtBank { credential: CredentialId([9; 16]), asks_phone: true }),
+        at_bank: Some(AT_BANK),
         code: None,
         attempts: 0,
     }
 }
+
+const AT_BANK: ParcelAtBank =
+    ParcelAtBank { credential: CredentialId([9; 16]), asks_phone: true, keep_until: None };
 
 /// The letters, their long lines made whole again (RFC 2045, section 6.7).
 fn letters(folder: &Path) -> Vec<String> {
@@ -248,10 +252,30 @@ async fn a_letter_goes_with_its_qr_code_alone_when_the_digits_cannot_be_read() {
 async fn c03_no_letter_goes_out_with_a_code_that_the_bank_does_not_know() {
     let Setting { folder, keys, post } = setting();
     let later = NoticeOutcome::Failed { retry_at: NOW.plus_ms(5_000) };
-    let other = ParcelAtBank { credential: CredentialId([8; 16]), asks_phone: false };
+    let other = ParcelAtBank { credential: CredentialId([8; 16]), ..AT_BANK };
     for at_bank in [None, Some(other)] {
         let notice = NoticeRow { at_bank, ..notice(&keys, HubParcelState::Stored) };
         assert_eq!(post.attempt(&notice, NOW).await, later);
     }
     assert!(!folder.path().join("mailbox").read_dir().unwrap().any(|_| true));
+}
+
+#[tokio::test]
+async fn x02_no_letter_promises_a_time_that_the_bank_has_not_taken_over() {
+    let Setting { folder, keys, post } = setting();
+    let later = NoticeOutcome::Failed { retry_at: NOW.plus_ms(5_000) };
+    let until = NOW.plus_ms(500_000);
+    let with = |keep_until| {
+        let mut notice = notice(&keys, HubParcelState::Stored);
+        (notice.parcel.terms.keep_until, notice.parcel.expires_at) = (Some(until), Some(until));
+        notice.at_bank = Some(ParcelAtBank { keep_until, ..AT_BANK });
+        notice
+    };
+    for held in [None, Some(UnixMillis(until.0 - 1))] {
+        assert_eq!(post.attempt(&with(held), NOW).await, later);
+    }
+    assert!(!folder.path().join("mailbox").read_dir().unwrap().any(|_| true));
+    for held in [until, until.plus_ms(1)] {
+        assert_eq!(post.attempt(&with(Some(held)), NOW).await, NoticeOutcome::Sent);
+    }
 }

@@ -1,11 +1,12 @@
-//! Six-digit codes: what each bank was given, and how many it needs.
+//! Six-digit codes: what each bank was given, how many it needs, and which carriers' couriers have
+//! some.
 
 use sea_orm::DbErr;
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait};
 
 use super::run;
 
-/// Code slots, and the deposits that say how many of them a bank should hold.
+/// Code slots, the deposits that say how many of them a bank should hold, and couriers' codes.
 pub(super) struct M0004;
 
 impl MigrationName for M0004 {
@@ -32,6 +33,12 @@ const SQL: &[&str] = &[
     // Why the bank refused its newest slots, until something there settles.
     "ALTER TABLE banks ADD COLUMN codes_refused TEXT",
     "CREATE INDEX banks_refusing_codes ON banks (id) WHERE codes_refused IS NOT NULL",
+    // By which keys the bank hashed what is typed, when it introduced itself; none if by none.
+    "ALTER TABLE introductions ADD COLUMN code_keys {bytes}",
+    // In which epoch the bank's log of grants began; `gseq` counts from there.
+    "ALTER TABLE banks ADD COLUMN grants_epoch BIGINT NOT NULL DEFAULT 0",
+    "UPDATE banks SET grants_epoch =
+        COALESCE((SELECT value FROM meta WHERE name = 'epoch'), 0)",
     // Every code that a bank may hold or held of late: its digits only sealed. Ingest fills it, so
     // it has no foreign keys.
     "CREATE TABLE code_slots (
@@ -53,5 +60,16 @@ const SQL: &[&str] = &[
         day BIGINT NOT NULL,
         deposits BIGINT NOT NULL,
         PRIMARY KEY (bank, day)
+    ) {clustered}",
+    // How often couriers' codes were issued to the bank; 0 before the first.
+    "ALTER TABLE banks ADD COLUMN courier_codes_generation BIGINT NOT NULL DEFAULT 0",
+    // Carriers whose couriers have keypad codes at a bank: until when there is one for each day,
+    // and when an event last told that the carrier has read them.
+    "CREATE TABLE keypad_couriers (
+        bank TEXT NOT NULL REFERENCES banks (id),
+        carrier TEXT NOT NULL,
+        placed_until BIGINT NOT NULL,
+        read_noted_at BIGINT NOT NULL,
+        PRIMARY KEY (bank, carrier)
     ) {clustered}",
 ];

@@ -193,9 +193,24 @@ fn what_is_heard_of_late_is_promised_from_then_on_and_the_bank_is_told() {
 fn what_staff_find_is_inside_and_asked_back_if_it_should_be_gone() {
     let (state, after_found) = after(State::Unresolved, ParcelStep::Found(NO));
     assert_eq!((state, after_found.notice), (State::Stored, Some(NoticeKind::ParcelStored)));
-    for gone in [State::Collected, State::Cancelled, State::Recalled, State::Missing] {
+    for gone in [State::Collected, State::Cancelled, State::Recalled] {
         let (state, after_found) = after(gone, ParcelStep::Found(NO));
         assert_eq!((state, after_found.notice), (State::RecallRequested, None), "{gone:?}");
+    }
+}
+
+#[test]
+fn k07_a_missing_parcel_that_is_found_waits_as_it_did_before() {
+    let table = [
+        (None, State::Stored, Some(NoticeKind::ParcelStored)),
+        (Some(RecallReason::Expired), State::Expired, None),
+        (Some(RecallReason::Refused), State::RecallRequested, None),
+    ];
+    for (recall, state, notice) in table {
+        let mut row = ParcelRow { recall, ..parcel(State::Missing) };
+        let after = apply(&mut row, ParcelStep::Found(NO), TIMES);
+        assert_eq!((row.state, row.compartment, row.recall), (state, Some(NO), recall));
+        assert_eq!((after.notice, after.tell), (notice, None));
     }
 }
 
