@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
 /// The store cannot be read, or holds something unreadable.
 pub async fn of_bank(store: &Path, bank: &str) -> Result<Vec<Record>> {
     let sql = "SELECT bytes FROM facts WHERE bank = ? ORDER BY seq";
-    let rows = query(store, sql, bank).await?;
+    let rows = query(store, sql, [bank.into()]).await?;
     rows.iter().map(|row| Ok(decode_record(&row.try_get::<Vec<u8>>("", "bytes")?)?)).collect()
 }
 
@@ -25,7 +25,7 @@ pub async fn of_bank(store: &Path, bank: &str) -> Result<Vec<Record>> {
 ///
 /// The store cannot be read, or does not know the bank.
 pub async fn unreadable_messages(store: &Path, bank: &str) -> Result<i64> {
-    let rows = query(store, "SELECT quarantined FROM banks WHERE id = ?", bank).await?;
+    let rows = query(store, "SELECT quarantined FROM banks WHERE id = ?", [bank.into()]).await?;
     let row = rows.first().with_context(|| format!("the hub does not know {bank}"))?;
     Ok(row.try_get("", "quarantined")?)
 }
@@ -37,9 +37,22 @@ pub async fn unreadable_messages(store: &Path, bank: &str) -> Result<i64> {
 /// The store cannot be read.
 pub async fn unused_slots(store: &Path, bank: &str) -> Result<i64> {
     let sql = "SELECT COUNT(*) AS unused FROM code_slots WHERE bank = ? AND parcel IS NULL";
-    let rows = query(store, sql, bank).await?;
+    let rows = query(store, sql, [bank.into()]).await?;
     let row = rows.first().context("a count has one row")?;
     Ok(row.try_get("", "unused")?)
+}
+
+/// How many notices are still to be sent, or to be given up.
+///
+/// # Errors
+///
+/// The store cannot be read.
+pub async fn notices_under_way(store: &Path) -> Result<i64> {
+    let sql = "SELECT COUNT(*) AS waiting FROM notices \
+               WHERE due_at IS NOT NULL OR outcome IS NULL";
+    let rows = query(store, sql, []).await?;
+    let row = rows.first().context("a count has one row")?;
+    Ok(row.try_get("", "waiting")?)
 }
 
 /// The intents of a bank's pulses, in order.
@@ -56,11 +69,14 @@ pub async fn intents(store: &Path, bank: &str) -> Result<Vec<u64>> {
     Ok(intents.collect())
 }
 
-async fn query(store: &Path, sql: &str, bank: &str) -> Result<Vec<sea_orm::QueryResult>> {
+async fn query<const N: usize>(
+    store: &Path,
+    sql: &str,
+    values: [sea_orm::Value; N],
+) -> Result<Vec<sea_orm::QueryResult>> {
     let url = format!("sqlite://{}?mode=ro", store.display());
     let database: DatabaseConnection = Database::connect(url).await?;
-    let statement =
-        Statement::from_sql_and_values(database.get_database_backend(), sql, [bank.into()]);
+    let statement = Statement::from_sql_and_values(database.get_database_backend(), sql, values);
     let rows = database.query_all_raw(statement).await?;
     database.close().await?;
     Ok(rows)

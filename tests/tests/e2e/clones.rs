@@ -270,6 +270,39 @@ async fn p_j_a_bank_with_a_new_disk_waits_for_a_person() -> Result<()> {
 }
 
 #[tokio::test]
+async fn p_j_a_bank_whose_disk_was_replaced_expects_what_is_still_booked_and_nothing_else()
+-> Result<()> {
+    let world = World::start(&["lobby"]).await?;
+    let mut bank = world.add_bank(BankSpec::new("lobby", Wire::Tcp)).await?;
+    let (past, next) = (Order::small("past"), Order::small("next"));
+    world.carrier.send(&past, "lobby").await?;
+    let badge = world.operator.badge("lobby", CARRIER).await?.text;
+    bank.bring(&badge, &past.barcode).await?;
+    let letter = wait_for_letter(&world.hub.mailbox_folder(), &past.email, NEWS).await?;
+    bank.collect(&letter.token).await?;
+    let mut watch = Watch::from_beginning(&world.carrier);
+    let collected = locker_proto::wire::carrier::v1::parcel::State::Collected;
+    watch.until("the pickup", NEWS, |seen| seen.state == collected).await?;
+    world.carrier.send(&next, "lobby").await?;
+
+    bank.stop_agent().await?;
+    std::fs::remove_dir_all(world.folder().join("banks").join("lobby").join("data"))?;
+    bank.start_agent().await?;
+    let alarm = wait_for_alarm(&world, "INVENTORY", 1).await?;
+    clear(&world, &alarm).await?;
+    world.operator.wait_until_ready("lobby").await?;
+    let badge = world.operator.badge("lobby", CARRIER).await?.text;
+    bank.bring(&badge, &next.barcode).await?;
+    let letter = wait_for_letter(&world.hub.mailbox_folder(), &next.email, NEWS).await?;
+    bank.sign_in(&badge).await?;
+    // What it was sent came in one message.
+    assert_eq!(bank.refusal_of(&past.barcode).await?, "BARCODE_UNKNOWN");
+    bank.sign_out().await?;
+    bank.collect(&letter.token).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn c11_a_stolen_certificate_ends_with_the_replacement() -> Result<()> {
     let (mut world, journal) = world_and_journal().await?;
     let hub = world.hub.addresses().mqtt;

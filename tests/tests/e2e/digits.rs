@@ -47,12 +47,16 @@ async fn c05_wrong_digits_open_nothing_and_after_the_wait_the_right_ones_do() ->
 
     let slip = one_off(&digits);
     assert_eq!(bank.refusal_of_digits(&slip, phone).await?, "CODE_WRONG");
-    assert_eq!(bank.panel.state().await?.keypad, PanelKeypad::Wait);
-    let hasty = bank.refusal_of_digits(&digits, phone).await?;
-    assert_eq!(hasty, "KEYPAD_WAIT", "right and wrong digits wait alike");
     bank.wait_for_keypad().await?;
     let alone = bank.refusal_of_digits(&digits, None).await?;
     assert_eq!(alone, "CODE_WRONG", "the phone digits are asked for");
+    bank.wait_for_keypad().await?;
+    let of_another = bank.refusal_of_digits(&digits, Some("9999")).await?;
+    assert_eq!(of_another, "CODE_WRONG", "somebody else's phone digits are not enough");
+    // The third wait is four seconds long: time enough to be hasty, however busy this machine is.
+    let hasty = bank.refusal_of_digits(&digits, phone).await?;
+    assert_eq!(hasty, "KEYPAD_WAIT", "right and wrong digits wait alike");
+    assert_eq!(bank.panel.state().await?.keypad, PanelKeypad::Wait);
     bank.wait_for_keypad().await?;
     assert_eq!(bank.board.pulses()?.len(), 1, "nothing was opened but for the courier");
 

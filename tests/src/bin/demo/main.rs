@@ -105,8 +105,9 @@ async fn play(args: &Args, timeline: &Timeline) -> Result<(Demo, LeftInside)> {
 }
 
 struct Demo {
-    world: World,
+    // Dropped before the world, whose folder they write into.
     banks: [Bank; 3],
+    world: World,
     stories: Vec<Story>,
 }
 
@@ -132,7 +133,7 @@ impl Demo {
         let start = async |spec| start_bank(&world, spec, timeline).await;
         let [tcp, pty, cu16] = specs();
         let (tcp, pty, cu16) = tokio::try_join!(start(tcp), start(pty), start(cu16))?;
-        Ok(Self { world, banks: [tcp, pty, cu16], stories: Vec::new() })
+        Ok(Self { banks: [tcp, pty, cu16], world, stories: Vec::new() })
     }
 
     /// Gives latencies, and what is left to explore.

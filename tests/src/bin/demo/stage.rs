@@ -1,13 +1,14 @@
 //! What people do at one bank, told as it happens, measured, and written into the script.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use edge_agent::bank::PanelPhase;
 use locker_proto::wire::carrier::v1::parcel::State;
 use serde_json::{Value, json};
-use system_tests::bank::Bank;
+use system_tests::bank::{Bank, BankSpec};
+use system_tests::board::read_log;
 use system_tests::callers::Order;
 use system_tests::mailbox::{Letter, wait_for_letter};
 use system_tests::panel::{Finding, Panel, Refused};
@@ -16,12 +17,15 @@ use system_tests::wait::now_ms;
 use system_tests::watch::{Seen, Watch};
 use system_tests::world::{CARRIER, World};
 
-use crate::door::{Doors, Handover, state_name};
-use crate::script::Story;
+use crate::door::{Doors, Handover, Opening, state_name};
+use crate::script::{Refusal, Story, Turn};
 use crate::timeline::Timeline;
 
 /// How long the carrier or the mailbox may have to wait for news.
 const NEWS_LIMIT: Duration = Duration::from_secs(20);
+/// What makes doors stay open until they are shut by command: longer than anything takes.
+const DOORS_STAY_OPEN: &str = "crack * 600000";
+const DOORS_SHUT_AGAIN: &str = "crack * off";
 
 /// One bank and the people around it.
 pub(crate) struct Stage<'a> {
@@ -43,6 +47,20 @@ pub(crate) enum Code<'a> {
     Qr,
     /// Its six digits, with the last four of the phone number.
     Digits { digits: &'a str, phone: Option<&'a str> },
+}
+
+/// A bank that somebody goes to by mistake.
+pub(crate) struct OtherBank {
+    id: String,
+    panel: Panel,
+    log: PathBuf,
+}
+
+impl OtherBank {
+    pub(crate) fn of(bank: &Bank) -> Self {
+        let log = bank.board.log_file().to_owned();
+        Self { id: bank.spec.id.clone(), panel: bank.panel.clone(), log }
+    }
 }
 
 impl<'a> Stage<'a> {
@@ -94,7 +112,7 @@ impl<'a> Stage<'a> {
     pub(crate) async fn cancel(&self, story: &mut Story, order: &Order) -> Result<()> {
         self.world.carrier.cancel(&order.name).await.context("CancelParcel failed")?;
         self.say("carrier", &format!("withdraws {} again (CancelParcel)", order.name));
-        story.went_on(order, &[State::Cancelled]);
+        story.went_on(order, &[Turn::Cancelled]);
         Ok(())
     }
 
@@ -121,14 +139,20 @@ impl<'a> Stage<'a> {
     ) -> Result<Letter> {
         self.say("courier", &format!("scans the badge and the label of {}", order.name));
         self.bank.scan_label(&order.barcode).await?;
-        let (small, _) =
+        let (small, door) =
             tokio::try_join!(self.bank.find_too_small(), self.doors.follow(self.timeline))?;
+        ensure!(door.compartment == small, "{} opened, not {small}", door.compartment);
         let scanned_ms = now_ms();
         let what = format!("\"{} does not fit into {small}\": a larger one opens", order.name);
         self.say("courier", &what);
         story.openings.push(small);
-        story.went_on(order, &[State::Depositing, State::Booked]);
-        self.store(story, order, scanned_ms).await
+        story.misfits.push(small);
+        story.went_on(order, &[Turn::Depositing(small), Turn::DidNotFit(small)]);
+        let letter = self.store(story, order, scanned_ms).await?;
+        let second = story.place_of(order).context("it is inside")?;
+        let larger = is_larger(&self.bank.spec, second, small);
+        ensure!(larger, "compartment {second} is not larger than {small}");
+        Ok(letter)
     }
 
     async fn store(&mut self, story: &mut Story, order: &Order, scanned_ms: u64) -> Result<Letter> {
@@ -137,6 +161,7 @@ impl<'a> Stage<'a> {
             self.doors.follow(self.timeline),
             self.watch.until("the deposit", NEWS_LIMIT, is(order, State::Stored)),
         )?;
+        same_door(visit.compartment, &door)?;
         let bank = &self.bank.spec.id;
         let what = format!("\"{} is inside\", in compartment {}", order.name, visit.compartment);
         self.timeline.say_at(visit.said_ms, bank, "courier", &what);
@@ -153,7 +178,8 @@ impl<'a> Stage<'a> {
             "deposit_to_mail": to_mail,
         }));
         story.openings.push(visit.compartment);
-        story.went_on(order, &[State::Depositing, State::Stored]);
+        let turns = [Turn::Depositing(visit.compartment), Turn::Stored(visit.compartment)];
+        story.went_on(order, &turns);
         Ok(letter)
     }
 
@@ -164,7 +190,8 @@ impl<'a> Stage<'a> {
         order: &Order,
         letter: &Letter,
         code: Code<'_>,
-    ) -> Result<u16> {
+    ) -> Result<()> {
+        let inside = story.place_of(order);
         self.say("recipient", code.what());
         let bank = &mut *self.bank;
         let collect = async {
@@ -178,16 +205,19 @@ impl<'a> Stage<'a> {
             self.doors.follow(self.timeline),
             self.watch.until("the pickup", NEWS_LIMIT, is(order, State::Collected)),
         )?;
+        same_door(visit.compartment, &door)?;
+        let from = visit.compartment;
+        ensure!(inside == Some(from), "{} was in {inside:?}, not in {from}", order.name);
         let bank = &self.bank.spec.id;
-        let what = format!("\"I have {}\", out of compartment {}", order.name, visit.compartment);
+        let what = format!("\"I have {}\", out of compartment {from}", order.name);
         self.timeline.say_at(visit.said_ms, bank, "recipient", &what);
         let handover = Handover::of(&visit, &door, &collected);
         handover.tell(&collected, bank, self.timeline);
         let latencies = handover.latencies();
         self.latencies.push(json!({ "bank": bank, "parcel": order.name, "pickup": latencies }));
-        story.openings.push(visit.compartment);
-        story.went_on(order, &[State::Collecting, State::Collected]);
-        Ok(visit.compartment)
+        story.openings.push(from);
+        story.went_on(order, &[Turn::Collecting(from), Turn::Collected(from)]);
+        Ok(())
     }
 
     /// The recipient shows a good code to a bank that it is not for.
@@ -195,12 +225,15 @@ impl<'a> Stage<'a> {
         &self,
         story: &mut Story,
         letter: &Letter,
-        other: (&str, &Panel),
+        other: &OtherBank,
     ) -> Result<()> {
-        let (id, panel) = other;
-        let answer = panel.scan(&letter.token).await?;
+        let logs = [self.bank.board.log_file(), &other.log];
+        let before = pulses(&logs)?;
+        let answer = other.panel.scan(&letter.token).await?;
         let what = format!("shows a QR code of {}", self.bank.spec.id);
-        self.refused(story, id, &what, answer.err(), "CODE_OTHER_BANK")
+        self.refused(story, &other.id, &what, answer.err(), "CODE_OTHER_BANK")?;
+        ensure!(pulses(&logs)? == before, "a code for another bank moved a lock");
+        Ok(())
     }
 
     /// The recipient mistypes one digit, and waits until the keypad takes another try.
@@ -210,16 +243,14 @@ impl<'a> Stage<'a> {
         digits: &str,
         phone: Option<&str>,
     ) -> Result<()> {
+        let log = self.bank.board.log_file().to_owned();
+        let before = pulses(&[&log])?;
         let answer = self.bank.panel.type_digits(&one_off(digits), phone).await?;
-        let bank = self.bank.spec.id.clone();
-        self.refused(
-            story,
-            &bank,
-            "types six digits, one of them wrong",
-            answer.err(),
-            "CODE_WRONG",
-        )?;
-        self.bank.wait_for_keypad().await
+        let (bank, what) = (&self.bank.spec.id, "types six digits, one of them wrong");
+        self.refused(story, bank, what, answer.err(), "CODE_WRONG")?;
+        self.bank.wait_for_keypad().await?;
+        ensure!(pulses(&[&log])? == before, "wrong digits moved a lock");
+        Ok(())
     }
 
     /// A courier scans the label of a parcel that is not expected any more.
@@ -241,27 +272,32 @@ impl<'a> Stage<'a> {
         ensure!(reason == wanted, "{what} at {bank} was refused with {reason}, not {wanted}");
         let who = if wanted.starts_with("CODE") { "recipient" } else { "courier" };
         self.timeline.say(bank, who, &format!("{what}: {reason}, nothing opens"));
-        story.refusals.push(reason);
+        story.refusals.push(Refusal { bank: bank.to_owned(), reason });
         Ok(())
     }
 
-    /// The power fails while a courier who is signed in has a door open. Gives its number.
+    /// The power fails while a courier who is signed in has a door open; nobody shuts it before.
+    /// Gives its number.
     pub(crate) async fn cut_power_in_deposit(
         &mut self,
         story: &mut Story,
         order: &Order,
     ) -> Result<u16> {
+        self.bank.board.command(DOORS_STAY_OPEN).await?;
         self.say("courier", &format!("scans the badge and the label of {}", order.name));
         self.bank.scan_label(&order.barcode).await?;
-        self.doors.until_open(self.timeline).await?;
-        let is_open = |state: &_| matches!(opening(state), Some((_, PanelPhase::Open)));
-        let shown = self.bank.wait_for_screen("shows an open door", NEWS_LIMIT, is_open).await?;
-        let (compartment, _) = opening(&shown).context("no door is open")?;
+        let door = self.doors.until_open(self.timeline).await?;
+        let compartment = door.compartment;
+        let is_open = |state: &_| opening(state) == Some((compartment, PanelPhase::Open));
+        self.bank.wait_for_screen("shows an open door", NEWS_LIMIT, is_open).await?;
         self.bank.kill_agent()?;
         self.say("demo", "POWER FAILS while the door is open (the agent is killed)");
+        self.bank.board.command(&format!("close {}", door.lock)).await?;
         self.doors.until_shut(self.timeline).await?;
+        self.bank.board.command(DOORS_SHUT_AGAIN).await?;
         self.bank.start_agent().await?;
         self.say("demo", "power is back");
+        story.power_cuts += 1;
         let unresolved = is(order, State::Unresolved);
         let seen = self.watch.until("the doubt", NEWS_LIMIT, unresolved).await?;
         let what = format!("hears that {} is {} (WatchParcels)", order.name, state_name(&seen));
@@ -279,7 +315,7 @@ impl<'a> Stage<'a> {
         self.say("operator", &what);
         story.openings.push(compartment);
         story.quarantined.push(compartment);
-        story.went_on(order, &[State::Depositing, State::Unresolved]);
+        story.went_on(order, &[Turn::Depositing(compartment), Turn::Unresolved(compartment)]);
         Ok(compartment)
     }
 
@@ -293,18 +329,19 @@ impl<'a> Stage<'a> {
         let badge = self.world.operator.staff_badge(&self.bank.spec.id).await?.text;
         self.say("staff", &format!("signs in with a badge and looks into {compartment}"));
         let finding = Finding::Holds { carrier: CARRIER, barcode: &order.barcode };
-        let (_, _, stored) = tokio::try_join!(
+        let (_, door, stored) = tokio::try_join!(
             self.bank.look_into(&badge, compartment, finding),
             self.doors.follow(self.timeline),
             self.watch.until("the finding", NEWS_LIMIT, is(order, State::Stored)),
         )?;
+        same_door(compartment, &door)?;
         self.say("staff", &format!("\"{} is inside\": released", order.name));
         let what = format!("hears that {} is {} (WatchParcels)", order.name, state_name(&stored));
         self.say("carrier", &what);
         let (letter, came_ms) = letter_to(&self.world.hub.mailbox_folder(), order).await?;
         self.tell_of(&letter, came_ms, None);
         story.openings.push(compartment);
-        story.went_on(order, &[State::Stored]);
+        story.went_on(order, &[Turn::FoundByStaff(compartment)]);
         Ok(letter)
     }
 
@@ -339,6 +376,28 @@ fn is(order: &Order, state: State) -> impl FnMut(&Seen) -> bool {
 async fn letter_to(mailbox: &Path, order: &Order) -> Result<(Letter, u64)> {
     let letter = wait_for_letter(mailbox, &order.email, NEWS_LIMIT).await?;
     Ok((letter, now_ms()))
+}
+
+/// What the screen said and what the lock boards did.
+fn same_door(said: u16, door: &Opening) -> Result<()> {
+    ensure!(door.compartment == said, "the screen said {said}, and {} opened", door.compartment);
+    Ok(())
+}
+
+/// Whether a compartment has more room than another in some direction, and less in none.
+fn is_larger(bank: &BankSpec, number: u16, than: u16) -> bool {
+    let room = |number: u16| usize::from(number).checked_sub(1).and_then(|at| bank.rooms.get(at));
+    let Some((room, other)) = room(number).zip(room(than)) else { return false };
+    room != other && room.iter().zip(other).all(|(edge, of_other)| edge >= of_other)
+}
+
+/// How many pulses there are in these logs. A log begins with the first.
+fn pulses(logs: &[&Path]) -> Result<usize> {
+    let mut count = 0;
+    for log in logs.iter().filter(|log| log.exists()) {
+        count += read_log(log)?.iter().filter(|line| line.pulse.is_some()).count();
+    }
+    Ok(count)
 }
 
 /// One slip away: no two codes of a bank are that close.

@@ -17,7 +17,7 @@ use locker_core::code::second_factor::PhoneSuffix;
 use locker_core::code::slot::{Slot, SlotId};
 use locker_core::code::tag::TagKeys;
 use locker_core::compartment::{CompartmentSpec, Layout, LockPosition};
-use locker_core::credential::{self, Action, Claims, CommandKey, CredentialKey, KeySet};
+use locker_core::credential::{self, Action, Claims, CommandKey, CredentialKey, KeySet, RootKey};
 use locker_core::downlink::{Booking, Grant, GrantPosition};
 use locker_core::governor::{GovernorLimits, Limit};
 use locker_core::ids::{BankId, BootId, CompartmentNo, CredentialId, Generation, HubEpoch};
@@ -37,6 +37,9 @@ use crate::panel_client::PanelClient;
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 /// The bank's time; everything in this bench happens now.
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+/// Who signs the bank's key set.
+const ROOT: RootKey = RootKey([8; 32]);
 
 /// How a recipient opens a door.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +143,8 @@ impl Rig {
             (vec![CredentialKey { kid: 1, public }], vec![CommandKey { kid: 1, public }]);
         let document = Document::Layout(layout);
         self.events.send(Event::Config(Config { epoch, document })).await?;
-        self.events.send(Event::KeySet(KeySet { generation, keys, command })).await?;
+        let root = Some(ROOT);
+        self.events.send(Event::KeySet(KeySet { generation, keys, command, root })).await?;
         let booking = Booking {
             parcel: ParcelId([6; 16]),
             version: Version(1),
@@ -270,6 +274,7 @@ fn start_bank(
         ledger,
         buses: HashMap::from([(0, bus)]),
         policy: unhurried(),
+        roots: vec![ROOT],
         floor: Floor::open(dir)?,
         fresh_session: Box::new(move || {
             session += 1;

@@ -3,30 +3,41 @@
 use locker_proto::wire::carrier::v1::parcel::State;
 use system_tests::callers::Order;
 
-use super::{Logged, Told, WatchedBank, compare};
-use crate::script::Story;
+use super::{Heard, IN_DOUBT, Logged, Recorded, Told, WatchedBank, compare, heard, noted, untold};
+use crate::script::{Refusal, Story, Turn};
 
 const BANK: &str = "lobby";
 
-/// One parcel in and out of compartment 2; one into 3, where the power failed, and which staff found
-/// there; one that was cancelled.
+/// One parcel in and out of compartment 2, after wrong digits; one into 3, where the power failed, and
+/// which staff found there; one that was too large for 1 and went into 4; one that was cancelled.
 fn stories() -> Vec<Story> {
+    let orders = ["radio", "books", "guitar", "vase"].map(Order::small);
+    let [radio, books, guitar, vase] = &orders;
     let mut pickup = Story::new("pickup", BANK);
-    let (radio, books, vase) = (Order::small("radio"), Order::small("books"), Order::small("vase"));
-    pickup.begin(&radio);
-    let handed_over =
-        [State::Depositing, State::Stored, State::Collecting, State::Collected].as_slice();
-    pickup.went_on(&radio, handed_over);
+    pickup.begin(radio);
+    let turns = [Turn::Depositing(2), Turn::Stored(2), Turn::Collecting(2), Turn::Collected(2)];
+    pickup.went_on(radio, &turns);
     pickup.openings = vec![2, 2];
+    pickup.refusals = ["CODE_OTHER_BANK", "CODE_WRONG"]
+        .map(|reason| Refusal { bank: BANK.to_owned(), reason: reason.to_owned() })
+        .to_vec();
     let mut quarantine = Story::new("quarantine", BANK);
-    quarantine.begin(&books);
-    quarantine.went_on(&books, &[State::Depositing, State::Unresolved, State::Stored]);
+    quarantine.begin(books);
+    let turns = [Turn::Depositing(3), Turn::Unresolved(3), Turn::FoundByStaff(3)];
+    quarantine.went_on(books, &turns);
     quarantine.openings = vec![3, 3];
     quarantine.quarantined = vec![3];
+    quarantine.power_cuts = 1;
+    let mut misfit = Story::new("misfit", BANK);
+    misfit.begin(guitar);
+    let turns = [Turn::Depositing(1), Turn::DidNotFit(1), Turn::Depositing(4), Turn::Stored(4)];
+    misfit.went_on(guitar, &turns);
+    misfit.openings = vec![1, 4];
+    misfit.misfits = vec![1];
     let mut cancelled = Story::new("cancelled", BANK);
-    cancelled.begin(&vase);
-    cancelled.went_on(&vase, &[State::Cancelled]);
-    vec![pickup, quarantine, cancelled]
+    cancelled.begin(vase);
+    cancelled.went_on(vase, &[Turn::Cancelled]);
+    vec![pickup, quarantine, misfit, cancelled]
 }
 
 /// What sources tell that have seen just these stories.
@@ -34,19 +45,27 @@ fn truth() -> Told {
     let stories = stories();
     let mut told = Told::default();
     for life in stories.iter().flat_map(|story| &story.parcels) {
-        told.watched.events += life.states.len();
-        told.watched.lives.insert(life.parcel.clone(), life.states.clone());
+        told.watched.events += life.turns.len();
+        told.watched.lives.insert(life.parcel.clone(), heard(life));
+        told.watched.notes.insert(life.parcel.clone(), noted(life));
     }
-    let openings = vec![3, 2, 2, 3];
-    let (quarantined, released) = (vec![3], vec![3]);
-    let alarms = Vec::new();
-    let watched = WatchedBank { openings, stored: 2, quarantined, released, alarms };
+    let doors = vec![2, 2, 3, 3, 1, 4];
+    let doubt = vec![(3, IN_DOUBT.to_owned())];
+    let others = ["BANK_CREATED", "BANK_STARTED", "BANK_STARTED"];
+    let watched = WatchedBank {
+        openings: doors.clone(),
+        stored: 3,
+        quarantined: doubt.clone(),
+        released: doubt,
+        others: others.map(|kind| (kind.to_owned(), String::new())).to_vec(),
+    };
     told.watched.banks.insert(BANK.to_owned(), watched);
-    let doors = vec![2, 2, 3, 3];
+    let recorded = Recorded { intended: doors.clone(), misfits: vec![1], wrong_digits: 1 };
+    told.recorded.insert(BANK.to_owned(), recorded);
     let (pulses, opened, shut) = (doors.clone(), doors.clone(), doors);
     told.logged.insert(BANK.to_owned(), Logged { pulses, opened, shut, strange: Vec::new() });
-    let to = vec!["radio@example.org".to_owned(), "books@example.org".to_owned()];
-    told.posted.letters.insert(BANK.to_owned(), to);
+    let to = ["radio", "books", "guitar"].map(|name| format!("{name}@example.org"));
+    told.posted.letters.insert(BANK.to_owned(), to.to_vec());
     told
 }
 
@@ -65,6 +84,19 @@ fn watched(told: &mut Told) -> &mut WatchedBank {
     told.watched.banks.get_mut(BANK).unwrap()
 }
 
+fn recorded(told: &mut Told) -> &mut Recorded {
+    told.recorded.get_mut(BANK).unwrap()
+}
+
+/// Both watches say that something was of another compartment, wherever it was of `from`.
+fn moved(told: &mut Told, parcel: &str, from: u16, to: u16) {
+    let lives = told.watched.lives.get_mut(parcel).unwrap().iter_mut();
+    let notes = told.watched.notes.get_mut(parcel).unwrap().iter_mut();
+    let places = lives.map(|heard| &mut heard.inside);
+    let places = places.chain(notes.map(|noted| &mut noted.at));
+    places.filter(|place| **place == from).for_each(|place| *place = to);
+}
+
 #[test]
 fn what_fits_is_silent() {
     assert_eq!(findings(|_| ()), "");
@@ -73,28 +105,28 @@ fn what_fits_is_silent() {
 #[test]
 fn a_pulse_too_many_is_found() {
     let found = findings(|told| logged(told).pulses.push(5));
-    assert!(found.contains("lobby: the watch tells of openings of [2, 2, 3, 3]"), "{found}");
-    assert!(found.contains("lock boards of lobby: compartments [2, 2, 3, 3, 5]"), "{found}");
+    assert!(found.contains("lobby: the watch tells of openings of [2, 2, 3, 3, 1, 4]"), "{found}");
+    assert!(found.contains("lock boards of lobby: compartments [2, 2, 3, 3, 1, 4, 5]"), "{found}");
 }
 
 #[test]
 fn a_pulse_to_another_door_is_found() {
     let found = findings(|told| logged(told).pulses[1] = 4);
-    assert!(found.contains("compartments [2, 4, 3, 3] were pulsed"), "{found}");
+    assert!(found.contains("compartments [2, 4, 3, 3, 1, 4] were pulsed"), "{found}");
 }
 
 #[test]
 fn pulses_in_another_order_are_found() {
     let found = findings(|told| logged(told).pulses.swap(1, 2));
-    assert!(found.contains("compartments [2, 3, 2, 3] were pulsed"), "{found}");
+    assert!(found.contains("compartments [2, 3, 2, 3, 1, 4] were pulsed"), "{found}");
 }
 
 #[test]
 fn a_door_that_opened_without_a_pulse_or_stayed_open_is_found() {
     let forced = findings(|told| logged(told).opened.push(1));
-    assert!(forced.contains("doors [1, 2, 2, 3, 3] were opened"), "{forced}");
+    assert!(forced.contains("doors [1, 1, 2, 2, 3, 3, 4] were opened"), "{forced}");
     let open = findings(|told| _ = logged(told).shut.pop());
-    assert!(open.contains("doors [2, 2, 3] were shut"), "{open}");
+    assert!(open.contains("doors [1, 2, 2, 3, 3] were shut"), "{open}");
     let fault = findings(|told| logged(told).strange.push("coil held".to_owned()));
     assert_eq!(fault, "lock boards of lobby: coil held");
 }
@@ -102,7 +134,65 @@ fn a_door_that_opened_without_a_pulse_or_stayed_open_is_found() {
 #[test]
 fn an_opening_that_the_hub_was_not_told_of_is_found() {
     let found = findings(|told| _ = watched(told).openings.pop());
-    assert!(found.contains("the watch tells of openings of [2, 2, 3], the log"), "{found}");
+    assert!(found.contains("the watch tells of openings of [2, 2, 3, 3, 1], the log"), "{found}");
+}
+
+#[test]
+fn an_opening_that_was_not_recorded_first_is_found() {
+    let found = findings(|told| _ = recorded(told).intended.remove(0));
+    assert!(found.contains("the journal tells of intents [2, 3, 3, 1, 4], the log"), "{found}");
+}
+
+#[test]
+fn two_parcels_that_changed_places_are_found() {
+    let found = findings(|told| {
+        moved(told, "radio", 2, 3);
+        moved(told, "books", 3, 2);
+    });
+    for parcel in ["radio", "books"] {
+        for source in ["watch", "operators' watch"] {
+            let finding = format!("{source}: {parcel} went through");
+            assert!(found.lines().any(|line| line.starts_with(&finding)), "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_pickup_out_of_another_compartment_is_found_even_if_everybody_tells_the_same() {
+    let mut stories = stories();
+    let turns = &mut stories[0].parcels[0].turns;
+    (turns[4], turns[5]) = (Turn::Collecting(5), Turn::Collected(5));
+    stories[0].openings[1] = 5;
+    let mut told = truth();
+    let life = &stories[0].parcels[0];
+    told.watched.lives.insert(life.parcel.clone(), heard(life));
+    told.watched.notes.insert(life.parcel.clone(), noted(life));
+    let logged = logged(&mut told);
+    for doors in [&mut logged.pulses, &mut logged.opened, &mut logged.shut] {
+        doors[1] = 5;
+    }
+    watched(&mut told).openings[1] = 5;
+    recorded(&mut told).intended[1] = 5;
+    let found = compare(&stories, &told).join("\n");
+    assert_eq!(found, "operators' watch: radio was in 2, and PARCEL_COLLECTING was at 5");
+}
+
+#[test]
+fn a_deposit_that_was_given_up_is_not_one_that_did_not_fit() {
+    let found = findings(|told| {
+        told.watched.notes.get_mut("guitar").unwrap()[3].detail = "NOT_OPENED".to_owned();
+    });
+    assert!(found.starts_with("operators' watch: guitar went through"), "{found}");
+    let found = findings(|told| recorded(told).misfits.clear());
+    assert_eq!(found, "journal of lobby: compartments [] were too small, [1] expected");
+}
+
+#[test]
+fn wrong_digits_that_were_not_counted_or_counted_twice_are_found() {
+    let found = findings(|told| recorded(told).wrong_digits = 0);
+    assert_eq!(found, "journal of lobby: 0 wrong digits were counted, 1 expected");
+    let found = findings(|told| recorded(told).wrong_digits = 2);
+    assert_eq!(found, "journal of lobby: 2 wrong digits were counted, 1 expected");
 }
 
 #[test]
@@ -111,26 +201,52 @@ fn a_missing_event_and_one_too_many_are_found() {
         told.watched.events -= 1;
         told.watched.lives.get_mut("vase").unwrap().pop();
     });
-    assert!(missing.contains("watch: vase went through Some([Announced, Booked])"), "{missing}");
-    assert!(missing.contains("watch: 13 events, 14 expected"), "{missing}");
+    assert!(
+        missing.contains("watch: vase went through Some([PARCEL_ANNOUNCED Announced 0, "),
+        "{missing}"
+    );
+    assert!(missing.contains("watch: 19 events, 20 expected"), "{missing}");
     let unknown = findings(|told| {
-        told.watched.lives.insert("ghost".to_owned(), vec![State::Announced]);
+        let kind = "PARCEL_ANNOUNCED".to_owned();
+        let heard = Heard { kind, state: State::Announced, inside: 0 };
+        told.watched.lives.insert("ghost".to_owned(), vec![heard]);
     });
-    assert!(unknown.contains("watch: ghost went through Some([Announced]), None"), "{unknown}");
+    assert!(unknown.contains("watch: ghost went through Some"), "{unknown}");
     let lost = findings(|told| drop(told.watched.lives.remove("radio")));
     assert!(lost.contains("watch: radio went through None"), "{lost}");
+    let untold = findings(|told| drop(told.watched.notes.remove("radio")));
+    assert!(untold.contains("operators' watch: radio went through None"), "{untold}");
 }
 
 #[test]
-fn a_quarantine_that_nobody_released_is_found() {
+fn a_story_that_was_not_told_is_found() {
+    let mut stories = stories();
+    let wanted: Vec<_> = stories.iter().map(|story| (story.name, BANK)).collect();
+    assert!(untold(&stories, &wanted).is_empty());
+    stories.pop();
+    assert!(untold(&stories, &wanted)[0].starts_with("script: the stories"));
+}
+
+#[test]
+fn a_quarantine_that_nobody_released_or_for_another_reason_is_found() {
     let found = findings(|told| watched(told).released.clear());
-    assert_eq!(found, "watch of lobby: compartments [] were released, [3] expected");
+    let wanted = "[(3, \"INTERRUPTED\")] expected";
+    assert_eq!(found, format!("watch of lobby: compartments [] were released, {wanted}"));
+    let found = findings(|told| watched(told).quarantined[0].1 = "FOUND_OCCUPIED".to_owned());
+    assert!(found.contains("[(3, \"FOUND_OCCUPIED\")] were quarantined"), "{found}");
 }
 
 #[test]
-fn an_alarm_is_found() {
-    let found = findings(|told| watched(told).alarms.push("BANK_ALARM FORCED".to_owned()));
-    assert_eq!(found, "watch of lobby: BANK_ALARM FORCED");
+fn whatever_is_not_routine_is_found() {
+    for kind in ["BANK_ALARM", "BANK_BOARD_OFFLINE", "BANK_OF_THE_FUTURE"] {
+        let event = (kind.to_owned(), "FORCED".to_owned());
+        let found = findings(|told| watched(told).others.push(event));
+        assert_eq!(found, format!("watch of lobby: {kind} FORCED"));
+    }
+    let found = findings(|told| drop(watched(told).others.pop()));
+    assert_eq!(found, "watch of lobby: the agent started 1 times, 2 expected");
+    let found = findings(|told| told.watched.strange.push("HUB_ALARM".to_owned()));
+    assert_eq!(found, "watch: HUB_ALARM");
 }
 
 #[test]
@@ -139,9 +255,9 @@ fn a_letter_too_many_too_few_or_to_somebody_else_is_found() {
         change(told.posted.letters.get_mut(BANK).unwrap());
     };
     let lost = findings(|told| letters(told, |to| drop(to.pop())));
-    assert!(lost.contains("2 parcels inside, the mailbox of 1"), "{lost}");
+    assert!(lost.contains("3 parcels inside, the mailbox of 2"), "{lost}");
     let twice = findings(|told| letters(told, |to| to.push("radio@example.org".to_owned())));
-    assert!(twice.contains("the mailbox of 3"), "{twice}");
+    assert!(twice.contains("the mailbox of 4"), "{twice}");
     let other = findings(|told| letters(told, |to| to[0] = "mallory@example.org".to_owned()));
     assert!(other.contains("mailbox of lobby: letters to"), "{other}");
     let stray = findings(|told| told.posted.strays = 1);
