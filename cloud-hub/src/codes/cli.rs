@@ -24,7 +24,7 @@ const DIRECTORY_MODE: u32 = 0o700;
 /// Make the keys of six-digit codes.
 ///
 /// A parcel can be picked up by typing six digits at the bank if the hub's configuration has a
-/// [codes] section and the bank's agent a keys file. First `codes init` makes the hub's own two
+/// `[codes]` section and the bank's agent a keys file. First `codes init` makes the hub's own two
 /// secrets; then `codes keys` makes the file of each bank. Existing files are never overwritten.
 #[derive(Debug, Args)]
 pub struct CodesArgs {
@@ -38,7 +38,7 @@ pub struct CodesArgs {
 pub enum CodesCommand {
     /// Make the hub's secrets: codes-master.key and sealing-1.key.
     ///
-    /// Name both in the [codes] section of the hub's configuration, and back them up apart from the
+    /// Name both in the `[codes]` section of the hub's configuration, and back them up apart from the
     /// store. Without the master secret every bank needs a new keys file; without the sealing key
     /// the codes of parcels that are inside cannot be sent again.
     Init {
@@ -49,7 +49,7 @@ pub enum CodesCommand {
     /// Make the keys file of one bank, derived from the master secret.
     ///
     /// Bring it to the bank on a way that nobody else reads, as a file that only the agent can
-    /// read, and name it as `keys_file` in the [codes] section of the agent's configuration. The
+    /// read, and name it as `keys_file` in the `[codes]` section of the agent's configuration. The
     /// same command gives the same keys again.
     Keys {
         /// The hub's configuration file.

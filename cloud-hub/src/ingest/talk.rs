@@ -373,12 +373,15 @@ fn signer(keys: &HubKeys, bank: &BankId, says: Generation, held: &KeySet) -> Com
     if says > ours {
         warn!(%bank, held = says.0, ours = ours.0, "bank holds a newer key set than this hub");
     }
-    if says < ours || says != held.generation {
-        // It gets ours before anything else, or we cannot know better.
+    if says != held.generation {
+        // Memory lags behind the bank: it gets ours before anything else, or we cannot know better.
         return CommandSigner::NEWEST;
     }
+    // Also if it is to get ours: a bank that does not know the root of ours goes on with what it holds.
     keys.command_signer(held).unwrap_or_else(|| {
-        error!(%bank, generation = says.0, "bank holds none of this hub's command keys");
+        if says == ours {
+            error!(%bank, generation = says.0, "bank holds none of this hub's command keys");
+        }
         CommandSigner::NEWEST
     })
 }

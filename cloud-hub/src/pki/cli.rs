@@ -65,7 +65,7 @@ pub enum PkiCommand {
     },
     /// Make another command key, which signs what goes down to banks, and sign the key set anew.
     ///
-    /// Then give the hub the new key-set.signed, put the key first under [keys] command, and
+    /// Then give the hub the new key-set.signed, put the key first under `[keys]` command, and
     /// restart it: each bank gets the set before anything is signed with the key. Once all banks
     /// hold it (`hubctl bank list`), retire the old key.
     CommandKey {
@@ -74,7 +74,7 @@ pub enum PkiCommand {
     },
     /// Make another credential key, which signs pickup codes, and sign the key set anew.
     ///
-    /// Then give the hub the new key-set.signed, put the key first under [keys] credential, and
+    /// Then give the hub the new key-set.signed, put the key first under `[keys]` credential, and
     /// restart it. Codes are signed with the new key for each bank that holds it. Retire the old
     /// key when the last code that it signed has expired.
     CredentialKey {

@@ -55,7 +55,8 @@ pub(crate) struct CarrierCodes {
 impl CarrierCodes {
     /// Whether reading them at `now` is to be noted.
     pub(crate) const fn is_to_be_noted(&self, now: UnixMillis) -> bool {
-        now.since_ms(self.noted_at) >= READ_NOTED_EVERY_MS
+        // One that was noted ahead of now was noted by a wrong clock.
+        now.0 < self.noted_at.0 || now.since_ms(self.noted_at) >= READ_NOTED_EVERY_MS
     }
 }
 

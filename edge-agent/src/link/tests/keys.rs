@@ -25,10 +25,9 @@ impl World {
     /// The connection ends, and neither a link nor a key set was told.
     /// Whether the bank is told of a key set before it is told of an ack.
     async fn takes_a_key_set_over(&mut self) -> bool {
-        let wanted = |event| match event {
-            Event::KeySet(_) => Some(true),
-            Event::Safe { .. } => Some(false),
-            _ => None,
+        let wanted = |event| {
+            let is_key_set = matches!(event, Event::KeySet(_));
+            (is_key_set || matches!(event, Event::Safe { .. })).then_some(is_key_set)
         };
         self.event(wanted).await
     }

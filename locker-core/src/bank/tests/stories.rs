@@ -377,6 +377,32 @@ fn d10_a_door_that_somebody_shuts_long_after_the_courier_left_is_no_deposit() {
 }
 
 #[test]
+fn d10_a_door_that_springs_open_again_says_no_more_than_before() {
+    check(
+        "0 book PKG1 acme 90x90x90
+         0 badge acme
+         10 scan PKG1
+         20 settled 1 opened
+         30 door 1 open
+         120030 deadline
+         125000 door 1 closed
+         126000 door 1 open
+         127000 door 1 closed
+         157000 deadline",
+        "0 booked PKG1
+         0 courier acme in
+         10 deposit PKG1 in 1; intent 1 on 1 -> pulse 1
+         20 intent 1 Opened
+         30 door 1 Open by intent 1
+         120030 alarm DoorOpenTooLong(CompartmentNo(1))
+         125000 door 1 Closed by intent 1
+         126000 door 1 Open by intent 1
+         127000 door 1 Closed by intent 1
+         157000 aborted PKG1 in 1 DepositUnresolved; session Left",
+    );
+}
+
+#[test]
 fn d10_the_alarm_counts_where_the_clock_does_not_and_the_clock_where_no_alarm_came() {
     // The clock was set back while the door stood open, after the alarm.
     check(

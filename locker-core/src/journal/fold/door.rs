@@ -37,6 +37,8 @@ impl<V: View> Changes<'_, V> {
             opening.intent = intent;
             opening.pulses = opening.pulses.saturating_add(1);
             opening.phase = Phase::Opening;
+            // Whoever asked for it is there.
+            opening.left_open = false;
         });
     }
 
@@ -219,9 +221,10 @@ impl<V: View> Changes<'_, V> {
 }
 
 fn turn(opening: &mut Opening, reading: DoorReading, at: UnixMillis) {
-    if reading == DoorReading::Open {
+    // A door that springs open again without a pulse says nothing of who stands there: what is known of
+    // the first time stays.
+    if reading == DoorReading::Open && opening.phase != Phase::Shut {
         opening.opened_at = Some(at);
-        opening.left_open = false;
     }
     opening.phase = match (opening.phase, reading) {
         (_, DoorReading::Open) => Phase::Open,
