@@ -91,7 +91,7 @@ pub enum PkiCommand {
         /// Its key id.
         key_id: u8,
     },
-    /// Make another root key, root-<ID>.key and .pub, which signs nothing yet.
+    /// Make another root key, `root-ID.key` and `.pub`, which signs nothing yet.
     ///
     /// Write its public half into root_keys of every agent, beside the old one. Then sign the key
     /// set with it: `pki --root DIR/root-<ID>.key sign`. Take the old one out of the agents last,
