@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::awake::Awake;
 use crate::ingest::fleet;
 use crate::table::print;
 use bare::BareFeed;
@@ -59,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 10_000)]
     samples: usize,
     /// How often all of them are measured.
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// A folder on the disk to be measured; removed afterwards.
     #[arg(long, default_value = "target/bench-live")]
@@ -110,6 +111,7 @@ impl Done {
 type Round = [Done; Beside::ALL.len()];
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
+    let awake = Awake::start()?;
     let mut rounds = Vec::with_capacity(args.rounds);
     for _ in 0..args.rounds.max(1) {
         let mut round = Round::default();
@@ -118,6 +120,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         }
         rounds.push(round);
     }
+    drop(awake);
     rounds.sort_by(|a, b| lane_ratio(a).total_cmp(&lane_ratio(b)));
     report(args, &rounds)
 }
