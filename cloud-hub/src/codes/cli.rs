@@ -58,7 +58,7 @@ pub enum CodesCommand {
         /// The bank, as in its certificate.
         #[arg(long, value_name = "ID")]
         bank: BankId,
-        /// Which keys of this bank. The hub mints with generation 1 until it is told otherwise.
+        /// Which keys of this bank; hubs mint with generation 1.
         #[arg(long, default_value_t = 1, value_name = "N")]
         generation: u64,
         /// Write to this new file, readable by its owner alone; to standard output if left out.
