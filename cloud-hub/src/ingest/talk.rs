@@ -392,5 +392,6 @@ const fn signed_topic(topic: DownTopic) -> SignedTopic {
         DownTopic::Grants => SignedTopic::Grants,
         DownTopic::Config => SignedTopic::Config,
         DownTopic::Command => SignedTopic::Command,
+        DownTopic::Restore => SignedTopic::Restore,
     }
 }

@@ -21,7 +21,7 @@ use locker_core::ids::{
     BankId, BootId, CompartmentNo, CredentialId, Generation, HubEpoch, IntentId, ParcelId,
     SessionId, StreamId, Version,
 };
-use locker_core::journal::{Booted, ChainHash, Change, Meta, Record, StreamOpened};
+use locker_core::journal::{Booted, ChainHash, Change, Meta, Parent, Record, StreamOpened};
 use locker_core::parcel::{Parcel, ParcelState, Terms};
 use locker_core::session::{
     Actor, CourierProof, Handover, Opening, Phase, Session, SessionEnd, Task,
@@ -149,6 +149,9 @@ pub(crate) const fn field_of(fact: &Fact) -> &'static str {
         Fact::CodeTyped(_) => "code_typed",
         Fact::KeypadReset(_) => "keypad_reset",
         Fact::SlotBound(_) => "slot_bound",
+        Fact::Sealed(_) => "sealed",
+        Fact::KeyChanged(_) => "key_changed",
+        Fact::StateCarried(_) => "state_carried",
     }
 }
 
@@ -161,7 +164,7 @@ pub(crate) fn facts() -> Vec<Fact> {
         Fact::StreamOpened(StreamOpened {
             bank: bank(),
             device_key: [0xbb; 32],
-            parent: Some(PARENT),
+            parent: Some(parent()),
         }),
         Fact::Booted(Booted { boot: BOOT, boot_count: 3, agent_version: "0.1.0".into() }),
         Fact::GrantAccepted(GrantAccepted { position: position(), grant: Grant::Book(booking()) }),
@@ -223,6 +226,11 @@ pub(crate) fn facts() -> Vec<Fact> {
     ]
 }
 
+/// As the first agents told it.
+pub(crate) fn parent() -> Parent {
+    Parent { stream: PARENT, common: None, reason: None }
+}
+
 pub(crate) fn record(fact: Fact) -> Record {
     Record {
         stream: STREAM,
@@ -249,6 +257,9 @@ pub(crate) fn meta() -> Meta {
         config_epochs: ConfigEpochs::default(),
         lockdown: None,
         last_pickup: None,
+        device_key: None,
+        parent: None,
+        sealed: 0,
     }
 }
 
@@ -317,7 +328,7 @@ pub(crate) fn snapshot() -> Snapshot {
 pub(crate) fn birth() -> Birth {
     Birth {
         stream: STREAM,
-        parent: Some(PARENT),
+        parent: Some(parent()),
         boot: BOOT,
         boot_count: 3,
         connection_count: 8,
@@ -337,6 +348,8 @@ pub(crate) fn birth() -> Birth {
         courier_codes: None,
         code_keys: None,
         config_epoch: HubEpoch(0),
+        device_key: None,
+        ladder: Vec::new(),
     }
 }
 
