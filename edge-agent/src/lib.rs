@@ -12,6 +12,7 @@ pub mod bank;
 pub mod board;
 pub mod commission;
 pub mod config;
+pub mod device_key;
 pub mod journal;
 pub mod link;
 pub mod panel;

@@ -101,6 +101,9 @@ impl Bank {
             self.note_confirmed_opening();
         }
         let decided = self.command(ask).and_then(|command| {
+            if self.bars(&command) {
+                return Err(Refusal::LockedDown);
+            }
             let fresh_session = (self.parts.fresh_session)();
             let at = self.moment(fresh_session);
             rules::command(self.parts.ledger.view(), command, at)

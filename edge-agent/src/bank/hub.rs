@@ -144,7 +144,7 @@ impl Bank {
     }
 
     /// Asks the link for a new birth, after which the hub sends again what has no answer.
-    fn miss(&self) {
+    pub(super) fn miss(&self) {
         self.missed.send_modify(|missed| *missed += 1);
     }
 
@@ -195,7 +195,8 @@ impl Bank {
         self.commands.born();
         let keys = self.keys();
         let ledger = &self.parts.ledger;
-        let Meta { boot_count, grants, layout, mode, quota, .. } = ledger.view().meta();
+        let Meta { boot_count, grants, layout, mode, quota, parent, device_key, .. } =
+            ledger.view().meta();
         Introduction {
             stream: ledger.stream(),
             boot: ledger.boot(),
@@ -208,6 +209,8 @@ impl Bank {
             courier_codes: ledger.view().courier_codes().generation,
             config_epoch: config_epoch(ledger.view()),
             code_keys: self.parts.tag_keys.as_ref().map(TagKeys::fingerprint),
+            parent,
+            device_key,
             stamp: self.stamp(),
         }
     }

@@ -11,6 +11,7 @@ mod hub;
 mod keypad;
 mod levels;
 mod state;
+mod stream;
 mod timing;
 
 pub use ask::Ask;
@@ -32,11 +33,11 @@ use locker_core::credential::{KeySet, RootKey};
 use locker_core::downlink::GrantPosition;
 use locker_core::fact::Fact;
 use locker_core::ids::{BankId, BootId, Generation, HubEpoch, IntentId, SessionId, StreamId};
-use locker_core::journal::View;
+use locker_core::journal::{Parent, View};
 use locker_core::policy::SessionPolicy;
 use locker_core::refusal::Refusal;
 use locker_core::units::UnixMillis;
-use locker_proto::message::{Command, Config, Grants};
+use locker_proto::message::{Command, Config, Grants, Restore};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -75,6 +76,9 @@ pub enum Event {
     /// The hub orders something now; the signature has been checked. `current`: it names the birth
     /// of the connection that it came by.
     Command { command: Command, current: bool },
+    /// The hub gives records back, or has the bank begin a new stream; the signature has been checked, and that it names
+    /// this connection's birth.
+    Restore(Restore),
     /// A person at the screen wants to see what must leave.
     Recalls { reply: oneshot::Sender<Result<Vec<PanelRecall>, Refusal>> },
     /// The hub said what time it is, in answer to a nonce.
@@ -104,6 +108,10 @@ pub struct Introduction {
     pub config_epoch: HubEpoch,
     /// The fingerprint of the keys that six-digit codes are hashed with, if there are any.
     pub code_keys: Option<[u8; FINGERPRINT_BYTES]>,
+    /// The stream that this one goes on from.
+    pub parent: Option<Parent>,
+    /// SHA-256 of the device key's SubjectPublicKeyInfo, as the stream says.
+    pub device_key: Option<[u8; 32]>,
     pub stamp: Stamp,
 }
 
@@ -116,6 +124,9 @@ pub enum BankError {
     Floor(#[from] FloorError),
     #[error("the disk does not tell its room")]
     Space(#[from] SpaceError),
+    /// Nothing is wrong: the next start makes the journal what the hub knows of it.
+    #[error("the journal is to be made whole at the next start")]
+    StartAgain,
 }
 
 /// What the loop is made of.
@@ -169,6 +180,10 @@ pub struct Bank {
     session_moved: Option<(UnixMillis, Instant)>,
     /// The latest pulse whose sensor did not change.
     unmoved: Option<(IntentId, LockPosition)>,
+    /// Since when records wait for a seal.
+    unsealed_since: Option<Instant>,
+    /// The next start has something to put in place.
+    start_again: bool,
 }
 
 /// A pulse that the bus has and that has no outcome yet.
@@ -207,6 +222,8 @@ impl Bank {
             levels: Levels::default(),
             session_moved: None,
             unmoved: None,
+            unsealed_since: None,
+            start_again: false,
             parts,
         };
         bank.check_space()?;
@@ -215,6 +232,7 @@ impl Bank {
         bank.lapse()?;
         bank.look_at_keypad();
         bank.look_at_key_set();
+        bank.note_unsealed();
         Ok((bank, watches))
     }
 
@@ -232,6 +250,7 @@ impl Bank {
                 event = events.recv() => event,
                 () = sleep_until(stops_at.map_or(wakes_at, |at| at.min(wakes_at))) => {
                     self.tick()?;
+                    self.start_again_if_due()?;
                     if stops_at.is_some_and(|at| Instant::now() >= at) {
                         return Ok(());
                     }
@@ -247,6 +266,7 @@ impl Bank {
                 Some(Event::Ask { .. }) if stops_at.is_some() => {}
                 Some(event) => self.handle(event)?,
             }
+            self.start_again_if_due()?;
             if stops_at.is_some() && self.pulses.is_empty() {
                 return Ok(());
             }
@@ -265,6 +285,7 @@ impl Bank {
             Event::Config(config) => self.config(&config)?,
             Event::KeySet(keys) => self.key_set(&keys)?,
             Event::Command { command, current } => self.order(&command, current)?,
+            Event::Restore(restore) => self.restore(&restore),
             Event::Recalls { reply } => {
                 let _ = reply.send(self.recalls()?);
             }
@@ -277,6 +298,7 @@ impl Bank {
                 }
             }
             Event::Introduce { reply } => {
+                self.seal_at_connect()?;
                 let _ = reply.send(self.introduction());
             }
             Event::Linked(linked) => self.publish(|state| state.hub_connected = linked),
@@ -310,6 +332,7 @@ impl Bank {
             self.session_moved = moved_at.map(|at| (at, Instant::now()));
         }
         self.head.send_replace(self.parts.ledger.head().0);
+        self.note_unsealed();
         let view = self.parts.ledger.view();
         self.state.send_modify(|state| state.follow(view, &step.facts));
         if step.facts.iter().any(keypad::changes_keypad) {
@@ -350,7 +373,7 @@ impl Bank {
         let idle = self.parts.ledger.view().session().is_none();
         let lapse = idle.then_some(self.lapse_due);
         let keypad = self.state.borrow().keypad_until;
-        [due, lapse, keypad].into_iter().flatten().fold(self.space_due, Instant::min)
+        [due, lapse, keypad, self.seal_due()].into_iter().flatten().fold(self.space_due, Instant::min)
     }
 
     /// The time as the session's deadlines count it: on from its last record, whatever the hub or
@@ -369,6 +392,7 @@ impl Bank {
             self.lapse()?;
         }
         self.look_at_keypad();
+        self.seal_if_due()?;
         if Instant::now() >= self.space_due {
             self.check_space()?;
             if let Err(error) = self.parts.ledger.snapshot_if_due() {
@@ -456,6 +480,7 @@ fn can_wait(facts: &[Fact]) -> bool {
     let any = |wanted: fn(&Fact) -> bool| facts.iter().any(wanted);
     any(doors::begins_deposit)
         || any(hub::answers_decision)
+        || any(stream::is_seal)
         || any(|fact| matches!(fact, Fact::BookingLapsed(_) | Fact::KeepLapsed(_)))
         || (any(hub::answers_command) && !any(|fact| matches!(fact, Fact::LockdownBegan(_))))
 }

@@ -123,6 +123,19 @@ pub enum AppendError {
     Failed,
 }
 
+/// Why records were not taken back.
+#[derive(Debug, Error)]
+pub enum CutError {
+    #[error("the records cannot be read")]
+    Read(#[from] ReadError),
+    #[error("the records cannot be written again")]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Disk(#[from] DiskFault),
+    #[error("the journal's disk failed before")]
+    Failed,
+}
+
 #[derive(Debug, Error)]
 pub enum ReadError {
     #[error("records below {oldest} are pruned")]
@@ -192,7 +205,7 @@ impl DiskFault {
 
     /// Full, and known to be so before a sync: what was written can still be taken back. A sync
     /// that runs out of space has lost pages like any other failed sync.
-    pub(super) fn is_out_of_space(&self) -> bool {
+    pub(crate) fn is_out_of_space(&self) -> bool {
         matches!(self.act, Act::Allocate | Act::Create | Act::Write)
             && matches!(self.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     }

@@ -17,12 +17,14 @@
 //! thrown the pages away, so the journal latches and its process has to restart. And damage to
 //! what was once acknowledged is an error with a place, never a shorter journal.
 
+mod cut;
 mod erase;
 mod error;
 mod format;
 mod medium;
 mod open;
 mod reader;
+mod salvage;
 mod scan;
 mod snapshot;
 mod space;
@@ -30,7 +32,7 @@ mod writer;
 
 pub use erase::{Erasure, Pruned};
 pub use error::{
-    Act, AppendError, CreateError, Damage, DiskFault, EraseError, OpenError, PruneError, ReadError,
+    Act, AppendError, CreateError, CutError, Damage, DiskFault, EraseError, OpenError, PruneError, ReadError,
     SnapshotError, SpaceError,
 };
 pub use format::{
@@ -39,6 +41,7 @@ pub use format::{
 pub use medium::{Disk, Medium, MediumFile, MediumLock};
 pub use open::{Recovery, Verify};
 pub use reader::JournalReader;
+pub use salvage::{Salvage, salvage_on};
 pub use scan::fuzz_segment;
 pub use snapshot::{
     SNAPSHOT_MAX_BYTES, Skipped, Snapshot, Snapshots, load_snapshots, load_snapshots_on,
@@ -121,4 +124,4 @@ impl std::fmt::Debug for Detached {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

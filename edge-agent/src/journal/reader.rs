@@ -206,6 +206,19 @@ impl Shared {
         self.head.store(head.0, Ordering::Release);
     }
 
+    /// The last segment ends earlier now; answers its first seq.
+    pub(super) fn go_back(&self, end: u64, head: (u64, [u8; 32])) -> u64 {
+        let mut catalog = self.catalog_mut();
+        (catalog.head_seq, catalog.head_hash) = head;
+        let segment = catalog.segments.back_mut().expect("there is always a current segment");
+        segment.end = end;
+        if let Some(marks) = &mut segment.marks {
+            marks.retain(|mark| mark.offset < end);
+        }
+        self.head.store(head.0, Ordering::Release);
+        segment.first_seq
+    }
+
     /// A walk whose next record is `seq`; `None` one above the head.
     pub(super) fn walk_to(&self, seq: u64) -> Result<Option<Walk>, ReadError> {
         self.check()?;

@@ -2,9 +2,10 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "sizes in these tests are small")]
 
-mod crash;
+pub(crate) mod crash;
+mod cut;
 mod damage;
-mod faulty;
+pub(crate) mod faulty;
 mod full;
 mod model;
 mod snapshots;
@@ -19,7 +20,7 @@ use tempfile::TempDir;
 
 use self::faulty::FaultyDisk;
 use super::{
-    AppendError, CALL_MAX_ENTRIES, CreateError, DETACHED_MAX_BYTES, Detached, Entry, Erasure,
+    AppendError, CALL_MAX_ENTRIES, CreateError, CutError, DETACHED_MAX_BYTES, Detached, Entry, Erasure,
     GENESIS_HASH, Journal, Limits, OpenError, RECORD_MAX_BYTES, ReadError, Recovery, Stored,
     Verify, chain_hash,
     format::{HEAD_BYTES, HEADER_BYTES, Header, put_frame, segment_name},

@@ -68,6 +68,27 @@ impl Journal {
         stream_id: [u8; 16],
         limits: Limits,
     ) -> Result<Self, CreateError> {
+        let from = Header { stream_id, first_seq: 1, prev_hash: GENESIS_HASH };
+        Self::create_from(medium, dir, &from, limits)
+    }
+
+    /// A new journal that begins in the middle of a stream.
+    pub(crate) fn create_in_middle(
+        medium: Arc<dyn Medium>,
+        dir: &Path,
+        stream_id: [u8; 16],
+        (first_seq, prev_hash): (u64, [u8; 32]),
+        limits: Limits,
+    ) -> Result<Self, CreateError> {
+        Self::create_from(medium, dir, &Header { stream_id, first_seq, prev_hash }, limits)
+    }
+
+    fn create_from(
+        medium: Arc<dyn Medium>,
+        dir: &Path,
+        header: &Header,
+        limits: Limits,
+    ) -> Result<Self, CreateError> {
         medium.make_dir(dir).map_err(DiskFault::new(Act::Create, dir))?;
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             medium.sync_dir(parent).map_err(DiskFault::new(Act::Sync, parent))?;
@@ -78,16 +99,17 @@ impl Journal {
         clear_stillborn(&*medium, dir)?;
 
         space::make_ballast(&*medium, dir, limits).map_err(full_or_failed)?;
-        let header = Header { stream_id, first_seq: 1, prev_hash: GENESIS_HASH };
-        let current = start_segment(&*medium, dir, limits, &header).map_err(full_or_failed)?;
+        let Header { stream_id, first_seq, prev_hash } = *header;
+        let current = start_segment(&*medium, dir, limits, header).map_err(full_or_failed)?;
         let segment = Segment {
             path: current.path.clone(),
-            first_seq: 1,
-            prev_hash: GENESIS_HASH,
+            first_seq,
+            prev_hash,
             end: current.end,
             marks: Some(Vec::new()),
         };
-        let catalog = Catalog { segments: [segment].into(), head_seq: 0, head_hash: GENESIS_HASH };
+        let (head_seq, head_hash) = (first_seq - 1, prev_hash);
+        let catalog = Catalog { segments: [segment].into(), head_seq, head_hash };
         let shared = Shared::new(medium, stream_id, catalog);
         Ok(Self::assemble(shared, dir, limits, current, lock))
     }
@@ -285,6 +307,19 @@ impl Journal {
         });
         self.current = current;
         Ok(())
+    }
+
+    /// Goes on from an earlier place, where the last segment ends now.
+    pub(super) fn go_back(
+        &mut self,
+        file: Box<dyn MediumFile>,
+        path: PathBuf,
+        end: u64,
+        head: (u64, [u8; 32]),
+    ) {
+        let first_seq = self.reader.shared.go_back(end, head);
+        self.current = Current { file, path, first_seq, end };
+        (self.head_seq, self.head_hash) = head;
     }
 
     fn fail(&self, source: DiskFault) -> AppendError {

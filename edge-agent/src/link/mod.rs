@@ -94,9 +94,11 @@ enum Ended {
 /// Keeps the bank connected until told to stop.
 pub async fn run(mut link: Link) {
     let mut failures = 0;
+    // A place at which the hub's hash was not ours.
+    let mut doubted = None;
     for connection_count in 1.. {
         let began = Instant::now();
-        match session::run(&mut link, connection_count).await {
+        match session::run(&mut link, connection_count, &mut doubted).await {
             Ended::Stopped => return,
             Ended::Failed { error, linked } => {
                 let steady = linked && began.elapsed() >= STEADY;
@@ -149,4 +151,4 @@ fn backoff(limits: LinkLimits, jitter: &Jitter, failures: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use locker_core::journal::ChainHash;
+use locker_core::journal::stream::ladder;
+use locker_core::journal::{ChainHash, Place};
 use locker_core::uplink::{STALL_MS, Sender};
 use locker_proto::message::{
-    Ack, Batch, Birth, Command, Config, Grants, MESSAGE_MAX_BYTES, Nonce, Presence,
+    Ack, Batch, Birth, Command, Config, Grants, MESSAGE_MAX_BYTES, Nonce, Presence, Restore,
 };
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
 use rumqttc::{AsyncClient, EventLoop, LastWill, MqttOptions, Packet, QoS, SubscribeReasonCode};
@@ -32,7 +33,11 @@ const PACKETS_WAITING_MAX: usize = 16;
 const NEVER_MS: u64 = 10 * 365 * 86_400_000;
 
 /// Runs one connection to its end.
-pub(super) async fn run(link: &mut Link, connection_count: u64) -> Ended {
+pub(super) async fn run(
+    link: &mut Link,
+    connection_count: u64,
+    doubted: &mut Option<u64>,
+) -> Ended {
     let (client, event_loop) =
         AsyncClient::new(options(link, connection_count), REQUESTS_WAITING_MAX);
     let (packets, inbox) = mpsc::channel(PACKETS_WAITING_MAX);
@@ -49,6 +54,7 @@ pub(super) async fn run(link: &mut Link, connection_count: u64) -> Ended {
         sender: Sender::new(0),
         linked: None,
         started,
+        doubted,
         link,
     };
     let end = session.drive().await;
@@ -101,6 +107,8 @@ async fn poll(
 
 struct Session<'a> {
     link: &'a mut Link,
+    /// Where the hub's hash was not ours: the next birth says ours there.
+    doubted: &'a mut Option<u64>,
     client: AsyncClient,
     inbox: mpsc::Receiver<Result<Packet, LinkError>>,
     connection_count: u64,
@@ -202,7 +210,7 @@ impl Session<'_> {
         let introduction = answer.await.map_err(|_| LinkError::BankStopped)?;
         let boot = introduction.boot;
         self.link.keys.learn(&introduction.keys);
-        let birth = self.birth(introduction);
+        let birth = self.birth(introduction).await?;
         // Before it can leave: the hub's time counts from here.
         self.born_at = Some(Instant::now());
         let connection_count = self.connection_count;
@@ -213,17 +221,26 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn birth(&self, said: Introduction) -> Birth {
-        let (head_seq, head_hash) = self.link.reader.head();
-        Birth {
+    async fn birth(&self, said: Introduction) -> Result<Birth, LinkError> {
+        let (reader, doubted) = (self.link.reader.clone(), *self.doubted);
+        let (head_seq, head_hash) = reader.head();
+        let oldest_seq = reader.oldest_seq();
+        let ladder = tokio::task::spawn_blocking(move || {
+            let rungs = ladder(oldest_seq, head_seq, doubted).into_iter();
+            let place =
+                |seq| Ok(Place { seq, hash: ChainHash(reader.hash_at(seq)?) });
+            rungs.map(place).collect::<Result<Vec<_>, ReadError>>()
+        });
+        let ladder = ladder.await.map_err(|_| LinkError::BankStopped)??;
+        Ok(Birth {
             stream: said.stream,
-            parent: None,
+            parent: said.parent,
             boot: said.boot,
             boot_count: said.boot_count,
             connection_count: self.connection_count,
             nonce: self.nonce,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            oldest_seq: self.link.reader.oldest_seq(),
+            oldest_seq,
             head_seq,
             head_hash: ChainHash(head_hash),
             grants: said.grants,
@@ -237,9 +254,9 @@ impl Session<'_> {
             courier_codes: Some(said.courier_codes),
             code_keys: said.code_keys,
             config_epoch: said.config_epoch,
-            device_key: None,
-            ladder: Vec::new(),
-        }
+            device_key: said.device_key,
+            ladder,
+        })
     }
 
     async fn message(
@@ -273,8 +290,8 @@ impl Session<'_> {
                 self.tell(Event::Config(config)).await
             }
             DownTopic::Restore => {
-                warn!("records from the hub ignored");
-                Ok(())
+                let restore = Restore::decode(&payload).map_err(unreadable)?;
+                self.given_back(restore).await
             }
             DownTopic::Command => {
                 let command = Command::decode(&payload).map_err(unreadable)?;
@@ -283,6 +300,17 @@ impl Session<'_> {
                 self.tell(Event::Command { command, current }).await
             }
         }
+    }
+
+    /// The hub gives records back instead of answering the birth.
+    async fn given_back(&mut self, restore: Restore) -> Result<(), LinkError> {
+        if restore.nonce != self.nonce || restore.stream.0 != self.link.reader.stream_id() {
+            warn!(stream = %restore.stream, "records for another connection or stream ignored");
+            return Ok(());
+        }
+        let now_ms = self.now_ms();
+        self.sender.given_back(now_ms);
+        self.tell(Event::Restore(restore)).await
     }
 
     async fn acknowledged(&mut self, ack: Ack) -> Result<(), LinkError> {
@@ -297,7 +325,12 @@ impl Session<'_> {
         let (head, _) = self.link.reader.head();
         let ours = self.hash_at(ack.committed_seq).await?;
         let now_ms = self.now_ms();
-        self.sender.acknowledged(ack.committed_seq, ack.committed_hash, head, ours, now_ms)?;
+        let taken =
+            self.sender.acknowledged(ack.committed_seq, ack.committed_hash, head, ours, now_ms);
+        if taken.is_err() {
+            *self.doubted = Some(ack.committed_seq);
+        }
+        taken?;
         self.link.samples.committed(ack.committed_seq);
         if self.linked.is_none() {
             self.linked = Some(heard_at);

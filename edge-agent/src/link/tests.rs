@@ -164,6 +164,8 @@ async fn answer(
                 courier_codes: Generation(6),
                 config_epoch: HubEpoch(7),
                 code_keys: Some([8; 8]),
+                parent: None,
+                device_key: Some([1; 32]),
                 stamp: stamp(),
             };
             reply.send(said).unwrap();

@@ -4,8 +4,12 @@
 //! writer; it lives on the bank's own thread because every commit waits for the disk.
 
 mod applied;
+mod attest;
 mod fold;
+mod incoming;
 mod rebuild;
+mod restore;
+mod successor;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +18,8 @@ use locker_core::clock::TimeQuality;
 use locker_core::fact::Fact;
 use locker_core::ids::{BankId, BootId, StreamId, TraceParent};
 use locker_core::journal::fold as fold_record;
-use locker_core::journal::{Booted, ChainHash, FOLD_VERSION, Overlay, Record, StreamOpened, View};
+use locker_core::journal::{Booted, ChainHash, FOLD_VERSION, Overlay, Place, Record};
+use locker_core::journal::{StreamBreak, StreamOpened, View};
 use locker_core::units::UnixMillis;
 use locker_proto::entity::{EncodeSnapshotError, Snapshot, encode_snapshot};
 use locker_proto::record::encode_record;
@@ -22,7 +27,12 @@ use thiserror::Error;
 
 pub use fold::FoldError;
 use fold::{Applied, SledFold};
+use incoming::Incoming;
+pub use incoming::{Run, TakeBackError, Taken};
+pub use restore::{Healed, RestoreError};
+pub use successor::{BeginAnewError, SuccessorError, begin_anew};
 
+use crate::device_key::Signer;
 use crate::journal::{self, AppendError, Disk, Entry, Journal, JournalReader, Limits};
 use crate::journal::{Medium, Verify};
 
@@ -30,6 +40,16 @@ use crate::journal::{Medium, Verify};
 pub const SNAPSHOT_EVERY_RECORDS: u64 = 4_096;
 /// A file of this name says that the last run ended in doubt about sled.
 const IN_DOUBT: &str = "sled.in-doubt";
+
+/// The folder of the journal.
+const JOURNAL: &str = "journal";
+
+/// Where a ledger lives.
+struct Home<'a> {
+    medium: &'a Arc<dyn Medium>,
+    dir: &'a Path,
+    limits: Limits,
+}
 
 /// Notes that sled in `dir` may be why this process ends, so that the next start makes it again
 /// instead of ending in the same way. For panics, which sled prefers to errors, and for its errors.
@@ -74,6 +94,8 @@ pub struct Opened {
     pub replayed: u64,
     /// Why sled was made again, if it was.
     pub rebuilt: Option<String>,
+    /// What was done to the journal because the hub's was another.
+    pub healed: Option<Healed>,
 }
 
 /// Why the ledger did not open. The agent does not start.
@@ -91,6 +113,10 @@ pub enum OpenLedgerError {
     Commit(#[from] CommitError),
     #[error("cannot give the reserve to the journal")]
     Reserve(#[from] journal::SpaceError),
+    #[error("cannot make the journal whole")]
+    Restore(#[from] RestoreError),
+    #[error("cannot finish the change to a new stream")]
+    Successor(#[from] SuccessorError),
 }
 
 /// Why a step was not committed.
@@ -130,6 +156,11 @@ pub struct Ledger {
     stream: StreamId,
     boot: BootId,
     snapshot_seq: u64,
+    limits: Limits,
+    /// Records that the hub gave back and that are not in place.
+    incoming: Option<Incoming>,
+    /// What seals are signed with, if anything.
+    signer: Option<Box<dyn Signer>>,
 }
 
 impl Ledger {
@@ -162,9 +193,12 @@ impl Ledger {
     ) -> Result<(Self, Opened), OpenLedgerError> {
         let folder = |source| OpenLedgerError::Folder { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(folder)?;
-        let journal_dir = dir.join("journal");
+        let home = Home { medium: &medium, dir, limits };
+        successor::finish_swap(&home)?;
         let (journal, torn_bytes) =
-            open_journal(&medium, &journal_dir, limits, keeper.fresh_stream)?;
+            open_journal(&medium, &dir.join(JOURNAL), limits, keeper.fresh_stream)?;
+        let settled = restore::settle(&home, journal, keeper, stamp)?;
+        let (journal, incoming) = (settled.journal, settled.incoming);
         let stream = StreamId(journal.stream_id());
         let rebuilt = rebuild::open_fold(&*medium, dir, &journal, stream)?;
         if is_in_doubt(dir) {
@@ -178,6 +212,9 @@ impl Ledger {
             stream,
             boot: keeper.boot,
             journal,
+            limits,
+            incoming,
+            signer: None,
         };
         let new_stream = ledger.head().0 == 0;
         let boot_count = ledger.fold.meta().boot_count + 1;
@@ -189,6 +226,7 @@ impl Ledger {
             torn_bytes,
             replayed: rebuilt.replayed,
             rebuilt: rebuilt.why,
+            healed: settled.healed,
         };
         Ok((ledger, opened))
     }
@@ -336,6 +374,37 @@ impl Ledger {
     /// The disk refuses.
     pub fn restore_ballast(&mut self) -> Result<bool, journal::SpaceError> {
         self.journal.restore_ballast()
+    }
+
+    /// Whether the hub is giving records back that are not all in place: only staff may open doors then.
+    #[must_use]
+    pub const fn is_restoring(&self) -> bool {
+        self.incoming.is_some()
+    }
+
+    /// Keeps records that the hub gives back. They are put in place at the next start.
+    ///
+    /// # Errors
+    ///
+    /// They are not this stream's, or the disk refuses. What came before is kept.
+    pub fn take_back(&mut self, run: Run<'_>) -> Result<Taken, TakeBackError> {
+        let reader = self.journal.reader();
+        let home = (&self.medium, &*self.dir, self.limits);
+        incoming::take_back(&mut self.incoming, &reader, home, run)
+    }
+
+    /// Has a new stream begun at the next start, with the content of every compartment in doubt.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn begin_new_stream(
+        &self,
+        reason: StreamBreak,
+        common: Option<Place>,
+    ) -> Result<(), SuccessorError> {
+        let home = Home { medium: &self.medium, dir: &self.dir, limits: self.limits };
+        successor::write_order(&home, self.stream, successor::Order { reason, common })
     }
 
     /// A full disk must not keep a bank from starting: it holds parcels that people come for.

@@ -1,10 +1,13 @@
 //! What the ledger promises: the journal is the truth, sled may be lost in any way.
 
 pub(crate) mod disk;
+mod attest;
 mod facts;
 mod fold;
 mod full;
 mod lost;
+mod restored;
+mod succeeded;
 
 use std::error::Error;
 use std::fs;

@@ -1,5 +1,6 @@
 //! The journal of a bank: records in an append-only chain, and the state they add up to.
 
+pub mod carry;
 mod chain;
 mod fold;
 pub mod seal;

@@ -130,6 +130,13 @@ impl Sender {
         Ok(())
     }
 
+    /// The hub sends records back instead of an answer to the birth: that is progress, too.
+    pub fn given_back(&mut self, now_ms: u64) {
+        if let Some(link) = &mut self.link {
+            link.progress_ms = now_ms;
+        }
+    }
+
     /// Whether the connection makes no progress and should be given up.
     #[must_use]
     pub fn stalled(&self, now_ms: u64) -> bool {

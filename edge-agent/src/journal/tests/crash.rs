@@ -44,7 +44,7 @@ fn round() -> impl Strategy<Value = Round> {
 }
 
 /// A coin that is the same for the same seed.
-fn coin(mut seed: u64) -> impl FnMut() -> bool {
+pub(crate) fn coin(mut seed: u64) -> impl FnMut() -> bool {
     move || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         seed >> 63 == 1

@@ -1,0 +1,325 @@
+//! At a start: puts records that the hub gave back in their place, or begins a new stream where that cannot be done.
+//!
+//! Each step leaves either the journal as it was, or a beginning of the one that it is to become, so that a start that is
+//! cut short goes on at the next. Until all is in place only staff may open doors.
+
+use std::sync::Arc;
+
+use locker_core::fact::Fact;
+use locker_core::ids::StreamId;
+use locker_core::journal::carry::{InDoubt, carried};
+use locker_core::journal::stream::{is_said_again, touched};
+use locker_core::journal::{ChainHash, FOLD_VERSION, MemoryView, Parent, Place, StreamBreak};
+use locker_proto::entity::{Snapshot, decode_snapshot};
+use locker_proto::record::decode_record;
+use thiserror::Error;
+use tracing::{info, warn};
+
+use super::incoming::{Incoming, TakeBackError, clear};
+use super::successor::{Beginning, SuccessorError, order_of, write_successor};
+use super::{Home, JOURNAL, Keeper, Stamp, fold_record};
+use crate::journal::{self, AppendError, CutError, Entry, Journal, ReadError, Stored, Verify};
+use crate::journal::load_snapshots_on;
+
+/// Records read at a time.
+const RECORDS_AT_A_TIME: usize = 256;
+/// Bytes read at a time.
+const BYTES_AT_A_TIME: usize = 512 * 1024;
+/// The folder for what is cut off.
+const CUT: &str = "cut";
+
+/// What was done to the journal at this start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Healed {
+    /// Records from after `common` up to `upto` are the hub's again.
+    Restored { common: u64, upto: u64 },
+    /// A new stream goes on from that one, of which `common` is the last record in common.
+    Succeeded { parent: StreamId, common: Option<u64> },
+}
+
+/// Why the journal could not be made whole. The agent does not start.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    #[error("cannot use what the hub gave back")]
+    Incoming(#[from] TakeBackError),
+    #[error("cannot read the journal")]
+    Read(#[from] ReadError),
+    #[error("cannot take records back")]
+    Cut(#[from] CutError),
+    #[error("cannot put the hub's records in place")]
+    Append(#[from] AppendError),
+    #[error("cannot begin a new stream")]
+    Successor(#[from] SuccessorError),
+    #[error("cannot look for snapshots")]
+    Snapshots(#[from] journal::SnapshotError),
+}
+
+impl RestoreError {
+    /// Load, not damage: the bank goes on with what it has, for staff only, and tries again.
+    fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::Append(AppendError::OutOfSpace { .. })
+            | Self::Cut(CutError::Append(AppendError::OutOfSpace { .. })) => true,
+            Self::Cut(CutError::Disk(fault)) => fault.is_out_of_space(),
+            Self::Incoming(_)
+            | Self::Read(_)
+            | Self::Cut(_)
+            | Self::Append(_)
+            | Self::Successor(_)
+            | Self::Snapshots(_) => false,
+        }
+    }
+}
+
+/// The journal as it goes on.
+pub(super) struct Settled {
+    pub(super) journal: Journal,
+    /// What has come and is not in place: only staff may open doors.
+    pub(super) incoming: Option<Incoming>,
+    pub(super) healed: Option<Healed>,
+}
+
+impl Settled {
+    const fn untouched(journal: Journal) -> Self {
+        Self { journal, incoming: None, healed: None }
+    }
+}
+
+/// Puts in place what the hub gave back, if it is complete, or follows its order to begin a new stream.
+pub(super) fn settle(
+    home: &Home<'_>,
+    journal: Journal,
+    keeper: &Keeper,
+    stamp: Stamp,
+) -> Result<Settled, RestoreError> {
+    let stream = StreamId(journal.stream_id());
+    if let Some(order) = order_of(home, stream)? {
+        let state = state_at(home, &journal, journal.head_seq())?.ok_or(SuccessorError::NoState)?;
+        let parent = Parent { stream, common: order.common, reason: Some(order.reason) };
+        let changes = carried(&state, &state, &InDoubt::All);
+        return succeed(home, journal, keeper, stamp, Beginning { parent, changes });
+    }
+    let Some(here) = Incoming::open(home.medium, home.dir, home.limits)? else {
+        return Ok(Settled::untouched(journal));
+    };
+    if here.journal.stream_id() != stream.0 {
+        drop(here);
+        clear(&**home.medium, home.dir)?;
+        return Ok(Settled::untouched(journal));
+    }
+    if !here.is_complete() {
+        return Ok(Settled { journal, incoming: Some(here), healed: None });
+    }
+    put_in_place(home, journal, here, keeper, stamp)
+}
+
+fn put_in_place(
+    home: &Home<'_>,
+    mut journal: Journal,
+    here: Incoming,
+    keeper: &Keeper,
+    stamp: Stamp,
+) -> Result<Settled, RestoreError> {
+    let Some(common) = last_common(&journal, &here.journal)? else {
+        warn!("records from the hub do not continue this journal");
+        drop(here);
+        clear(&**home.medium, home.dir)?;
+        return Ok(Settled::untouched(journal));
+    };
+    let ours = facts_above(&journal, common)?;
+    let again = ours.as_ref().is_some_and(|facts| facts.iter().all(is_said_again));
+    if !again {
+        let beginning = two_branches(home, &journal, &here.journal, common, ours)?;
+        drop(here);
+        return succeed(home, journal, keeper, stamp, beginning);
+    }
+    let upto = here.journal.head_seq();
+    match replace_above(home, &mut journal, &here.journal, common) {
+        Err(error) if error.is_out_of_space() => {
+            warn!(%error, "records from the hub not put in place");
+            return Ok(Settled { journal, incoming: Some(here), healed: None });
+        }
+        done => done?,
+    }
+    drop(here);
+    clear(&**home.medium, home.dir)?;
+    info!(common, upto, "records from the hub put in place");
+    Ok(Settled { journal, incoming: None, healed: Some(Healed::Restored { common, upto }) })
+}
+
+/// Cuts off what is above `common` and appends the hub's records as they are.
+fn replace_above(
+    home: &Home<'_>,
+    journal: &mut Journal,
+    theirs: &Journal,
+    common: u64,
+) -> Result<(), RestoreError> {
+    journal.cut(common, &home.dir.join(CUT))?;
+    loop {
+        let run = theirs.read(journal.head_seq() + 1, RECORDS_AT_A_TIME, BYTES_AT_A_TIME)?;
+        if run.is_empty() {
+            return Ok(());
+        }
+        let entries: Vec<Entry<'_>> = run.iter().map(plain).collect();
+        journal.append(&entries)?;
+    }
+}
+
+fn plain(stored: &Stored) -> Entry<'_> {
+    Entry { record: &stored.record, detached: None }
+}
+
+/// The last record that both have, found byte by byte; none if the hub's do not even begin behind one of ours.
+fn last_common(own: &Journal, theirs: &Journal) -> Result<Option<u64>, ReadError> {
+    let mut seq = theirs.oldest_seq() - 1;
+    let begins = match own.hash_at(seq) {
+        Ok(hash) => theirs.hash_at(seq)? == hash,
+        Err(ReadError::Pruned { .. } | ReadError::BeyondHead { .. }) => false,
+        Err(error) => return Err(error),
+    };
+    if !begins {
+        return Ok(None);
+    }
+    loop {
+        let ours = own.read(seq + 1, RECORDS_AT_A_TIME, BYTES_AT_A_TIME)?;
+        let others = theirs.read(seq + 1, RECORDS_AT_A_TIME, BYTES_AT_A_TIME)?;
+        let pairs = ours.iter().zip(&others);
+        let same = pairs.take_while(|(one, other)| one.record == other.record).count();
+        seq += same as u64;
+        if same == 0 || same < ours.len().min(others.len()) {
+            return Ok(Some(seq));
+        }
+    }
+}
+
+/// What the records above `seq` say; none if one of them cannot be read.
+fn facts_above(journal: &Journal, seq: u64) -> Result<Option<Vec<Fact>>, ReadError> {
+    let mut facts = Vec::new();
+    loop {
+        let next = seq + 1 + facts.len() as u64;
+        let run = journal.read(next, RECORDS_AT_A_TIME, BYTES_AT_A_TIME)?;
+        if run.is_empty() {
+            return Ok(Some(facts));
+        }
+        for stored in run {
+            let Ok(record) = decode_record(&stored.record) else { return Ok(None) };
+            facts.push(record.fact);
+        }
+    }
+}
+
+/// What a new stream begins with when bank and hub have different records above `common`.
+fn two_branches(
+    home: &Home<'_>,
+    own: &Journal,
+    theirs: &Journal,
+    common: u64,
+    ours: Option<Vec<Fact>>,
+) -> Result<Beginning, RestoreError> {
+    let stream = StreamId(own.stream_id());
+    let place = Place { seq: common, hash: ChainHash(own.hash_at(common)?) };
+    let reason = Some(StreamBreak::Forked);
+    let parent = Parent { stream, common: Some(place), reason };
+    let both = ours.zip(facts_above(theirs, common)?);
+    let in_doubt = both.map_or(InDoubt::All, |(ours, theirs)| {
+        InDoubt::These(ours.iter().chain(&theirs).filter_map(touched).collect())
+    });
+    let here = state_at(home, own, own.head_seq())?;
+    let changes = match state_at(home, own, common)? {
+        Some(mut base) => {
+            fold_above(&mut base, theirs, common, theirs.head_seq())?;
+            let here = here.unwrap_or_else(|| base.clone());
+            carried(&base, &here, &in_doubt)
+        }
+        // What it was at the last common record is not known any more.
+        None => {
+            let here = here.ok_or(SuccessorError::NoState)?;
+            carried(&here, &here, &InDoubt::All)
+        }
+    };
+    Ok(Beginning { parent, changes })
+}
+
+/// The state at `seq`, from the newest snapshot below it or from the first record; none if both are gone.
+fn state_at(
+    home: &Home<'_>,
+    journal: &Journal,
+    seq: u64,
+) -> Result<Option<MemoryView>, RestoreError> {
+    let stream = StreamId(journal.stream_id());
+    let mut view = MemoryView::default();
+    let mut from = 0;
+    let mut known = journal.oldest_seq() == 1;
+    for snapshot in load_snapshots_on(&**home.medium, home.dir)?.snapshots {
+        let here = journal.hash_at(snapshot.seq).is_ok_and(|hash| hash == snapshot.chain_hash);
+        let content = decode_snapshot(&snapshot.bytes).ok();
+        let fits = |content: &Snapshot| {
+            let place = (content.stream, content.applied_seq, content.fold_version);
+            place == (stream, snapshot.seq, FOLD_VERSION)
+        };
+        if let Some(content) = content.filter(fits)
+            && here
+            && snapshot.seq <= seq
+        {
+            view.apply(content.changes);
+            (from, known) = (snapshot.seq, true);
+            break;
+        }
+    }
+    if !known {
+        return Ok(None);
+    }
+    fold_above(&mut view, journal, from, seq)?;
+    Ok(Some(view))
+}
+
+/// Folds the records above `from` up to `upto`. One that cannot be read changes nothing: whoever asks has put all that is
+/// above into doubt then.
+fn fold_above(
+    view: &mut MemoryView,
+    journal: &Journal,
+    from: u64,
+    upto: u64,
+) -> Result<(), ReadError> {
+    let mut seq = from;
+    while seq < upto {
+        let run = journal.read(seq + 1, RECORDS_AT_A_TIME, BYTES_AT_A_TIME)?;
+        if run.is_empty() {
+            return Ok(());
+        }
+        for stored in run.into_iter().take_while(|stored| stored.seq <= upto) {
+            seq = stored.seq;
+            if let Ok(record) = decode_record(&stored.record) {
+                let changes = fold_record(view, &record);
+                view.apply(changes);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts a new journal in the place of this one, which is kept aside.
+fn succeed(
+    home: &Home<'_>,
+    journal: Journal,
+    keeper: &Keeper,
+    stamp: Stamp,
+    beginning: Beginning,
+) -> Result<Settled, RestoreError> {
+    let parent = beginning.parent;
+    write_successor(home, keeper, stamp, beginning)?;
+    // Its lock is held until the other one is in its place.
+    drop(journal);
+    clear(&**home.medium, home.dir)?;
+    let opened = Journal::open_on(
+        Arc::clone(home.medium),
+        &home.dir.join(JOURNAL),
+        home.limits,
+        Verify::Tail,
+    );
+    let (journal, _) = opened.map_err(SuccessorError::Open)?;
+    let common = parent.common.map(|common| common.seq);
+    warn!(parent = %parent.stream, common, "new stream begun");
+    let healed = Some(Healed::Succeeded { parent: parent.stream, common });
+    Ok(Settled { journal, incoming: None, healed })
+}
