@@ -15,6 +15,7 @@ pub mod config;
 pub mod journal;
 pub mod link;
 pub mod panel;
+pub mod power;
 pub mod sim;
 pub mod store;
 pub mod telemetry;

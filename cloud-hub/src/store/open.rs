@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::convert::int;
 use super::migration::{FORMAT_VERSION, Migrator};
+use super::safe::SafeMarks;
 use super::tx::TxContext;
 use super::wakes::Wakes;
 use super::writer::{Tally, Writer};
@@ -76,6 +77,7 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
     take_leases_back(&writing).await?;
     let last_event = queries::last_event(&writing).await.map_err(OpenStoreError::Read)?;
     let readers = connect(url, limits.readers, &limits).await?;
+    let safe = SafeMarks::read(&readers).await.map_err(OpenStoreError::Read)?;
     let (jobs, queue) = mpsc::channel(limits.queued_jobs);
     let (committed_to, committed) = watch::channel(last_event);
     let tally: Tally = Arc::new(Mutex::new(BTreeMap::new()));
@@ -101,7 +103,7 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
     };
     tokio::spawn(writer.run());
     let code_master = None;
-    Ok(Store { epoch, readers, jobs, committed, tally, wakes, minting, code_master, limits })
+    Ok(Store { epoch, readers, jobs, committed, tally, wakes, minting, code_master, safe, limits })
 }
 
 async fn connect(
@@ -131,7 +133,7 @@ async fn connect(
 }
 
 /// Refuses a newer store before anything in it is touched.
-async fn migrate(database: &DatabaseConnection) -> Result<(), OpenStoreError> {
+pub(super) async fn migrate(database: &DatabaseConnection) -> Result<(), OpenStoreError> {
     let known = FORMAT_VERSION;
     let exists = SchemaManager::new(database).has_table("meta").await;
     if exists.map_err(OpenStoreError::Connect)? {

@@ -20,7 +20,7 @@ pub const BATCH_MAX_RECORDS: usize = 256;
 /// Most encoded record bytes in one batch.
 pub const BATCH_MAX_BYTES: usize = 64 * 1024;
 /// The version of [`fold`]'s results. Raise it whenever the same records would fold differently.
-pub const FOLD_VERSION: u32 = 4;
+pub const FOLD_VERSION: u32 = 5;
 
 /// One entry of a journal. What is chained and stored are its encoded bytes, exactly as the bank
 /// wrote them; this is their meaning.

@@ -25,6 +25,7 @@ impl Wire for Meta {
             lockdown: self.lockdown.as_ref().map(Wire::to_wire),
             config_epochs: unless_default(&self.config_epochs),
             last_pickup: self.last_pickup.as_ref().map(Wire::to_wire),
+            on_battery: self.on_battery,
         }
     }
 
@@ -40,6 +41,7 @@ impl Wire for Meta {
             lockdown: form.lockdown.map(Wire::from_wire).transpose()?,
             config_epochs: or_default(form.config_epochs)?,
             last_pickup: form.last_pickup.map(Wire::from_wire).transpose()?,
+            on_battery: form.on_battery,
         })
     }
 }

@@ -145,6 +145,7 @@ pub(crate) const fn field_of(fact: &Fact) -> &'static str {
         Fact::LockdownLiftAsked(_) => "lockdown_lift_asked",
         Fact::LockdownLifted(_) => "lockdown_lifted",
         Fact::BoardReset(_) => "board_reset",
+        Fact::PowerChanged(_) => "power_changed",
         Fact::CommandAnswered(_) => "command_answered",
         Fact::CodeTyped(_) => "code_typed",
         Fact::KeypadReset(_) => "keypad_reset",
@@ -248,6 +249,7 @@ pub(crate) fn meta() -> Meta {
         quota: Quota::default(),
         config_epochs: ConfigEpochs::default(),
         lockdown: None,
+        on_battery: false,
         last_pickup: None,
     }
 }
