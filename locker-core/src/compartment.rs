@@ -92,6 +92,8 @@ pub enum QuarantineReason {
     WrongDoor,
     /// Staff began to look and did not say what was found.
     InspectionUnfinished,
+    /// Something was done with it that the bank's journal has lost.
+    HistoryLost,
 }
 
 /// What the sensor says.

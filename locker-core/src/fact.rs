@@ -14,7 +14,7 @@ use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted, PowerChanged
 use crate::bank::{SessionEnded, SessionStarted, SlotBound};
 use crate::downlink::{CompartmentReserved, ConfigAccepted, ConfigRefused};
 use crate::downlink::{GrantAccepted, GrantRefused};
-use crate::journal::{Booted, StreamOpened};
+use crate::journal::{Booted, KeyChanged, Sealed, StateCarried, StreamOpened};
 
 /// One thing that happened at a bank.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,4 +55,7 @@ pub enum Fact {
     CodeTyped(CodeTyped),
     KeypadReset(KeypadReset),
     SlotBound(SlotBound),
+    Sealed(Sealed),
+    KeyChanged(KeyChanged),
+    StateCarried(StateCarried),
 }

@@ -107,6 +107,11 @@ pub(crate) fn maybe_choice<T: WireEnum>(
     Ok(T::from_form(form))
 }
 
+/// The number of an enum value, or of its absence.
+pub(crate) fn maybe_number<T: WireEnum>(value: Option<T>) -> i32 {
+    value.map(WireEnum::number).unwrap_or_default()
+}
+
 /// Bytes of a fixed length.
 pub(crate) fn exact<const N: usize>(
     field: &'static str,
@@ -118,6 +123,14 @@ pub(crate) fn exact<const N: usize>(
         FieldProblem::Length { bytes: bytes.len(), want_bytes: N }
     };
     bytes.try_into().map_err(|_| Malformed::field(field, problem))
+}
+
+/// Bytes of a fixed length, or none.
+pub(crate) fn maybe_exact<const N: usize>(
+    field: &'static str,
+    bytes: &[u8],
+) -> Result<Option<[u8; N]>, Malformed> {
+    if bytes.is_empty() { Ok(None) } else { exact(field, bytes).map(Some) }
 }
 
 /// Sixteen bytes that name something.

@@ -72,7 +72,7 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, Malformed> {
     })
 }
 
-fn entity_to_wire(change: &Change) -> Result<wire::Entity, EncodeSnapshotError> {
+pub(crate) fn entity_to_wire(change: &Change) -> Result<wire::Entity, EncodeSnapshotError> {
     let form = match change {
         Change::Meta(meta) => Form::Meta(meta.to_wire()),
         Change::Compartment(compartment) => Form::Compartment(compartment.to_wire()),
@@ -90,7 +90,7 @@ fn entity_to_wire(change: &Change) -> Result<wire::Entity, EncodeSnapshotError> 
     Ok(wire::Entity { entity: Some(form) })
 }
 
-fn entity_from_wire(form: wire::Entity) -> Result<Change, Malformed> {
+pub(crate) fn entity_from_wire(form: wire::Entity) -> Result<Change, Malformed> {
     Ok(match present("Entity.entity", form.entity)? {
         Form::Meta(form) => Change::Meta(Wire::from_wire(form)?),
         Form::Compartment(form) => Change::Compartment(Wire::from_wire(form)?),

@@ -7,11 +7,12 @@ mod config;
 mod door;
 mod parcel;
 mod staff;
+mod stream;
 
 use locker_core::downlink::{CompartmentReserved, ConfigDocument};
 use locker_core::downlink::{GrantAccepted, GrantRefusal, GrantRefused};
 use locker_core::fact::Fact;
-use locker_core::journal::{Booted, StreamOpened};
+use locker_core::journal::Booted;
 
 use crate::convert::{self, Wire, WireEnum, choice, required, same_names};
 use crate::malformed::Malformed;
@@ -56,6 +57,9 @@ pub(crate) fn fact_to_wire(fact: &Fact) -> Form {
         Fact::CodeTyped(fact) => Form::CodeTyped(fact.to_wire()),
         Fact::KeypadReset(fact) => Form::KeypadReset(fact.to_wire()),
         Fact::SlotBound(fact) => Form::SlotBound(fact.to_wire()),
+        Fact::Sealed(fact) => Form::Sealed(fact.to_wire()),
+        Fact::KeyChanged(fact) => Form::KeyChanged(fact.to_wire()),
+        Fact::StateCarried(fact) => Form::StateCarried(fact.to_wire()),
     }
 }
 
@@ -101,28 +105,10 @@ pub(crate) fn fact_from_wire(form: Form) -> Result<Fact, Malformed> {
         Form::KeypadReset(form) => Fact::KeypadReset(Wire::from_wire(form)?),
         Form::ConfigAccepted(form) => Fact::ConfigAccepted(Wire::from_wire(form)?),
         Form::SlotBound(form) => Fact::SlotBound(Wire::from_wire(form)?),
+        Form::Sealed(form) => Fact::Sealed(Wire::from_wire(form)?),
+        Form::KeyChanged(form) => Fact::KeyChanged(Wire::from_wire(form)?),
+        Form::StateCarried(form) => Fact::StateCarried(Wire::from_wire(form)?),
     })
-}
-
-impl Wire for StreamOpened {
-    type Form = wire::StreamOpened;
-
-    fn to_wire(&self) -> Self::Form {
-        wire::StreamOpened {
-            bank: self.bank.as_str().to_owned(),
-            device_key_sha256: self.device_key.to_vec(),
-            parent_stream_id: self.parent.map(|id| id.0.to_vec()).unwrap_or_default(),
-        }
-    }
-
-    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
-        let device_key = &form.device_key_sha256;
-        Ok(Self {
-            bank: convert::text("StreamOpened.bank", &form.bank)?,
-            device_key: convert::exact("StreamOpened.device_key_sha256", device_key)?,
-            parent: convert::maybe_id("StreamOpened.parent_stream_id", &form.parent_stream_id)?,
-        })
-    }
 }
 
 impl Wire for Booted {

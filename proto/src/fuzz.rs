@@ -7,7 +7,7 @@ use locker_core::code::digits::fuzz_digits;
 use locker_core::ids::BankId;
 
 use crate::key_set::SignedKeySet;
-use crate::message::{Ack, Batch, Birth, Command, Config, Grants, Presence, Telemetry};
+use crate::message::{Ack, Batch, Birth, Command, Config, Grants, Presence, Restore, Telemetry};
 use crate::record::{decode_record, encode_record};
 use crate::signed::{CommandKey, key_set_in, open};
 use crate::topics::{DownTopic, UpTopic};
@@ -49,6 +49,7 @@ pub fn fuzz_message(bytes: &[u8]) {
     again(bytes, Grants::decode, Grants::encode);
     again(bytes, Config::decode, Config::encode);
     again(bytes, Command::decode, Command::encode);
+    again(bytes, Restore::decode, |restore| restore.clone().encode());
     again(bytes, SignedKeySet::decode, SignedKeySet::encode);
     if let Ok(text) = str::from_utf8(bytes) {
         let up = UpTopic::parse(text).map(|(bank, kind)| kind.of(&bank));

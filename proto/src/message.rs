@@ -4,11 +4,13 @@
 
 mod command;
 mod down;
+mod restore;
 mod telemetry;
 mod up;
 
 pub use command::{Command, CommandKind};
 pub use down::{Ack, Config, Document, Grants};
+pub use restore::{Restore, RestoreKind};
 pub use telemetry::{Presence, Telemetry};
 pub use up::{Batch, Birth};
 

@@ -89,5 +89,6 @@ const fn context(topic: DownTopic) -> &'static str {
         DownTopic::Grants => "postern-down-grants-v1",
         DownTopic::Config => "postern-down-config-v1",
         DownTopic::Command => "postern-down-command-v1",
+        DownTopic::Restore => "postern-down-restore-v1",
     }
 }

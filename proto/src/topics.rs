@@ -25,6 +25,7 @@ pub enum DownTopic {
     Grants,
     Config,
     Command,
+    Restore,
 }
 
 /// Why a topic is none of ours.
@@ -75,7 +76,8 @@ impl UpTopic {
 
 impl DownTopic {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ack, Self::Grants, Self::Config, Self::Command];
+    pub const ALL: [Self; 5] =
+        [Self::Ack, Self::Grants, Self::Config, Self::Command, Self::Restore];
 
     /// The topic's last segment.
     #[must_use]
@@ -85,6 +87,7 @@ impl DownTopic {
             Self::Grants => "grants",
             Self::Config => "config",
             Self::Command => "command",
+            Self::Restore => "restore",
         }
     }
 

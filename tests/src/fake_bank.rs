@@ -235,7 +235,9 @@ fn read(topic: &str, payload: &[u8], id: &BankId, keys: &[CommandKey]) -> Result
     let payload = signed::open(payload, topic, id, keys)?;
     Ok(match topic {
         DownTopic::Ack => Heard::Ack(Ack::decode(&payload)?),
-        DownTopic::Grants | DownTopic::Config | DownTopic::Command => Heard::Told(topic),
+        DownTopic::Grants | DownTopic::Config | DownTopic::Command | DownTopic::Restore => {
+            Heard::Told(topic)
+        }
     })
 }
 
@@ -328,6 +330,8 @@ impl FakeJournal {
             courier_codes: None,
             code_keys: None,
             config_epoch: HubEpoch(0),
+            device_key: None,
+            ladder: Vec::new(),
         }
     }
 

@@ -144,7 +144,10 @@ fn of_parcel(fact: &Fact) -> Option<Meaning> {
         | Fact::CommandAnswered(_)
         | Fact::CodeTyped(_)
         | Fact::KeypadReset(_)
-        | Fact::SlotBound(_) => return None,
+        | Fact::SlotBound(_)
+        | Fact::Sealed(_)
+        | Fact::KeyChanged(_)
+        | Fact::StateCarried(_) => return None,
     };
     Some(meaning)
 }
@@ -347,7 +350,10 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
         | Fact::KeepLapsed(_)
         | Fact::CompartmentReserved(_)
         | Fact::CodeTyped(_)
-        | Fact::SlotBound(_) => None,
+        | Fact::SlotBound(_)
+        | Fact::Sealed(_)
+        | Fact::KeyChanged(_)
+        | Fact::StateCarried(_) => None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use locker_core::ids::BankId;
 use locker_core::uplink::clone::{self, CloneSign, Introduction, Takeover, Takeovers};
-use locker_core::uplink::inlet::{self, BirthVerdict, Cursor};
+use locker_core::uplink::inlet::{self, BirthVerdict, Cursor, Past};
 use locker_proto::message::Birth;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -109,7 +109,11 @@ impl<L: Link> Ingest<L> {
         }
         let party = party(&waiting.birth, caller);
         live.party = Some(party.clone());
-        let chain = inlet::on_birth(known.cursor, waiting.birth.journal());
+        // The rungs are not looked up yet: all streams of one name agree before their first record.
+        let ends_below = |cursor: Cursor| waiting.birth.head_seq < cursor.committed;
+        let common = known.cursor.is_some_and(ends_below).then_some(0);
+        let past = Past { common, differs: false, held_from: 1 };
+        let chain = inlet::on_birth(known.cursor, waiting.birth.journal(), past);
         let before = clone::Known {
             last: known.last.as_ref().map(|last| last.introduction),
             closed: &known.closed,
@@ -127,7 +131,7 @@ impl<L: Link> Ingest<L> {
                 self.keep_apart(Arrived { bank, session, topic, payload: &payload, token });
             }
             (Takeover::Clone(sign), _) => self.found_clone(bank, sign, waiting),
-            (Takeover::Normal(BirthVerdict::Successor), Some(StopReason::Fork)) => {
+            (Takeover::Normal(BirthVerdict::Successor { .. }), Some(StopReason::Fork)) => {
                 self.open_stream(bank, waiting, party, true);
             }
             (Takeover::Normal(_), Some(reason)) => {
@@ -153,10 +157,12 @@ impl<L: Link> Ingest<L> {
                 self.acknowledge(waiting.token);
                 return self.accept(bank, &waiting.birth, party).await;
             }
-            BirthVerdict::Successor => return self.open_stream(bank, waiting, party, false),
+            BirthVerdict::Successor { .. } => {
+                return self.open_stream(bank, waiting, party, false);
+            }
             BirthVerdict::Unrelated => return self.open_stream(bank, waiting, party, true),
-            BirthVerdict::Behind => StopReason::Behind,
-            BirthVerdict::Fork => StopReason::Fork,
+            BirthVerdict::Restore { .. } => StopReason::Behind,
+            BirthVerdict::Fork { .. } => StopReason::Fork,
         };
         self.acknowledge(waiting.token);
         let birth = waiting.birth;

@@ -393,5 +393,6 @@ const fn signed_topic(topic: DownTopic) -> SignedTopic {
         DownTopic::Grants => SignedTopic::Grants,
         DownTopic::Config => SignedTopic::Config,
         DownTopic::Command => SignedTopic::Command,
+        DownTopic::Restore => SignedTopic::Restore,
     }
 }

@@ -21,7 +21,9 @@ pub(super) const fn up_qos(topic: UpTopic) -> QoS {
 pub(super) const fn down_qos(topic: DownTopic) -> QoS {
     match topic {
         DownTopic::Ack => QoS::AtMostOnce,
-        DownTopic::Grants | DownTopic::Config | DownTopic::Command => QoS::AtLeastOnce,
+        DownTopic::Grants | DownTopic::Config | DownTopic::Command | DownTopic::Restore => {
+            QoS::AtLeastOnce
+        }
     }
 }
 

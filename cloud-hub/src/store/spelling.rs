@@ -16,6 +16,7 @@ pub(crate) const fn quarantine_reason(reason: QuarantineReason) -> &'static str 
         QuarantineReason::WrongParcel => "WRONG_PARCEL",
         QuarantineReason::WrongDoor => "WRONG_DOOR",
         QuarantineReason::InspectionUnfinished => "INSPECTION_UNFINISHED",
+        QuarantineReason::HistoryLost => "HISTORY_LOST",
     }
 }
 

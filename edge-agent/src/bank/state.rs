@@ -175,6 +175,7 @@ pub enum PanelQuarantine {
     WrongParcel,
     WrongDoor,
     InspectionUnfinished,
+    HistoryLost,
 }
 
 /// A parcel that must leave, for whoever may take it out.
@@ -367,6 +368,7 @@ const fn quarantine(allocation: Allocation) -> Option<PanelQuarantine> {
         QuarantineReason::WrongParcel => PanelQuarantine::WrongParcel,
         QuarantineReason::WrongDoor => PanelQuarantine::WrongDoor,
         QuarantineReason::InspectionUnfinished => PanelQuarantine::InspectionUnfinished,
+        QuarantineReason::HistoryLost => PanelQuarantine::HistoryLost,
     })
 }
 

@@ -248,6 +248,8 @@ impl Session<'_> {
             courier_codes: Some(said.courier_codes),
             code_keys: said.code_keys,
             config_epoch: said.config_epoch,
+            device_key: None,
+            ladder: Vec::new(),
         }
     }
 
@@ -284,6 +286,10 @@ impl Session<'_> {
             DownTopic::Config => {
                 let config = Config::decode(&payload).map_err(unreadable)?;
                 self.tell(Event::Config(config)).await
+            }
+            DownTopic::Restore => {
+                warn!("records from the hub ignored");
+                Ok(())
             }
             DownTopic::Command => {
                 let command = Command::decode(&payload).map_err(unreadable)?;

@@ -2,10 +2,14 @@
 
 mod chain;
 mod fold;
+pub mod seal;
+pub mod stream;
 mod view;
 
 pub use chain::{CHAIN_START, ChainHash, detached_commitment, next_hash};
 pub use fold::fold;
+pub use seal::Sealed;
+pub use stream::{KeyChanged, Parent, Place, StateCarried, StreamBreak};
 pub use view::{Change, HeldSlot, LastPickup, Lockdown, MemoryView, Meta, Overlay, View};
 
 use crate::clock::TimeQuality;
@@ -45,7 +49,8 @@ pub struct StreamOpened {
     pub bank: BankId,
     /// SHA-256 of the device key's SubjectPublicKeyInfo.
     pub device_key: [u8; 32],
-    pub parent: Option<StreamId>,
+    /// The stream that this one goes on from, if there was one.
+    pub parent: Option<Parent>,
 }
 
 /// The agent started.

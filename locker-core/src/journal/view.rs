@@ -14,6 +14,7 @@ use crate::downlink::{ConfigEpochs, GrantPosition, Mode, Quota};
 use crate::governor::Governor;
 use crate::ids::ParcelId;
 use crate::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, Generation, IntentId};
+use crate::journal::stream::Parent;
 use crate::parcel::Parcel;
 use crate::session::Session;
 use crate::units::UnixMillis;
@@ -40,6 +41,13 @@ pub struct Meta {
     pub on_battery: bool,
     /// The latest pickup, as long as nobody else was given its compartment.
     pub last_pickup: Option<LastPickup>,
+    /// SHA-256 of the device key's SubjectPublicKeyInfo, as the stream said last; none if only an
+    /// older version of these rules folded the record that says so.
+    pub device_key: Option<[u8; 32]>,
+    /// The stream that this one goes on from.
+    pub parent: Option<Parent>,
+    /// The seq of the latest seal; 0 before the first.
+    pub sealed: u64,
 }
 
 /// A pickup after which its recipient may look once more for something forgotten.

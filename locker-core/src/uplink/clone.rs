@@ -89,18 +89,20 @@ pub enum Takeover {
 
 /// Judges an introduction. `chain` is what the journal alone says.
 ///
-/// Counters that are not higher are a clone even where the journal ends below the watermark: a
-/// flash that lost its last records has kept the start before them, and an old copy of a disk is
-/// something that a person must have brought.
+/// Counters that are not higher are a clone, with one exception: a journal that ends or differs below the watermark may be
+/// an old copy of the disk, or flash that lost its last records with the start before them. As long as it took the place
+/// of no open session, it is given its records back; the introduction then counts as the last one, and if there is
+/// another agent after all, that one's counters will not be higher.
 #[must_use]
 pub fn judge(known: Known<'_>, new: Introduction, chain: BirthVerdict) -> Takeover {
+    let restored = matches!(chain, BirthVerdict::Restore { .. }) && !known.took_over;
     if known.closed.contains(&new.stream) {
         return Takeover::Clone(CloneSign::ClosedStream);
     }
-    if known.last.is_some_and(|last| !counts_up(last, new)) {
+    if !restored && known.last.is_some_and(|last| !counts_up(last, new)) {
         return Takeover::Clone(CloneSign::CountersNotHigher);
     }
-    if known.took_over && chain == BirthVerdict::Fork {
+    if known.took_over && matches!(chain, BirthVerdict::Fork { .. }) {
         return Takeover::Clone(CloneSign::OtherHash);
     }
     if known.too_many {

@@ -3,7 +3,8 @@
 use thiserror::Error;
 
 use crate::ids::StreamId;
-use crate::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS, ChainHash, RECORD_MAX_BYTES, next_hash};
+use crate::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS, RECORD_MAX_BYTES};
+use crate::journal::{CHAIN_START, ChainHash, Parent, Place, StreamBreak, next_hash};
 
 /// Unreadable messages in a row at one seq after which the stream is stopped.
 pub const UNREADABLE_MAX: u32 = 3;
@@ -21,10 +22,72 @@ pub struct Cursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Birth {
     pub stream: StreamId,
-    pub parent: Option<StreamId>,
+    pub parent: Option<Parent>,
     pub oldest: u64,
     pub head: u64,
     pub head_hash: ChainHash,
+}
+
+/// How the rungs of a bank's ladder compare with what the hub has of the same stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The highest rung at or below the watermark where both have the same hash.
+    pub common: Option<u64>,
+    /// At a rung above that, but not above the watermark, they have different ones.
+    pub differs: bool,
+    /// The lowest seq whose record the hub can still send.
+    pub held_from: u64,
+}
+
+impl Past {
+    /// The seqs at which the hub has to look its own hashes up. What it knows without looking, at the watermark and
+    /// before the first record, is not among them.
+    #[must_use]
+    pub fn asks(cursor: Cursor, rungs: &[Place]) -> Vec<u64> {
+        let inside = rungs.iter().map(|rung| rung.seq);
+        inside.filter(|seq| (1..cursor.committed).contains(seq)).collect()
+    }
+
+    /// Holds `rungs` against the hub's own hashes: `ours` are those that [`Self::asks`] for, as far as the hub still has
+    /// them. It can send records from `held_from` on.
+    #[must_use]
+    pub fn compare(cursor: Cursor, rungs: &[Place], ours: &[Place], held_from: u64) -> Self {
+        let known = |seq| {
+            if seq == cursor.committed {
+                return Some(cursor.hash);
+            }
+            if seq == 0 {
+                return Some(CHAIN_START);
+            }
+            ours.iter().find(|place| place.seq == seq).map(|place| place.hash)
+        };
+        let mut past = Self { common: None, differs: false, held_from };
+        let mut rungs: Vec<&Place> =
+            rungs.iter().filter(|rung| rung.seq <= cursor.committed).collect();
+        rungs.sort_unstable_by_key(|rung| std::cmp::Reverse(rung.seq));
+        for rung in rungs {
+            match known(rung.seq) {
+                Some(hash) if hash == rung.hash => {
+                    past.common = Some(rung.seq);
+                    break;
+                }
+                Some(_) => past.differs = true,
+                None => {}
+            }
+        }
+        past
+    }
+
+    /// What follows when the bank's stream is not the hub's up to the watermark: also when only a batch shows it.
+    #[must_use]
+    pub const fn on_difference(self) -> BirthVerdict {
+        match self.common {
+            Some(common) if common + 1 >= self.held_from => {
+                BirthVerdict::Restore { from: common + 1 }
+            }
+            last_common => BirthVerdict::Fork { last_common },
+        }
+    }
 }
 
 /// The hub's answer to a birth.
@@ -32,34 +95,46 @@ pub struct Birth {
 pub enum BirthVerdict {
     /// The first stream of this bank, or the one we know, continued.
     GoOn,
-    /// The bank's journal ends below what it once told us: an old copy, or flash that lied.
-    Behind,
-    /// The bank's journal differs from what it once told us.
-    Fork,
-    /// The bank names this known stream as parent of its new one.
-    Successor,
+    /// The bank lacks what it once told us: an old copy, or flash that lied. It is sent the stored records from here on.
+    /// Whether what it has of its own since then can be said again, or it must begin a new stream, only it can tell.
+    Restore { from: u64 },
+    /// The bank's stream differs from what it once told us, and the hub cannot send it the records from their last common
+    /// one on: the bank is told to begin a new stream.
+    Fork { last_common: Option<u64> },
+    /// The bank names this known stream as parent of its new one. `behind`: it did not know all that the hub has of the
+    /// parent when it began the new one, so what the hub believes is inside may be newer than what the bank believes.
+    Successor { behind: bool },
     /// A new stream that names no known parent: the bank was re-imaged.
     Unrelated,
 }
 
-/// Compares a birth with what the hub has of the bank.
+/// Compares a birth with what the hub has of the bank. `past` is of the birth's ladder, where it is of the cursor's
+/// stream.
 #[must_use]
-pub fn on_birth(cursor: Option<Cursor>, birth: Birth) -> BirthVerdict {
+pub fn on_birth(cursor: Option<Cursor>, birth: Birth, past: Past) -> BirthVerdict {
     let Some(cursor) = cursor else { return BirthVerdict::GoOn };
     if birth.stream != cursor.stream {
-        return if birth.parent == Some(cursor.stream) {
-            BirthVerdict::Successor
-        } else {
-            BirthVerdict::Unrelated
+        return match birth.parent {
+            Some(parent) if parent.stream == cursor.stream => {
+                BirthVerdict::Successor { behind: is_behind(parent, cursor) }
+            }
+            Some(_) | None => BirthVerdict::Unrelated,
         };
     }
-    if birth.head < cursor.committed {
-        return BirthVerdict::Behind;
-    }
-    if birth.head == cursor.committed && birth.head_hash != cursor.hash {
-        return BirthVerdict::Fork;
+    let other_head = birth.head == cursor.committed && birth.head_hash != cursor.hash;
+    if birth.head < cursor.committed || other_head || past.differs {
+        return past.on_difference();
     }
     BirthVerdict::GoOn
+}
+
+/// A bank that forked was sent the hub's branch first. Of any other the last common record tells.
+fn is_behind(parent: Parent, cursor: Cursor) -> bool {
+    let behind = parent.common.is_none_or(|common| common.seq < cursor.committed);
+    match parent.reason {
+        Some(StreamBreak::Forked) => parent.common.is_none(),
+        Some(StreamBreak::Damaged | StreamBreak::Replaced) | None => behind,
+    }
 }
 
 /// A batch as it came, its records' bytes untouched.

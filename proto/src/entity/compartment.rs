@@ -144,7 +144,8 @@ same_names!(
     FoundEmpty,
     WrongParcel,
     WrongDoor,
-    InspectionUnfinished
+    InspectionUnfinished,
+    HistoryLost
 );
 same_names!(Evidence, wire::Evidence, DoorCycle, Attested, Inspected);
 same_names!(Health, wire::LockHealth, Ok, OpenFailed, Unreachable, Stopped);

@@ -3,10 +3,11 @@
 use locker_core::downlink::ConfigEpochs;
 use locker_core::governor::{Governor, REMEMBERED_MAX, TRIPS_MAX};
 use locker_core::ids::{Generation, HubEpoch, IntentId};
-use locker_core::journal::{LastPickup, Lockdown, Meta};
+use locker_core::journal::{LastPickup, Lockdown, Meta, Parent, Place, StreamBreak};
 use locker_core::units::UnixMillis;
 
-use crate::convert::{self, Wire, WireEnum, choice, or_default, required, unless_default};
+use crate::convert::unless_default;
+use crate::convert::{self, Wire, WireEnum, choice, or_default, required, same_names};
 use crate::malformed::Malformed;
 use crate::wire::journal::v1 as wire;
 
@@ -26,6 +27,9 @@ impl Wire for Meta {
             config_epochs: unless_default(&self.config_epochs),
             last_pickup: self.last_pickup.as_ref().map(Wire::to_wire),
             on_battery: self.on_battery,
+            device_key_sha256: self.device_key.map(|key| key.to_vec()).unwrap_or_default(),
+            parent: self.parent.as_ref().map(Wire::to_wire),
+            sealed_seq: self.sealed,
         }
     }
 
@@ -42,6 +46,43 @@ impl Wire for Meta {
             config_epochs: or_default(form.config_epochs)?,
             last_pickup: form.last_pickup.map(Wire::from_wire).transpose()?,
             on_battery: form.on_battery,
+            device_key: convert::maybe_exact("Meta.device_key_sha256", &form.device_key_sha256)?,
+            parent: form.parent.map(Wire::from_wire).transpose()?,
+            sealed: form.sealed_seq,
+        })
+    }
+}
+
+impl Wire for Place {
+    type Form = wire::Place;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::Place { seq: self.seq, hash: self.hash.0.to_vec() }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self { seq: form.seq, hash: convert::hash("Place.hash", &form.hash)? })
+    }
+}
+
+same_names!(StreamBreak, wire::StreamBreak, Forked, Damaged, Replaced);
+
+impl Wire for Parent {
+    type Form = wire::Parent;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::Parent {
+            stream_id: self.stream.0.to_vec(),
+            common: self.common.as_ref().map(Wire::to_wire),
+            reason: convert::maybe_number(self.reason),
+        }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self {
+            stream: convert::id("Parent.stream_id", &form.stream_id)?,
+            common: form.common.map(Wire::from_wire).transpose()?,
+            reason: convert::maybe_choice("Parent.reason", form.reason)?,
         })
     }
 }

@@ -35,6 +35,38 @@ pub struct Meta {
     /// The mains are gone: no deposits.
     #[prost(bool, tag = "20")]
     pub on_battery: bool,
+    /// SHA-256 of the device key's SubjectPublicKeyInfo as the journal said last, 32 bytes; empty if it is not known.
+    #[prost(bytes = "vec", tag = "11")]
+    pub device_key_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// The journal that this one goes on from; absent if there is none.
+    #[prost(message, optional, tag = "12")]
+    pub parent: ::core::option::Option<Parent>,
+    /// The seq of the latest seal; 0 before the first.
+    #[prost(uint64, tag = "13")]
+    pub sealed_seq: u64,
+}
+/// A record of a journal, and the chain's hash there.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Place {
+    /// The record; 0 for before the first.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// The hash, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub hash: ::prost::alloc::vec::Vec<u8>,
+}
+/// The journal that another one goes on from.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Parent {
+    /// Its name, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub stream_id: ::prost::alloc::vec::Vec<u8>,
+    /// Its last record that bank and hub have in common, or that could still be read; absent if none is known.
+    #[prost(message, optional, tag = "2")]
+    pub common: ::core::option::Option<Place>,
+    /// Why it ended.
+    #[prost(enumeration = "StreamBreak", tag = "3")]
+    pub reason: i32,
 }
 /// A pickup after which its recipient may look once more for something forgotten.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1040,6 +1072,43 @@ pub struct Snapshot {
     #[prost(message, repeated, tag = "4")]
     pub entities: ::prost::alloc::vec::Vec<Entity>,
 }
+/// Why a journal ended and another was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StreamBreak {
+    /// Not told.
+    Unspecified = 0,
+    /// Bank and hub held different records at the same place.
+    Forked = 1,
+    /// It could not be read on, and a person decided to go on without it.
+    Damaged = 2,
+    /// The bank's machine or disk was replaced.
+    Replaced = 3,
+}
+impl StreamBreak {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STREAM_BREAK_UNSPECIFIED",
+            Self::Forked => "STREAM_BREAK_FORKED",
+            Self::Damaged => "STREAM_BREAK_DAMAGED",
+            Self::Replaced => "STREAM_BREAK_REPLACED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STREAM_BREAK_UNSPECIFIED" => Some(Self::Unspecified),
+            "STREAM_BREAK_FORKED" => Some(Self::Forked),
+            "STREAM_BREAK_DAMAGED" => Some(Self::Damaged),
+            "STREAM_BREAK_REPLACED" => Some(Self::Replaced),
+            _ => None,
+        }
+    }
+}
 /// Why a bank was locked down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1177,6 +1246,8 @@ pub enum QuarantineReason {
     WrongDoor = 9,
     /// Staff began to look and did not say what was found.
     InspectionUnfinished = 10,
+    /// Something was done with it that the bank's journal has lost.
+    HistoryLost = 11,
 }
 impl QuarantineReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1196,6 +1267,7 @@ impl QuarantineReason {
             Self::WrongParcel => "QUARANTINE_REASON_WRONG_PARCEL",
             Self::WrongDoor => "QUARANTINE_REASON_WRONG_DOOR",
             Self::InspectionUnfinished => "QUARANTINE_REASON_INSPECTION_UNFINISHED",
+            Self::HistoryLost => "QUARANTINE_REASON_HISTORY_LOST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1212,6 +1284,7 @@ impl QuarantineReason {
             "QUARANTINE_REASON_WRONG_PARCEL" => Some(Self::WrongParcel),
             "QUARANTINE_REASON_WRONG_DOOR" => Some(Self::WrongDoor),
             "QUARANTINE_REASON_INSPECTION_UNFINISHED" => Some(Self::InspectionUnfinished),
+            "QUARANTINE_REASON_HISTORY_LOST" => Some(Self::HistoryLost),
             _ => None,
         }
     }
@@ -1364,7 +1437,7 @@ pub struct Record {
     /// What happened.
     #[prost(
         oneof = "record::Fact",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 60"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 60, 55, 56, 57"
     )]
     pub fact: ::core::option::Option<record::Fact>,
 }
@@ -1494,6 +1567,15 @@ pub mod record {
         /// The bank runs on its battery, or on the mains again.
         #[prost(message, tag = "60")]
         PowerChanged(super::PowerChanged),
+        /// The device key stands for all records before this one.
+        #[prost(message, tag = "55")]
+        Sealed(super::Sealed),
+        /// The bank has another device key.
+        #[prost(message, tag = "56")]
+        KeyChanged(super::KeyChanged),
+        /// What this journal takes over from the one it goes on from.
+        #[prost(message, tag = "57")]
+        StateCarried(super::StateCarried),
     }
 }
 /// A journal begins. Always the first record.
@@ -1508,6 +1590,54 @@ pub struct StreamOpened {
     /// The journal that this one continues, 16 bytes; empty if none.
     #[prost(bytes = "vec", tag = "3")]
     pub parent_stream_id: ::prost::alloc::vec::Vec<u8>,
+    /// The last record of it that bank and hub have in common, or that could still be read; absent if none is known.
+    #[prost(message, optional, tag = "4")]
+    pub parent_common: ::core::option::Option<Place>,
+    /// Why it ended.
+    #[prost(enumeration = "StreamBreak", tag = "5")]
+    pub parent_reason: i32,
+}
+/// The device key stands for all records before this one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sealed {
+    /// The record before this one.
+    #[prost(uint64, tag = "1")]
+    pub upto_seq: u64,
+    /// The chain's hash there, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub hash: ::prost::alloc::vec::Vec<u8>,
+    /// The version of the folding rules.
+    #[prost(uint32, tag = "3")]
+    pub fold_version: u32,
+    /// SHA-256 of the state there, 32 bytes.
+    #[prost(bytes = "vec", tag = "4")]
+    pub projection: ::prost::alloc::vec::Vec<u8>,
+    /// ECDSA P-256 with SHA-256 by the device key: r and s, 64 bytes. Over the text postern-seal-v1, a zero byte, the stream
+    /// (16 bytes), the seq (8), the hash (32), the fold version (4) and the projection (32); highest byte first.
+    #[prost(bytes = "vec", tag = "5")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
+/// The bank has another device key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyChanged {
+    /// SHA-256 of the SubjectPublicKeyInfo of the key until now, 32 bytes; empty if it is not known.
+    #[prost(bytes = "vec", tag = "1")]
+    pub old_key_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// And of the key from here on, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub new_key_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// ECDSA P-256 with SHA-256 by the old key: r and s, 64 bytes; empty if the old key was gone. Over the text
+    /// postern-key-change-v1, a zero byte, the stream (16 bytes), the seq of this record (8, highest byte first), the old
+    /// key's hash (32, zeros if empty) and the new one's (32).
+    #[prost(bytes = "vec", tag = "3")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
+/// What this journal takes over from the one it goes on from. Only between its opening and its first start.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StateCarried {
+    /// Each entity as it is.
+    #[prost(message, repeated, tag = "1")]
+    pub entities: ::prost::alloc::vec::Vec<Entity>,
 }
 /// The agent started.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

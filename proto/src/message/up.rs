@@ -5,7 +5,9 @@ use locker_core::code::tag::FINGERPRINT_BYTES;
 use locker_core::credential::KEYS_MAX;
 use locker_core::downlink::GrantPosition;
 use locker_core::ids::{BootId, Generation, HubEpoch, StreamId};
+use locker_core::journal::stream::RUNGS_MAX;
 use locker_core::journal::{BATCH_MAX_BYTES, BATCH_MAX_RECORDS, ChainHash, RECORD_MAX_BYTES};
+use locker_core::journal::{Parent, Place};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet;
 use prost::Message;
@@ -20,7 +22,7 @@ use crate::wire::bank::v1 as wire;
 pub struct Birth {
     pub stream: StreamId,
     /// The journal that this one continues.
-    pub parent: Option<StreamId>,
+    pub parent: Option<Parent>,
     pub boot: BootId,
     /// Starts of the agent in this stream.
     pub boot_count: u64,
@@ -54,6 +56,11 @@ pub struct Birth {
     /// The lowest hub epoch of the documents held, the key set left aside; 0 if none is held or one
     /// of them came in no epoch.
     pub config_epoch: HubEpoch,
+    /// SHA-256 of the device key's SubjectPublicKeyInfo; none if the agent is too old to say.
+    pub device_key: Option<[u8; 32]>,
+    /// The journal's hashes at the seqs of [`locker_core::journal::stream::ladder`], highest first, at most
+    /// [`RUNGS_MAX`]. Empty if the agent is too old to be given records back.
+    pub ladder: Vec<Place>,
 }
 
 impl Birth {
@@ -72,10 +79,11 @@ impl Birth {
     /// As bytes, in [`FORMAT_VERSION`].
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        let parent = self.parent;
         let form = wire::Birth {
             format_version: FORMAT_VERSION,
             stream_id: self.stream.0.to_vec(),
-            parent_stream_id: self.parent.map(|id| id.0.to_vec()).unwrap_or_default(),
+            parent_stream_id: parent.map(|parent| parent.stream.0.to_vec()).unwrap_or_default(),
             boot_id: self.boot.0.to_vec(),
             boot_count: self.boot_count,
             connection_count: self.connection_count,
@@ -95,6 +103,10 @@ impl Birth {
             courier_codes_generation: self.courier_codes.map(|held| held.0),
             code_keys: self.code_keys.map(|keys| keys.to_vec()).unwrap_or_default(),
             config_epoch: self.config_epoch.0,
+            parent_common: parent.and_then(|parent| parent.common).map(|common| common.to_wire()),
+            parent_reason: convert::maybe_number(parent.and_then(|parent| parent.reason)),
+            device_key_sha256: self.device_key.map(|key| key.to_vec()).unwrap_or_default(),
+            ladder: convert::list(&self.ladder),
         };
         form.encode_to_vec()
     }
@@ -109,9 +121,13 @@ impl Birth {
         if form.format_version != FORMAT_VERSION {
             return Err(DecodeMessageError::FormatVersion { found: form.format_version });
         }
+        let parent = convert::maybe_id("Birth.parent_stream_id", &form.parent_stream_id)?;
+        let common = form.parent_common.map(Wire::from_wire).transpose()?;
+        let reason = convert::maybe_choice("Birth.parent_reason", form.parent_reason)?;
+        let ladder = convert::at_most("Birth.ladder", form.ladder, RUNGS_MAX)?;
         Ok(Self {
             stream: convert::id("Birth.stream_id", &form.stream_id)?,
-            parent: convert::maybe_id("Birth.parent_stream_id", &form.parent_stream_id)?,
+            parent: parent.map(|stream| Parent { stream, common, reason }),
             boot: convert::id("Birth.boot_id", &form.boot_id)?,
             boot_count: form.boot_count,
             connection_count: form.connection_count,
@@ -131,6 +147,8 @@ impl Birth {
             courier_codes: form.courier_codes_generation.map(Generation),
             code_keys: code_keys(&form.code_keys)?,
             config_epoch: HubEpoch(form.config_epoch),
+            device_key: convert::maybe_exact("Birth.device_key_sha256", &form.device_key_sha256)?,
+            ladder: convert::from_list(ladder)?,
         })
     }
 }
@@ -207,7 +225,7 @@ impl Batch {
     }
 }
 
-fn check_limits(records: &[Vec<u8>]) -> Result<(), DecodeMessageError> {
+pub(super) fn check_limits(records: &[Vec<u8>]) -> Result<(), DecodeMessageError> {
     if records.is_empty() {
         return Err(DecodeMessageError::EmptyBatch);
     }

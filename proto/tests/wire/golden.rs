@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use locker_proto::message::{Ack, Batch, Birth, Command, Config, DecodeMessageError, Grants};
-use locker_proto::message::{Presence, Telemetry};
+use locker_proto::message::{Presence, Restore, Telemetry};
 use locker_proto::record::{decode_record, encode_record};
 use locker_proto::signed::{CommandKey, open, sign};
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
@@ -85,6 +85,8 @@ fn entities_are_as_version_1_wrote_them() {
     frozen.same("key_set: root", &later::held_key_set(), encode_key_set, decode_key_set);
     frozen.same("meta: root", &later::meta_with_a_root(), encode_meta, decode_meta);
     frozen.same("meta: on battery", &later::meta_on_battery(), encode_meta, decode_meta);
+    let sealed = later::meta_of_a_sealed_stream();
+    frozen.same("meta: sealed", &sealed, encode_meta, decode_meta);
     for (name, session) in later::sessions_with_an_alarm() {
         frozen.same(name, &Some(session), encode_session, decode_session);
     }
@@ -114,6 +116,11 @@ fn messages_are_as_version_1_wrote_them() {
     frozen.same("config_courier_codes", &couriers, Config::encode, Config::decode);
     frozen.same("birth: told more", &later::birth(), Birth::encode, Birth::decode);
     frozen.same("command", &later::command(), Command::encode, Command::decode);
+    let laddered = later::birth_with_a_ladder();
+    frozen.same("birth: with a ladder", &laddered, Birth::encode, Birth::decode);
+    for (name, restore) in later::restores() {
+        frozen.same(name, &restore, |restore| restore.clone().encode(), Restore::decode);
+    }
     frozen.finish();
 }
 

@@ -28,15 +28,17 @@ use locker_core::fact::Fact;
 use locker_core::governor::Governor;
 use locker_core::ids::{CommandId, CredentialId, Generation, GroupId, HubEpoch};
 use locker_core::ids::{IntentId, Version};
-use locker_core::journal::{Change, HeldSlot, LastPickup, Lockdown, Meta};
+use locker_core::journal::Sealed as Seal;
+use locker_core::journal::{ChainHash, Change, HeldSlot, KeyChanged, LastPickup, Lockdown, Meta};
+use locker_core::journal::{Parent, Place, StateCarried, StreamBreak, StreamOpened};
 use locker_core::parcel::{Parcel, ParcelState, RecallReason, Terms};
 use locker_core::session::{Actor, CourierProof, Handover, Opening, Phase, Session, Task};
 use locker_core::units::{Dimensions, UnixMillis};
 use locker_proto::entity::Snapshot;
 use locker_proto::key_set::SignedKeySet;
-use locker_proto::message::{Birth, Command, CommandKind, Config, Document};
+use locker_proto::message::{Birth, Command, CommandKind, Config, Document, Restore, RestoreKind};
 
-use crate::samples::{self, AT, BOOT, CREDENTIAL, EPOCH, NO, NONCE, PARCEL, SESSION};
+use crate::samples::{self, AT, BOOT, CREDENTIAL, EPOCH, HASH, NO, NONCE, PARCEL, SESSION, STREAM};
 
 pub(crate) const COMMAND: CommandId = CommandId([0xdd; 16]);
 pub(crate) const GROUP: GroupId = GroupId([0xee; 16]);
@@ -44,14 +46,16 @@ pub(crate) const BADGE: CredentialId = CredentialId([0xf1; 16]);
 pub(crate) const OTHER_BADGE: CredentialId = CredentialId([0xf2; 16]);
 pub(crate) const SLOT: SlotId = SlotId([0xa1; 16]);
 pub(crate) const SUFFIX: SuffixTag = SuffixTag([0xa3; 8]);
+pub(crate) const PLACE: Place = Place { seq: 4_700, hash: HASH };
 const UNTIL: UnixMillis = UnixMillis(1_790_000_600_000);
 
-pub(crate) const QUARANTINE_REASONS: [QuarantineReason; 5] = [
+pub(crate) const QUARANTINE_REASONS: [QuarantineReason; 6] = [
     QuarantineReason::FoundOccupied,
     QuarantineReason::FoundEmpty,
     QuarantineReason::WrongParcel,
     QuarantineReason::WrongDoor,
     QuarantineReason::InspectionUnfinished,
+    QuarantineReason::HistoryLost,
 ];
 
 pub(crate) const RECALL_REASONS: [RecallReason; 4] =
@@ -68,6 +72,7 @@ pub(crate) fn facts() -> Vec<(String, Fact)> {
     facts.extend(of_staff());
     facts.extend(of_doors());
     facts.extend(of_the_keypad());
+    facts.extend(of_streams());
     let name = |(value, fact): (String, Fact)| {
         let field = samples::field_of(&fact);
         (if value.is_empty() { field.to_owned() } else { format!("{field}: {value}") }, fact)
@@ -237,6 +242,41 @@ fn of_doors() -> Vec<(String, Fact)> {
     facts
 }
 
+fn of_streams() -> Vec<(String, Fact)> {
+    let (bank, device_key) = (samples::bank(), [0xbb; 32]);
+    let breaks = [StreamBreak::Forked, StreamBreak::Damaged, StreamBreak::Replaced];
+    let mut facts: Vec<_> = breaks
+        .into_iter()
+        .map(|reason| {
+            let parent = Some(Parent { reason: Some(reason), ..parent() });
+            let (bank, device_key) = (bank.clone(), device_key);
+            named(reason, Fact::StreamOpened(StreamOpened { bank, device_key, parent }))
+        })
+        .collect();
+    facts.push(named("no parent", {
+        let (bank, parent) = (bank.clone(), None);
+        Fact::StreamOpened(StreamOpened { bank, device_key, parent })
+    }));
+    let (old, signature) = (Some([0xb1; 32]), Some([0xb3; 64]));
+    let changed = KeyChanged { old, new: [0xb2; 32], signature };
+    let unsigned = KeyChanged { old: None, signature: None, ..changed };
+    facts.extend([
+        named("", Fact::Sealed(seal())),
+        named("", Fact::KeyChanged(changed)),
+        named("by nobody", Fact::KeyChanged(unsigned)),
+        named("", Fact::StateCarried(StateCarried::new(samples::snapshot().changes))),
+    ]);
+    facts
+}
+
+pub(crate) fn parent() -> Parent {
+    Parent { common: Some(PLACE), reason: Some(StreamBreak::Forked), ..samples::parent() }
+}
+
+fn seal() -> Seal {
+    Seal { upto: 4_710, hash: HASH, fold_version: 5, projection: [0xb4; 32], signature: [0xb5; 64] }
+}
+
 fn of_the_keypad() -> Vec<(String, Fact)> {
     let (session, parcel, compartment) = (SESSION, PARCEL, NO);
     let bound = BoundCode { slot: SLOT, sealed: sealed() };
@@ -329,6 +369,33 @@ pub(crate) fn courier_codes() -> CourierCodes {
     CourierCodes { generation: Generation(9), codes: vec![code(0xb1), code(0xb2)] }
 }
 
+/// One that says how its journal can be made whole, too.
+pub(crate) fn birth_with_a_ladder() -> Birth {
+    Birth {
+        parent: Some(parent()),
+        device_key: Some([0xbb; 32]),
+        ladder: vec![PLACE, Place { seq: 0, hash: ChainHash([0; 32]) }],
+        ..birth()
+    }
+}
+
+pub(crate) fn restores() -> [(&'static str, Restore); 3] {
+    let restore = |kind| Restore { stream: STREAM, nonce: NONCE, kind };
+    let batch = samples::batch();
+    let run = RestoreKind::Run {
+        first_seq: batch.first_seq,
+        previous: batch.previous,
+        records: batch.records,
+        until: Place { seq: 4_800, ..PLACE },
+    };
+    let new = |reason, common| RestoreKind::NewStream { reason, common };
+    [
+        ("restore: run", restore(run)),
+        ("restore: new stream", restore(new(StreamBreak::Forked, Some(PLACE)))),
+        ("restore: nothing in common", restore(new(StreamBreak::Damaged, None))),
+    ]
+}
+
 /// One that says all that newer agents say.
 pub(crate) fn birth() -> Birth {
     Birth {
@@ -360,6 +427,11 @@ pub(crate) fn meta_on_battery() -> Meta {
 
 pub(crate) fn meta_with_a_root() -> Meta {
     Meta { keys: held_key_set(), ..samples::meta() }
+}
+
+pub(crate) fn meta_of_a_sealed_stream() -> Meta {
+    let (device_key, parent) = (Some([0xbb; 32]), Some(parent()));
+    Meta { device_key, parent, sealed: 4_700, ..samples::meta() }
 }
 
 pub(crate) fn metas() -> Vec<(String, Meta)> {

@@ -170,7 +170,7 @@ fn pulse(fact: &mut Form) -> &mut wire::PulseSettled {
 fn a_fact_of_a_newer_agent_is_told_apart_from_a_malformed_one() {
     // A fact with the next free number, which this version skips as an unknown field.
     let mut newer = wire::Record { fact: None, ..form("booted") }.encode_to_vec();
-    prost::encoding::bytes::encode(55, &b"\x08\x01".to_vec(), &mut newer);
+    prost::encoding::bytes::encode(58, &b"\x08\x01".to_vec(), &mut newer);
     assert_eq!(decode_record(&newer), Err(DecodeError::UnknownFact));
     assert!(DecodeError::UnknownFact.may_be_newer());
 
@@ -679,4 +679,55 @@ fn a_message_above_the_limit_is_not_read() {
     let too_large = Malformed::TooLarge { bytes: bytes.len(), max_bytes: MESSAGE_MAX_BYTES };
     assert_eq!(Birth::decode(&bytes), Err(too_large.clone().into()));
     assert_eq!(Batch::decode(&bytes), Err(too_large.into()));
+}
+
+#[test]
+fn a_restore_that_is_wrong_names_the_field_or_the_limit() {
+    let missing = |field| Malformed::Field { field, problem: FieldProblem::Missing };
+    let [(_, run), (_, new), _] = later::restores();
+    let sent = |restore: locker_proto::message::Restore| {
+        bank::Restore::decode(&restore.encode()[..]).unwrap()
+    };
+    let refused = |form: &bank::Restore| {
+        locker_proto::message::Restore::decode(&form.encode_to_vec()).unwrap_err()
+    };
+    let with_run = |harm: fn(&mut bank::RestoreRun)| {
+        let mut form = sent(run.clone());
+        let Some(bank::restore::Kind::Run(run)) = &mut form.kind else { panic!("{form:?}") };
+        harm(run);
+        refused(&form)
+    };
+    assert_eq!(with_run(|run| run.records.clear()), DecodeMessageError::EmptyBatch);
+    assert_eq!(with_run(|run| run.until = None), missing("RestoreRun.until").into());
+    let range = |value, max| {
+        let problem = FieldProblem::Range { value, min: 1, max };
+        Malformed::Field { field: "RestoreRun.first_seq", problem }
+    };
+    assert_eq!(with_run(|run| run.first_seq = 0), range(0, 4_799).into());
+    assert_eq!(with_run(|run| run.first_seq = 4_800), range(4_800, 4_799).into());
+    let far = |run: &mut bank::RestoreRun| {
+        run.first_seq = u64::MAX;
+        run.until.as_mut().unwrap().seq = u64::MAX;
+    };
+    assert_eq!(with_run(far), range(u64::MAX, u64::MAX / 2).into());
+    assert_eq!(
+        with_run(|run| run.records = vec![vec![0; RECORD_MAX_BYTES + 1]]),
+        DecodeMessageError::RecordTooLarge { bytes: RECORD_MAX_BYTES + 1 }
+    );
+    let none = bank::Restore { kind: None, ..sent(new.clone()) };
+    assert_eq!(refused(&none), missing("Restore.kind").into());
+    let mut form = sent(new);
+    if let Some(bank::restore::Kind::NewStream(new)) = &mut form.kind {
+        new.reason = 0;
+    }
+    assert_eq!(refused(&form), missing("NewStream.reason").into());
+}
+
+#[test]
+fn a_ladder_has_at_most_64_rungs() {
+    let good = bank::Birth::decode(&later::birth_with_a_ladder().encode()[..]).unwrap();
+    let long = bank::Birth { ladder: vec![good.ladder[0].clone(); 65], ..good };
+    let problem = FieldProblem::TooMany { entries: 65, max: 64 };
+    let field = Malformed::Field { field: "Birth.ladder", problem };
+    assert_eq!(Birth::decode(&long.encode_to_vec()), Err(field.into()));
 }

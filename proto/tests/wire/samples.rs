@@ -21,7 +21,7 @@ use locker_core::ids::{
     BankId, BootId, CompartmentNo, CredentialId, Generation, HubEpoch, IntentId, ParcelId,
     SessionId, StreamId, Version,
 };
-use locker_core::journal::{Booted, ChainHash, Change, Meta, Record, StreamOpened};
+use locker_core::journal::{Booted, ChainHash, Change, Meta, Parent, Record, StreamOpened};
 use locker_core::parcel::{Parcel, ParcelState, Terms};
 use locker_core::session::{
     Actor, CourierProof, Handover, Opening, Phase, Session, SessionEnd, Task,
@@ -150,6 +150,9 @@ pub(crate) const fn field_of(fact: &Fact) -> &'static str {
         Fact::CodeTyped(_) => "code_typed",
         Fact::KeypadReset(_) => "keypad_reset",
         Fact::SlotBound(_) => "slot_bound",
+        Fact::Sealed(_) => "sealed",
+        Fact::KeyChanged(_) => "key_changed",
+        Fact::StateCarried(_) => "state_carried",
     }
 }
 
@@ -162,7 +165,7 @@ pub(crate) fn facts() -> Vec<Fact> {
         Fact::StreamOpened(StreamOpened {
             bank: bank(),
             device_key: [0xbb; 32],
-            parent: Some(PARENT),
+            parent: Some(parent()),
         }),
         Fact::Booted(Booted { boot: BOOT, boot_count: 3, agent_version: "0.1.0".into() }),
         Fact::GrantAccepted(GrantAccepted { position: position(), grant: Grant::Book(booking()) }),
@@ -224,6 +227,11 @@ pub(crate) fn facts() -> Vec<Fact> {
     ]
 }
 
+/// As the first agents told it.
+pub(crate) fn parent() -> Parent {
+    Parent { stream: PARENT, common: None, reason: None }
+}
+
 pub(crate) fn record(fact: Fact) -> Record {
     Record {
         stream: STREAM,
@@ -251,6 +259,9 @@ pub(crate) fn meta() -> Meta {
         lockdown: None,
         on_battery: false,
         last_pickup: None,
+        device_key: None,
+        parent: None,
+        sealed: 0,
     }
 }
 
@@ -319,7 +330,7 @@ pub(crate) fn snapshot() -> Snapshot {
 pub(crate) fn birth() -> Birth {
     Birth {
         stream: STREAM,
-        parent: Some(PARENT),
+        parent: Some(parent()),
         boot: BOOT,
         boot_count: 3,
         connection_count: 8,
@@ -339,6 +350,8 @@ pub(crate) fn birth() -> Birth {
         courier_codes: None,
         code_keys: None,
         config_epoch: HubEpoch(0),
+        device_key: None,
+        ladder: Vec::new(),
     }
 }
 

@@ -44,6 +44,9 @@ pub(in crate::ingest) const fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::CodeTyped(_) => (51, "code_typed"),
         Fact::KeypadReset(_) => (52, "keypad_reset"),
         Fact::SlotBound(_) => (54, "slot_bound"),
+        Fact::Sealed(_) => (55, "sealed"),
+        Fact::KeyChanged(_) => (56, "key_changed"),
+        Fact::StateCarried(_) => (57, "state_carried"),
     }
 }
 
@@ -79,7 +82,10 @@ pub(in crate::ingest) const fn place(fact: &Fact) -> (Option<CompartmentNo>, Opt
         | Fact::CommandAnswered(_)
         | Fact::CodeTyped(_)
         | Fact::KeypadReset(_)
-        | Fact::SlotBound(_) => (None, None),
+        | Fact::SlotBound(_)
+        | Fact::Sealed(_)
+        | Fact::KeyChanged(_)
+        | Fact::StateCarried(_) => (None, None),
         Fact::SessionStarted(started) => (None, Some(started.session)),
         Fact::SessionEnded(ended) => (None, Some(ended.session)),
         Fact::DepositStarted(started) => (Some(started.compartment), Some(started.session)),

@@ -1,7 +1,7 @@
 //! Two agents that say they are one bank, and a bank that begins anew.
 
 use locker_core::ids::BootId;
-use locker_core::journal::ChainHash;
+use locker_core::journal::{ChainHash, Parent};
 use locker_core::uplink::clone::CloneSign;
 use locker_proto::message::{Birth, DecodeMessageError};
 
@@ -323,7 +323,10 @@ async fn p_j_a_stream_that_names_its_parent_goes_on_and_settles_a_fork() {
         }
         world.disconnect().await;
         let new = Journal::new(2);
-        let birth = Birth { parent: Some(old.stream), ..start(&new, 5, 1, 1) };
+        let birth = Birth {
+            parent: Some(Parent { stream: old.stream, common: None, reason: None }),
+            ..start(&new, 5, 1, 1)
+        };
         let ack = world.birth_with(birth).await;
         assert_eq!(ack.stream, new.stream);
         assert_eq!(committed(&store).await, (0, None));

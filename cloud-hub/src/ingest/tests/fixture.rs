@@ -234,6 +234,8 @@ impl Journal {
             courier_codes: None,
             code_keys: None,
             config_epoch: HubEpoch(0),
+            device_key: None,
+            ladder: Vec::new(),
         }
     }
 
@@ -538,6 +540,7 @@ impl World {
             DownTopic::Grants => SignedTopic::Grants,
             DownTopic::Config => SignedTopic::Config,
             DownTopic::Command => SignedTopic::Command,
+            DownTopic::Restore => SignedTopic::Restore,
         };
         loop {
             if let Did::Sent { topic, payload, .. } = self.next().await

@@ -119,6 +119,9 @@ pub(super) fn result_of(fact: &Fact, recipient: bool) -> Option<PanelResult> {
         | Fact::CodeTyped(_)
         | Fact::KeypadReset(_)
         | Fact::SlotBound(_)
+        | Fact::Sealed(_)
+        | Fact::KeyChanged(_)
+        | Fact::StateCarried(_)
         | Fact::CommandAnswered(_) => return None,
     })
 }

@@ -987,6 +987,9 @@ fn fact(fact: &Fact) -> String {
             format!("digits {} for {}", bound.code.slot.0[0], label(bound.parcel))
         }
         Fact::CommandAnswered(answered) => format!("command {:?}", answered.answer),
+        Fact::Sealed(sealed) => format!("sealed up to {}", sealed.upto),
+        Fact::KeyChanged(_) => "device key changed".to_owned(),
+        Fact::StateCarried(carried) => format!("{} carried over", carried.entities().len()),
     }
 }
 

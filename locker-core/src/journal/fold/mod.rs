@@ -9,7 +9,7 @@ mod door;
 mod handover;
 mod hub;
 
-use super::{Change, Lockdown, Meta, Record, View};
+use super::{Change, Lockdown, Meta, Record, StateCarried, View};
 use crate::bank::{PowerSource, SessionStarted};
 use crate::code::budget::{Entry, judge};
 use crate::compartment::Compartment;
@@ -29,7 +29,10 @@ const LIVE: [CredentialState; 3] =
 pub fn fold(view: &impl View, record: &Record) -> Vec<Change> {
     let mut to = Changes { view, at: record.at, changes: Vec::new() };
     match &record.fact {
-        Fact::StreamOpened(_) => {}
+        Fact::StreamOpened(opened) => to.meta(|meta| {
+            meta.device_key = Some(opened.device_key);
+            meta.parent = opened.parent;
+        }),
         Fact::Booted(booted) => to.booted(booted.boot_count),
         Fact::GrantAccepted(accepted) => {
             to.meta(|meta| meta.grants = accepted.position);
@@ -85,6 +88,9 @@ pub fn fold(view: &impl View, record: &Record) -> Vec<Change> {
             to.changes.push(Change::Budget(view.budget().reset_by_staff()));
         }
         Fact::SlotBound(bound) => to.bind_slot(bound.parcel, Some(bound.code.slot)),
+        Fact::Sealed(_) => to.meta(|meta| meta.sealed = record.seq),
+        Fact::KeyChanged(changed) => to.meta(|meta| meta.device_key = Some(changed.new)),
+        Fact::StateCarried(carried) => to.state_carried(carried),
     }
     to.limit_spent_slots();
     to.changes
@@ -109,6 +115,31 @@ impl<V: View> Changes<'_, V> {
             change(&mut held);
             self.changes.push(Change::Compartment(held));
         }
+    }
+
+    /// Only before the first start of a stream that goes on from another: no later record may say
+    /// what is inside without anybody having looked.
+    fn state_carried(&mut self, carried: &StateCarried) {
+        let Meta { boot_count, parent, device_key, .. } = self.view.meta();
+        if boot_count > 0 || parent.is_none() {
+            return;
+        }
+        self.changes.extend(carried.entities().iter().cloned().map(|change| match change {
+            Change::Meta(meta) => {
+                Change::Meta(Meta { boot_count, parent, device_key, sealed: 0, ..meta })
+            }
+            Change::Compartment(_)
+            | Change::CompartmentRemoved(_)
+            | Change::Parcel(_)
+            | Change::ParcelForgotten(_)
+            | Change::Credential(_)
+            | Change::Session(_)
+            | Change::Governor(_)
+            | Change::Slot(_)
+            | Change::SlotForgotten(_)
+            | Change::Budget(_)
+            | Change::CourierCodes(_) => change,
+        }));
     }
 
     fn parcel(&mut self, id: ParcelId, state: ParcelState) {

@@ -26,10 +26,71 @@ use crate::downlink::{ConfigRefusal, ConfigRefused};
 use crate::downlink::{Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused, Mode};
 use crate::ids::{BankId, BootId, CredentialId, Generation, HubEpoch, IntentId, SessionId};
 use crate::ids::{StreamId, Version};
-use crate::journal::{Booted, CHAIN_START, MemoryView, Overlay, StreamOpened};
+use crate::journal::{Booted, CHAIN_START, ChainHash, MemoryView, Overlay, Parent, StreamBreak};
+use crate::journal::{KeyChanged, Sealed as Seal, StateCarried, StreamOpened, View};
 use crate::parcel::Terms;
 use crate::session::{Actor, CourierProof, SessionEnd};
 use crate::units::{Dimensions, Grams};
+
+#[test]
+fn p_j_state_is_carried_over_only_before_the_first_start_of_a_parented_stream() {
+    let bank: BankId = "bank-1".parse().unwrap();
+    let parent =
+        Parent { stream: StreamId([9; 16]), common: None, reason: Some(StreamBreak::Damaged) };
+    let opened = |parent| {
+        Fact::StreamOpened(StreamOpened { bank: bank.clone(), device_key: [3; 32], parent })
+    };
+    let (boot, agent_version) = (BootId([0; 16]), String::new());
+    let booted = Fact::Booted(Booted { boot, boot_count: 1, agent_version });
+    let mut told = MemoryView::default();
+    let meta = Meta { boot_count: 7, last_intent: IntentId(5), sealed: 40, ..Meta::default() };
+    let spec = CompartmentSpec {
+        no: CompartmentNo(4),
+        inside: Dimensions { length_mm: 1, width_mm: 1, height_mm: 1 },
+        lock: LockPosition { board: 0, lock: 0 },
+    };
+    told.apply(vec![Change::Meta(meta), Change::Compartment(Compartment::commissioned(spec))]);
+    let carried = Fact::StateCarried(StateCarried::new(told.export()));
+    let state = |facts: Vec<Fact>| {
+        let mut view = MemoryView::default();
+        for fact in facts {
+            let changes = fold(&view, &record(fact, 1));
+            view.apply(changes);
+        }
+        view
+    };
+    let after = state(vec![opened(Some(parent)), carried.clone(), booted.clone()]);
+    assert_eq!(after.compartments().len(), 1);
+    let meta = after.meta();
+    assert_eq!((meta.boot_count, meta.sealed, meta.last_intent), (1, 0, IntentId(5)));
+    assert_eq!((meta.device_key, meta.parent), (Some([3; 32]), Some(parent)));
+    for refused in [
+        vec![opened(Some(parent)), booted.clone(), carried.clone()],
+        vec![opened(None), carried.clone(), booted],
+        vec![carried],
+    ] {
+        assert_eq!(state(refused).compartments(), []);
+    }
+}
+
+#[test]
+fn a_changed_key_and_a_seal_are_remembered() {
+    let mut view = MemoryView::default();
+    let changed = KeyChanged { old: None, new: [4; 32], signature: None };
+    let seal = Seal {
+        upto: 0,
+        hash: ChainHash([0; 32]),
+        fold_version: 5,
+        projection: [0; 32],
+        signature: [0; 64],
+    };
+    for fact in [Fact::KeyChanged(changed), Fact::Sealed(seal)] {
+        let changes = fold(&view, &record(fact, 1));
+        view.apply(changes);
+    }
+    let seq = record(Fact::Sealed(seal), 1).seq;
+    assert_eq!((view.meta().device_key, view.meta().sealed), (Some([4; 32]), seq));
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]

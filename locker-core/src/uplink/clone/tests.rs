@@ -18,7 +18,10 @@ fn known(last: Option<Introduction>) -> Known<'static> {
 
 #[test]
 fn r14_an_introduction_is_compared_with_the_one_before() {
-    use BirthVerdict::{Behind, Fork, GoOn, Successor, Unrelated};
+    use BirthVerdict::{GoOn, Unrelated};
+    let behind = BirthVerdict::Restore { from: 3 };
+    let fork = BirthVerdict::Fork { last_common: None };
+    let successor = BirthVerdict::Successor { behind: false };
     let last = known(Some(said(5, 5, 3)));
     let taking = Known { took_over: true, ..last };
     let quarrel = Known { took_over: true, too_many: true, ..last };
@@ -33,9 +36,14 @@ fn r14_an_introduction_is_compared_with_the_one_before() {
         (taking, said(5, 5, 4), GoOn, Takeover::Normal(GoOn)),
         (taking, said(6, 6, 1), GoOn, Takeover::Normal(GoOn)),
         // What only its journal shows.
-        (last, said(6, 6, 1), Behind, Takeover::Normal(Behind)),
-        (taking, said(6, 6, 1), Behind, Takeover::Normal(Behind)),
-        (last, said(6, 6, 1), Fork, Takeover::Normal(Fork)),
+        (last, said(6, 6, 1), behind, Takeover::Normal(behind)),
+        (taking, said(6, 6, 1), behind, Takeover::Normal(behind)),
+        (last, said(6, 6, 1), fork, Takeover::Normal(fork)),
+        // An old copy, or flash that lost the last start, too: alone it is restored, beside another it is one of two.
+        (last, said(4, 4, 9), behind, Takeover::Normal(behind)),
+        (last, said(9, 5, 1), behind, Takeover::Normal(behind)),
+        (taking, said(4, 4, 9), behind, not_higher),
+        (taking, said(9, 5, 1), behind, not_higher),
         // Counters that stand still or go back.
         (last, said(5, 5, 3), GoOn, not_higher),
         (last, said(5, 5, 2), GoOn, not_higher),
@@ -44,12 +52,12 @@ fn r14_an_introduction_is_compared_with_the_one_before() {
         (last, said(6, 5, 4), GoOn, not_higher),
         // One start with two numbers is a lie.
         (last, said(5, 6, 1), GoOn, not_higher),
-        (last, said(5, 5, 3), Behind, not_higher),
-        (last, said(4, 4, 9), Fork, not_higher),
+        (taking, said(5, 5, 3), behind, not_higher),
+        (last, said(4, 4, 9), fork, not_higher),
         // A known seq with another hash, while the other one is there.
-        (taking, said(6, 6, 1), Fork, Takeover::Clone(CloneSign::OtherHash)),
+        (taking, said(6, 6, 1), fork, Takeover::Clone(CloneSign::OtherHash)),
         // Streams: a new one counts from the beginning, a closed one is over.
-        (last, other_stream(StreamId([2; 16])), Successor, Takeover::Normal(Successor)),
+        (last, other_stream(StreamId([2; 16])), successor, Takeover::Normal(successor)),
         (last, other_stream(StreamId([2; 16])), Unrelated, Takeover::Normal(Unrelated)),
         (last, other_stream(CLOSED), Unrelated, Takeover::Clone(CloneSign::ClosedStream)),
         (known(None), other_stream(CLOSED), GoOn, Takeover::Clone(CloneSign::ClosedStream)),

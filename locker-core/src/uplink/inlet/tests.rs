@@ -4,33 +4,91 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::CHAIN_START;
+use crate::journal::stream::ladder;
 
 #[test]
 fn a_birth_is_compared_with_what_the_hub_has() {
-    use BirthVerdict::{Behind, Fork, GoOn, Successor, Unrelated};
-    let hub = Some(cursor("abc"));
-    let same = |journal: &str| birth(1, None, journal);
-    for (known, birth, verdict) in [
-        (None, same(""), GoOn),
-        (None, same("abc"), GoOn),
-        (None, birth(1, Some(9), "abc"), GoOn),
-        (Some(cursor("")), same(""), GoOn),
-        (Some(cursor("")), same("abc"), GoOn),
-        (hub, same("abc"), GoOn),
-        (hub, same("abcd"), GoOn),
-        (hub, same("xyz"), Fork),
-        (hub, same("ab"), Behind),
-        (hub, same("xy"), Behind),
-        (hub, same(""), Behind),
-        // Whether a longer journal is another one, the first batch tells.
-        (hub, same("xyzw"), GoOn),
-        (hub, birth(2, Some(1), "a"), Successor),
-        (hub, birth(2, None, "abc"), Unrelated),
-        (hub, birth(2, Some(9), "abc"), Unrelated),
-        (hub, birth(1, Some(9), "abc"), GoOn),
+    use BirthVerdict::GoOn;
+    let restore = |from| BirthVerdict::Restore { from };
+    let hub = "abcdefgh";
+    for (known, journal, verdict) in [
+        (None, "", GoOn),
+        (None, "abc", GoOn),
+        (Some(""), "", GoOn),
+        (Some(""), "abc", GoOn),
+        (Some(hub), "abcdefgh", GoOn),
+        (Some(hub), "abcdefghi", GoOn),
+        (Some(hub), "abcdefghijklmn", GoOn),
+        // Behind: an old copy, or flash that lied.
+        (Some(hub), "abcdefg", restore(8)),
+        (Some(hub), "abc", restore(4)),
+        (Some(hub), "", restore(1)),
+        // Behind, and it has begun to write again. The last rung in common is at or below the last record in common.
+        (Some(hub), "abcdeX", restore(6)),
+        (Some(hub), "abcdeXY", restore(6)),
+        (Some(hub), "abcdeXYZ", restore(5)),
+        (Some(hub), "abcdXYZW", restore(5)),
+        (Some(hub), "abcdefgXYZ", restore(7)),
+        // Nothing but the beginning in common.
+        (Some(hub), "XYZ", restore(1)),
+        (Some(hub), "XYZXYZXY", restore(1)),
+        // No rung shows it: the first batch will.
+        (Some(hub), "abcdefgX+++++++", GoOn),
     ] {
-        assert_eq!(on_birth(known, birth), verdict, "{known:?} {birth:?}");
+        let cursor = known.map(cursor);
+        let said = on_birth(cursor, birth(1, None, journal), past(known, journal, 1, 1));
+        assert_eq!(said, verdict, "{known:?} {journal:?}");
+    }
+}
+
+#[test]
+fn a_birth_of_a_stream_that_cannot_be_given_back_is_a_fork() {
+    let fork = |last_common| BirthVerdict::Fork { last_common };
+    let hub = "abcdefgh";
+    for (journal, oldest, held_from, verdict) in [
+        // The bank has pruned all that they may have in common.
+        ("abcdeXYZ", 7, 1, fork(None)),
+        ("abX", 3, 1, BirthVerdict::Restore { from: 3 }),
+        // The hub has.
+        ("abcdX", 1, 6, fork(Some(4))),
+        ("abcdeX", 1, 6, BirthVerdict::Restore { from: 6 }),
+    ] {
+        let past = past(Some(hub), journal, oldest, held_from);
+        let birth = Birth { oldest, ..birth(1, None, journal) };
+        assert_eq!(on_birth(Some(cursor(hub)), birth, past), verdict, "{journal:?}");
+    }
+    // An agent that says no ladder, and only its head tells.
+    let none = Past { held_from: 1, ..Past::default() };
+    let cursor = Some(cursor(hub));
+    assert_eq!(on_birth(cursor, birth(1, None, "XYZXYZXY"), none), fork(None));
+    assert_eq!(on_birth(cursor, birth(1, None, "abc"), none), fork(None));
+}
+
+#[test]
+fn p_j_a_new_stream_is_compared_with_the_one_it_goes_on_from() {
+    use BirthVerdict::Unrelated;
+    let hub = cursor("abcd");
+    let parent = |number, common: Option<&str>, reason| {
+        let common = common.map(|past| Place { seq: past.len() as u64, hash: hash(past) });
+        Some(Parent { stream: stream(number), common, reason })
+    };
+    let successor = |behind| BirthVerdict::Successor { behind };
+    let (forked, damaged) = (Some(StreamBreak::Forked), Some(StreamBreak::Damaged));
+    for (parent, verdict) in [
+        (None, Unrelated),
+        (parent(9, Some("abcd"), forked), Unrelated),
+        // It was sent the hub's branch before it began the new stream.
+        (parent(1, Some("ab"), forked), successor(false)),
+        (parent(1, None, forked), successor(true)),
+        (parent(1, Some("abcd"), damaged), successor(false)),
+        (parent(1, Some("abcdef"), damaged), successor(false)),
+        (parent(1, Some("abc"), damaged), successor(true)),
+        (parent(1, None, damaged), successor(true)),
+        (parent(1, Some("abc"), Some(StreamBreak::Replaced)), successor(true)),
+        (parent(1, None, None), successor(true)),
+    ] {
+        let birth = birth(2, parent, "x");
+        assert_eq!(on_birth(Some(hub), birth, Past::default()), verdict, "{birth:?}");
     }
 }
 
@@ -162,14 +220,27 @@ fn cursor(journal: &str) -> Cursor {
     Cursor { stream: stream(1), committed: journal.len() as u64, hash: hash(journal) }
 }
 
-fn birth(number: u8, parent: Option<u8>, journal: &str) -> Birth {
+fn birth(number: u8, parent: Option<Parent>, journal: &str) -> Birth {
     Birth {
         stream: stream(number),
-        parent: parent.map(stream),
+        parent,
         oldest: 1,
         head: journal.len() as u64,
         head_hash: hash(journal),
     }
+}
+
+/// What the ladder of `journal`, of which the bank still has `oldest` and later, tells a hub that has `known`.
+fn past(known: Option<&str>, journal: &str, oldest: u64, held_from: u64) -> Past {
+    let Some(known) = known else { return Past::default() };
+    let place =
+        |of: &str, seq: u64| Place { seq, hash: hash(&of[..usize::try_from(seq).unwrap()]) };
+    let seqs = ladder(oldest, journal.len() as u64, None);
+    let rungs: Vec<Place> = seqs.into_iter().map(|seq| place(journal, seq)).collect();
+    let cursor = cursor(known);
+    let ours: Vec<Place> =
+        Past::asks(cursor, &rungs).into_iter().map(|seq| place(known, seq)).collect();
+    Past::compare(cursor, &rungs, &ours, held_from)
 }
 
 const fn stream(number: u8) -> StreamId {

@@ -263,6 +263,8 @@ impl Bank {
             courier_codes: None,
             code_keys: None,
             config_epoch: locker_core::ids::HubEpoch(0),
+            device_key: None,
+            ladder: Vec::new(),
         }
     }
 
