@@ -18,7 +18,7 @@ use super::safe::SafeMarks;
 use super::tx::TxContext;
 use super::wakes::Wakes;
 use super::writer::{Tally, Writer};
-use super::{OpenStoreError, Store, queries};
+use super::{OpenStoreError, Store, checkpoint, queries};
 
 /// How SQLite is set up, for whoever compares with it.
 pub const SQLITE_PRAGMAS: &[(&str, &str)] =
@@ -80,6 +80,8 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
     let safe = SafeMarks::read(&readers).await.map_err(OpenStoreError::Read)?;
     let (jobs, queue) = mpsc::channel(limits.queued_jobs);
     let (committed_to, committed) = watch::channel(last_event);
+    let (rows_written, rows) = watch::channel(0);
+    tokio::spawn(checkpoint::run(connect(url, 1, &limits).await?, rows));
     let tally: Tally = Arc::new(Mutex::new(BTreeMap::new()));
     let (wakes, minting) = (Wakes::default(), Wakes::default());
     let context = TxContext {
@@ -97,6 +99,7 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
         limits: limits.clone(),
         context,
         committed: committed_to,
+        rows_written,
         tally: Arc::clone(&tally),
         wakes: wakes.clone(),
         minting: minting.clone(),
@@ -127,6 +130,7 @@ async fn connect(
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
+                .pragma("wal_autocheckpoint", checkpoint::LOG_PAGES_MAX.to_string())
                 .busy_timeout(BUSY_TIMEOUT)
         });
     Database::connect(options).await.map_err(OpenStoreError::Connect)
