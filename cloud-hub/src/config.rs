@@ -4,10 +4,12 @@
 //! Unknown keys are refused, so that a typing error is not a silent default. Relative paths count
 //! from the file's own folder.
 
+mod backup;
 mod codes;
 mod limits;
 mod live;
 
+pub use backup::Backups;
 pub use codes::{Codes, SealingKeyFile};
 pub use limits::{GrpcLimits, MqttLimits, NoticeLimits, StopLimits, StoreLimits, TlsLimits};
 pub use live::{Live, LiveLimits, LiveOperator};
@@ -125,6 +127,13 @@ impl Tls {
 pub struct Store {
     /// `sqlite://<path>`; the file is made if it is missing.
     pub url: String,
+    /// Backups that the hub makes itself; without it none are made.
+    #[serde(default)]
+    pub backup: Option<Backups>,
+    /// Without backups: how long after its commit a record counts as safe, so that its bank may
+    /// forget it, in hours.
+    #[serde(default = "backup::safe_after_hours")]
+    pub safe_after_hours: u32,
     /// Bounds of reading and writing.
     #[serde(default)]
     pub limits: StoreLimits,
@@ -302,6 +311,7 @@ impl Config {
             return wrong("telemetry.otlp_endpoint", "an http:// address".to_owned());
         }
         live::check(&self.live)?;
+        backup::check(&self.store)?;
         self.codes.iter().try_for_each(codes::check)?;
         limits::check(self)
     }
@@ -321,6 +331,7 @@ impl Config {
             paths.push(&mut codes.master_file);
             paths.extend(codes.sealing.iter_mut().map(|key| &mut key.file));
         }
+        paths.extend(self.store.backup.iter_mut().map(|backup| &mut backup.folder));
         if let Some(notices) = &mut self.notices {
             paths.extend(&mut notices.mailbox);
             if let Some(smtp) = &mut notices.smtp {

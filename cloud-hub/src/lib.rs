@@ -2,6 +2,7 @@
 //! retailers and operators over gRPC.
 
 pub mod alarms;
+pub mod backups;
 pub mod banks;
 pub mod codes;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod parcels;
 pub mod pki;
 pub mod serve;
 pub mod store;
+pub mod store_cli;
 pub mod telemetry;
 pub mod tls;
 pub mod trace_spans;

@@ -1,4 +1,5 @@
-//! The hub's program: `serve`, `check-config`, the keys of six-digit codes, and the development PKI.
+//! The hub's program: `serve`, `check-config`, backups of the store, the keys of six-digit codes, and
+//! the development PKI.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Parser, Subcommand};
 use cloud_hub::codes::cli::{self as codes, CodesArgs, CodesOutput};
 use cloud_hub::config::Config;
 use cloud_hub::pki::cli::{self as pki, PkiArgs};
+use cloud_hub::store_cli::{self, StoreArgs};
 use cloud_hub::{serve, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,6 +40,8 @@ enum Command {
         #[arg(long, env = "POSTERN_HUB_CONFIG", value_name = "FILE")]
         config: PathBuf,
     },
+    /// Back the store up, look into a backup, put one back.
+    Store(StoreArgs),
     /// Make the keys of six-digit codes: the hub's own, and the file that each bank needs.
     Codes(CodesArgs),
     /// Make certificates and keys, and change which keys banks believe.
@@ -65,6 +69,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = Config::load(&path)?;
             serve::check(&config)?;
             println!("{} is sound", path.display());
+            Ok(())
+        }
+        Command::Store(args) => {
+            let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+            println!("{}", runtime.block_on(Box::pin(store_cli::run(args)))?);
             Ok(())
         }
         Command::Codes(args) => {

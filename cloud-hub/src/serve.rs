@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{error, info, warn};
 
+use crate::backups::BackupJob;
 use crate::codes::couriers::CouriersDesk;
 use crate::codes::job::MintingJob;
 use crate::codes::sealing::SealingKeys;
@@ -27,7 +28,9 @@ use crate::ingest::{Ingest, IngestParts, StartIngestError};
 use crate::live::Lane;
 use crate::mqtt::{ListenerConfig, MqttListener, Operators};
 use crate::notify::{self, Deliverer, Post, SetUpPostError};
-use crate::store::{OpenStoreError, ReadError, Store};
+use crate::store::{
+    LockStoreError, OpenStoreError, ReadError, Store, StoreLock, file_of, was_interrupted,
+};
 use crate::telemetry::Traces;
 use crate::tls::{Alpn, BindError, Revocations, ServerTls, TlsError};
 use crate::trace_spans;
@@ -74,6 +77,9 @@ pub fn check(config: &Config) -> Result<(), ServeError> {
 /// The parts, in the order in which they were started.
 struct Running {
     store: Store,
+    /// Nobody else uses the store, until everything has stopped.
+    _lock: Option<StoreLock>,
+    backups: Option<Part<()>>,
     spans: Part<()>,
     ingest: Part<()>,
     mqtt: Part<()>,
@@ -86,6 +92,8 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let keys = Arc::new(load_keys(config)?);
     let limits = config.store.limits.store(config.parcels.retention_ms());
     let codes = load_codes(config)?;
+    let file = file_of(&config.store.url);
+    let lock = file.as_deref().map(lock).transpose()?;
     let mut store = Store::open(&config.store.url, limits).await.map_err(ServeError::Store)?;
     if let Some(codes) = &codes {
         store = store.with_code_master(Arc::clone(&codes.master));
@@ -129,6 +137,7 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let ingest = Part::start("ingest", |stopped| ingest.run_until(said, stopped));
     let mqtt = Part::start("bank listener", |stopped| mqtt.run(stopped));
     let minting = start_minting(config, codes.as_ref(), &store);
+    let backups = start_backups(config, file, &store);
     let sealing = codes.map(|codes| codes.sealing);
     let couriers = config.codes.as_ref().zip(sealing.clone());
     let notices = start_notices(config, &store, &keys, sealing)?;
@@ -146,7 +155,22 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let grace = Duration::from_millis(config.stop.calls_ms);
     let grpc = Part::start("call listener", |stopped| grpc.run(surface, stopped, grace));
     tell_addresses(config.addresses_file.as_deref(), addresses)?;
-    Ok(Running { store, spans, ingest, mqtt, minting, notices, grpc })
+    Ok(Running { store, _lock: lock, backups, spans, ingest, mqtt, minting, notices, grpc })
+}
+
+/// Takes the store for this process alone.
+fn lock(file: &Path) -> Result<StoreLock, ServeError> {
+    if was_interrupted(file) {
+        return Err(ServeError::RestoreInterrupted { path: file.to_owned() });
+    }
+    StoreLock::take(file).map_err(ServeError::Lock)
+}
+
+/// The making of backups, or the coming of age of records instead.
+fn start_backups(config: &Config, file: Option<PathBuf>, store: &Store) -> Option<Part<()>> {
+    let (backups, safe_after_ms) = (config.store.backup.clone(), config.store.safe_after_ms());
+    let job = BackupJob::new(store.clone(), file?, backups, safe_after_ms);
+    Some(Part::start("backups", |stopped| job.run(stopped)))
 }
 
 /// The minting of six-digit codes, if there are any.
@@ -207,6 +231,7 @@ impl Running {
             error = self.spans.end() => Err(error),
             error = end_of(&mut self.minting) => Err(error),
             error = end_of(&mut self.notices) => Err(error),
+            error = end_of(&mut self.backups) => Err(error),
         };
         if let Err(error) = &ended {
             error!(%error, "part of the hub failed, stopping the rest");
@@ -216,12 +241,12 @@ impl Running {
     }
 
     async fn stop(self, config: &Config) {
-        let Self { store, spans, ingest, mqtt, minting, notices, grpc } = self;
+        let Self { store, _lock, backups, spans, ingest, mqtt, minting, notices, grpc } = self;
         let calls = Duration::from_millis(config.stop.calls_ms);
         let sessions = Duration::from_millis(config.stop.sessions_ms);
         let doors_end = async {
-            if let Some(minting) = minting {
-                minting.stop(sessions).await;
+            for job in [minting, backups].into_iter().flatten() {
+                job.stop(sessions).await;
             }
             // The call listener keeps to its own grace; this is for what may hang beyond it.
             grpc.stop(calls + Duration::from_secs(1)).await;
@@ -344,6 +369,19 @@ pub enum ServeError {
     /// A key of six-digit codes is of no use.
     #[error("the keys of six-digit codes cannot be used")]
     Codes(#[source] LoadCodesError),
+    /// Another process uses the store.
+    #[error("the store is not free")]
+    Lock(#[source] LockStoreError),
+    /// Only half of a restore was done.
+    #[error(
+        "there is no store at {}, because a restore was cut short: run `cloud-hub store restore` \
+         again",
+        path.display()
+    )]
+    RestoreInterrupted {
+        /// Where the store should be.
+        path: PathBuf,
+    },
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[source] OpenStoreError),

@@ -11,7 +11,7 @@ mod pem;
 mod revocation;
 
 pub use listener::{BindError, Counters, Limits, Listener, PeerStream, Refusal};
-pub use peer::Peer;
+pub use peer::{DeviceKey, Peer};
 pub use revocation::Revocations;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,12 +19,14 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::bank::{
-    self, Bank, BankError, EVENTS_WAITING_MAX, Event, Floor, FloorError, PulseTiming,
+    self, Bank, BankError, EVENTS_WAITING_MAX, Event, Floor, FloorError, LASTING_MS, PulseTiming,
+    Starts,
 };
 use crate::board::{Bus, BusEvent, Jitter, PortConnector};
 use crate::config::Config;
 use crate::link::{self, Link, TrustedKeys, tls};
 use crate::panel::{self, Access, AccessError};
+use crate::power;
 use crate::store::{Keeper, Ledger, OpenLedgerError, Stamp};
 use crate::telemetry::{self, Samples, Sampling, Sources};
 
@@ -65,6 +68,7 @@ pub struct Agent {
     stop: watch::Sender<bool>,
     bank: oneshot::Receiver<Result<(), BankError>>,
     tasks: Vec<JoinHandle<()>>,
+    starts: Arc<Mutex<Starts>>,
 }
 
 impl Agent {
@@ -93,6 +97,7 @@ impl Agent {
         access.write(&config.panel.access_file)?;
         let (reader, boot) = (store.ledger.reader(), store.ledger.boot());
         let (ports, buses) = start_buses(config, &events);
+        let starts = Arc::clone(&store.starts);
         let (bank, watches) = start_bank(config, store, buses, timings).await?;
         let bank = run_bank(bank, inbox)?;
 
@@ -107,6 +112,8 @@ impl Agent {
                 warn!(%error, "panel ended");
             }
         }));
+        tasks.push(tokio::spawn(power::run(config.power.clone(), events.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(outlast(Arc::clone(&starts), stopped.clone())));
         let samples = Samples::new(config.telemetry);
         tasks.push(tokio::spawn(telemetry::run(Sampling {
             limits: config.telemetry,
@@ -128,6 +135,7 @@ impl Agent {
             reader,
             head: watches.head,
             missed: watches.missed,
+            time: watches.time,
             samples,
             events: events.clone(),
             jitter: jitter(),
@@ -135,7 +143,7 @@ impl Agent {
             stop: stopped,
         })));
         info!(bank = %config.bank, panel = %address, "agent started");
-        Ok(Self { access, events, stop, bank, tasks })
+        Ok(Self { access, events, stop, bank, tasks, starts })
     }
 
     /// Waits until the bank ends by itself, which it does only when its truth is in doubt.
@@ -166,8 +174,31 @@ impl Agent {
                 task.abort();
             }
         }
+        if ended.is_ok() {
+            forget(self.starts).await;
+        }
         info!("agent stopped");
         Ok(ended?)
+    }
+}
+
+/// Counts no start any more once this run has lasted.
+async fn outlast(starts: Arc<Mutex<Starts>>, mut stop: watch::Receiver<bool>) {
+    let lasted = tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(LASTING_MS)) => true,
+        // An agent that is gone without a word has stopped, too.
+        _ = stop.wait_for(|stop| *stop) => false,
+    };
+    if lasted {
+        forget(starts).await;
+    }
+}
+
+/// Writes a file, so off the runtime.
+async fn forget(starts: Arc<Mutex<Starts>>) {
+    let forget = move || starts.lock().unwrap_or_else(PoisonError::into_inner).forget();
+    if tokio::task::spawn_blocking(forget).await.is_err() {
+        warn!("starts not forgotten");
     }
 }
 
@@ -175,6 +206,7 @@ impl Agent {
 struct Store {
     ledger: Ledger,
     floor: Floor,
+    starts: Arc<Mutex<Starts>>,
 }
 
 /// Reads and writes files, so off the runtime.
@@ -205,7 +237,9 @@ async fn open_store(config: &Config, device_key: [u8; 32]) -> Result<Store, Agen
             rebuilt = found.rebuilt,
             "store opened"
         );
-        Ok(Store { ledger, floor })
+        // Behind the store's lock: a second agent by mistake is no start.
+        let starts = Starts::count(&config.data_dir);
+        Ok(Store { ledger, floor, starts: Arc::new(Mutex::new(starts)) })
     });
     work.await.map_err(|_| AgentError::BankDied)?
 }
@@ -235,7 +269,13 @@ async fn start_bank(
         tag_keys: keys,
         timings,
     };
-    let work = tokio::task::spawn_blocking(move || Bank::start(parts));
+    let is_loop = store.starts.lock().unwrap_or_else(PoisonError::into_inner).is_loop();
+    let calm = Duration::from_secs(if is_loop { config.starts.calm_s } else { 0 });
+    let work = tokio::task::spawn_blocking(move || {
+        let (mut bank, watches) = Bank::start(parts)?;
+        bank.calm_down(calm)?;
+        Ok::<_, BankError>((bank, watches))
+    });
     Ok(work.await.map_err(|_| AgentError::BankDied)??)
 }
 

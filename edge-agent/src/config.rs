@@ -16,9 +16,11 @@ use crate::telemetry::TelemetryLimits;
 
 mod boards;
 mod codes;
+mod power;
 
 pub use boards::{Board, BoardPolarity, PortAndBoards};
 pub use codes::{CodesConfig, KeysFileError};
+pub use power::{PowerConfig, StartLimits};
 
 /// Most ports one agent drives.
 pub const PORTS_MAX: usize = 10;
@@ -63,6 +65,10 @@ pub struct Config {
     pub governor: OpeningsAllowed,
     #[serde(default)]
     pub codes: CodesConfig,
+    #[serde(default)]
+    pub power: PowerConfig,
+    #[serde(default)]
+    pub starts: StartLimits,
     #[serde(default)]
     pub disk: DiskLimits,
     #[serde(default)]
@@ -364,7 +370,8 @@ impl Config {
         if let Some((key, expected)) = self.hub.mistake() {
             return wrong(key, expected.to_owned());
         }
-        if let Some((key, expected)) = self.telemetry.mistake() {
+        let mistakes = [self.telemetry.mistake(), self.power.mistake(), self.starts.mistake()];
+        if let Some((key, expected)) = mistakes.into_iter().flatten().next() {
             return wrong(key, expected.to_owned());
         }
         for (key, seconds) in self.session.seconds() {

@@ -16,6 +16,7 @@ pub mod device_key;
 pub mod journal;
 pub mod link;
 pub mod panel;
+pub mod power;
 pub mod sim;
 pub mod store;
 pub mod telemetry;

@@ -10,7 +10,7 @@ use crate::bank::{
     DoorMoved, DoorsRead, PickupSettled, PickupStarted, PulseIntended, PulseSettled,
 };
 use crate::bank::{InspectionSettled, InspectionStarted, RecallSettled, RecallStarted};
-use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted};
+use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted, PowerChanged};
 use crate::bank::{SessionEnded, SessionStarted, SlotBound};
 use crate::downlink::{CompartmentReserved, ConfigAccepted, ConfigRefused};
 use crate::downlink::{GrantAccepted, GrantRefused};
@@ -50,6 +50,7 @@ pub enum Fact {
     LockdownLiftAsked(LockdownLiftAsked),
     LockdownLifted(LockdownLifted),
     BoardReset(BoardReset),
+    PowerChanged(PowerChanged),
     CommandAnswered(CommandAnswered),
     CodeTyped(CodeTyped),
     KeypadReset(KeypadReset),

@@ -30,6 +30,8 @@ refusals! {
     // About a bank.
     BankUnknown => "BANK_UNKNOWN", "there is no such bank";
     BankNotAccepting => "BANK_NOT_ACCEPTING", "the bank takes no deposits at the moment";
+    OnBattery => "ON_BATTERY", "the bank runs on its battery and takes no deposits; pickups go on";
+    JustStarted => "JUST_STARTED", "the bank has just started again; please wait a moment";
     NoFreeCompartment => "NO_FREE_COMPARTMENT", "no fitting compartment is free";
     ParcelTooLarge => "PARCEL_TOO_LARGE", "the parcel fits into none of the bank's compartments";
     // About a parcel.

@@ -226,6 +226,8 @@ impl Bank {
              [panel]\nlisten = \"127.0.0.1:0\"\naccess_file = \"{folder}/panel.json\"\n\n\
              # People in tests are quicker than people.\n\
              [governor]\ncourier_per_minute = 64\nrecipient_per_minute = 64\nrecipient_per_hour = 64\n\n\
+             # And their agents are killed more often than others.\n\
+             [starts]\ncalm_s = 0\n\n\
              {codes}\
              [[bus]]\nport = {bus}\nprofile = \"{profile}\"\nboards = [{boards}]\n\
              timing = {{ closed_stable_ms = {stable_ms}, offline_after_ms = {offline_ms} }}\n",

@@ -409,6 +409,8 @@ fn code_of(refusal: Refusal) -> Code {
         | Refusal::KeypadClosed => Code::ResourceExhausted,
         Refusal::OtherCarriersParcel | Refusal::StaffOnly => Code::PermissionDenied,
         Refusal::BankNotAccepting
+        | Refusal::OnBattery
+        | Refusal::JustStarted
         | Refusal::ParcelTooLarge
         | Refusal::AlreadyDeposited
         | Refusal::AlreadyCollected

@@ -140,6 +140,7 @@ fn of_parcel(fact: &Fact) -> Option<Meaning> {
         | Fact::LockdownLiftAsked(_)
         | Fact::LockdownLifted(_)
         | Fact::BoardReset(_)
+        | Fact::PowerChanged(_)
         | Fact::CommandAnswered(_)
         | Fact::CodeTyped(_)
         | Fact::KeypadReset(_)
@@ -320,6 +321,9 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
             let detail = format!("board {}, badge {}", reset.board, reset.badge);
             bank(EventKind::BankBoardReset, detail)
         }
+        Fact::PowerChanged(changed) => {
+            bank(EventKind::BankPowerChanged, names::power_source(changed.source).to_owned())
+        }
         Fact::CommandAnswered(answered) => {
             let (command, answer) = (answered.command, names::command_answer(answered.answer));
             bank(EventKind::BankCommandAnswered, format!("{command} {answer}"))
@@ -373,6 +377,7 @@ fn alarm_class(alarm: Alarm) -> String {
             format!("TOO_MANY_OPENINGS, {}", names::opener_kind(kind))
         }
         Alarm::KeypadClosed => "KEYPAD_CLOSED".to_owned(),
+        Alarm::Restarting => "RESTARTING".to_owned(),
     }
 }
 

@@ -11,6 +11,7 @@ use locker_core::ids::BankId;
 use crate::mqtt::{
     AckToken, DownTopic, EndReason, MqttEvent, SendError, SessionId, Sessions, UpTopic,
 };
+use crate::tls::DeviceKey;
 
 /// What ingest does to sessions. No call waits.
 pub trait Link: Send + 'static {
@@ -103,13 +104,15 @@ pub struct Caller {
     pub address: SocketAddr,
     /// SHA-256 of the certificate's DER bytes.
     pub certificate: [u8; 32],
+    /// The certificate's key, if that is one of a device: with it a bank seals its journal.
+    pub key: Option<DeviceKey>,
 }
 
 impl From<MqttEvent> for LinkEvent<SessionId, AckToken> {
     fn from(event: MqttEvent) -> Self {
         match event {
-            MqttEvent::Connected { session, bank, peer: address, certificate } => {
-                Self::Connected { session, bank, caller: Caller { address, certificate } }
+            MqttEvent::Connected { session, bank, peer: address, certificate, key } => {
+                Self::Connected { session, bank, caller: Caller { address, certificate, key } }
             }
             MqttEvent::Subscribed { session, bank } => Self::Subscribed { session, bank },
             MqttEvent::Publish { session, bank, topic, payload, ack } => {

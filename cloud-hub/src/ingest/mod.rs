@@ -12,6 +12,7 @@ mod counters;
 mod facts;
 mod link;
 mod order;
+mod outage;
 mod presence;
 mod stamp;
 mod takeover;
@@ -47,6 +48,7 @@ use crate::store::{
 };
 use bank::{Bank, Strikes, Waiting};
 use batch::News;
+use outage::{Outages, Turn};
 use takeover::Quarrels;
 
 /// The bounds of ingest.
@@ -59,6 +61,10 @@ pub struct IngestLimits {
     pub queue_reserve: usize,
     /// A layout that a bank refused is offered again at most this often in a session.
     pub layout_every: Duration,
+    /// A bank without a connection for as long as this is an outage that somebody is called for.
+    pub outage_after: Duration,
+    /// An outage is over once its bank has had a connection for as long as this.
+    pub steady_after: Duration,
 }
 
 impl Default for IngestLimits {
@@ -67,6 +73,8 @@ impl Default for IngestLimits {
             ack_every: Duration::from_millis(50),
             queue_reserve: 8,
             layout_every: Duration::from_secs(60),
+            outage_after: Duration::from_secs(2 * 3_600),
+            steady_after: Duration::from_secs(5 * 60),
         }
     }
 }
@@ -80,6 +88,7 @@ pub struct Ingest<L: Link = Sessions> {
     banks: HashMap<BankId, Bank<L>>,
     strikes: Strikes,
     quarrels: Quarrels,
+    outages: Outages,
     work: FuturesUnordered<BoxFuture<'static, Done<L>>>,
     /// Banks that are owed an ack.
     unacked: BTreeSet<BankId>,
@@ -141,6 +150,10 @@ enum Done<L: Link> {
         session: L::Session,
         outcome: Result<(), WriteError>,
     },
+    Turned {
+        turn: Turn,
+        outcome: Result<(), WriteError>,
+    },
 }
 
 /// What ingest works with.
@@ -156,6 +169,8 @@ pub struct IngestParts<L: Link = Sessions> {
 /// Why ingest did not start.
 #[derive(Debug, Error)]
 pub enum StartIngestError {
+    #[error("the banks cannot be read")]
+    Banks(#[source] ReadError),
     #[error("the key set could not be noted")]
     KeySet(#[source] WriteError),
     #[error(
@@ -204,11 +219,14 @@ impl<L: Link> Ingest<L> {
                 return Err(StartIngestError::KeySetOlder { generation, known: known.generation });
             }
         }
+        let heard_of = store.banks_heard_of().await.map_err(StartIngestError::Banks)?;
+        let outages = Outages::new(limits.outage_after, limits.steady_after, heard_of);
         Ok(Self {
             store,
             keys,
             link: sessions,
             limits,
+            outages,
             banks: HashMap::new(),
             strikes: Strikes::default(),
             quarrels: Quarrels::default(),
@@ -379,6 +397,7 @@ impl<L: Link> Ingest<L> {
             Done::GrantLogBegun { bank, session, outcome } => {
                 self.on_grant_log_begun(&bank, session, outcome);
             }
+            Done::Turned { turn, outcome } => self.on_turned(&turn, outcome),
         }
     }
 

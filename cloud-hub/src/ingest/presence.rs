@@ -48,15 +48,17 @@ impl Presence {
 
 impl<L: Link> Ingest<L> {
     /// The bank has introduced itself.
-    pub(super) fn arrive(&self, bank: &BankId, birth: &Birth) {
+    pub(super) fn arrive(&mut self, bank: &BankId, birth: &Birth) {
         let connection = Connection { boot: birth.boot, count: birth.connection_count };
         self.presence.enter(bank, connection);
+        self.outages.came(bank);
         self.lane.presence(bank, connection.said(true));
     }
 
     /// The bank's session is over.
-    pub(super) fn leave(&self, bank: &BankId) {
+    pub(super) fn leave(&mut self, bank: &BankId) {
         if let Some(connection) = self.presence.leave(bank) {
+            self.outages.left(bank);
             self.lane.presence(bank, connection.said(false));
         }
     }

@@ -124,9 +124,10 @@ impl<L: Link> Ingest<L> {
         if !self.stands(bank, session, downlink.standing) {
             return;
         }
-        let (last, ours) = (downlink.last, self.store.epoch());
-        let log_has_ended = last.epoch < ours;
-        let impossible = if log_has_ended { held.epoch >= ours } else { held > last };
+        let last = downlink.last;
+        // It was sent nothing of a log that waits to begin.
+        let impossible =
+            if downlink.ended.is_some() { held.epoch >= last.epoch } else { held > last };
         if impossible {
             let (said, epoch) = (held.gseq, held.epoch.0);
             let detail =
@@ -142,7 +143,7 @@ impl<L: Link> Ingest<L> {
         }
         let more = downlink.more;
         self.send_documents(bank, &downlink);
-        if log_has_ended {
+        if downlink.ended.is_some() {
             self.begin_grant_log(bank, session);
             return;
         }
@@ -162,7 +163,7 @@ impl<L: Link> Ingest<L> {
         }
     }
 
-    /// Begins the bank's log in the hub's epoch, once it is known what the bank has done.
+    /// Begins the bank's log anew after a restore, once it is known what the bank has done.
     fn begin_grant_log(&mut self, bank: &BankId, session: L::Session) {
         let code_master = self.store.code_master();
         let Some(entry) = self.banks.get_mut(bank) else { return };
@@ -308,6 +309,7 @@ impl<L: Link> Ingest<L> {
         for bank in std::mem::take(&mut self.unplaced) {
             self.offer_layout(&bank);
         }
+        self.look_for_outages();
     }
 
     pub(super) fn send_ack(&mut self, bank: &BankId) {
@@ -320,8 +322,7 @@ impl<L: Link> Ingest<L> {
             stream: durable.stream,
             committed_seq: durable.committed,
             committed_hash: durable.hash,
-            // Nothing is in a backup yet, so the bank keeps all it has.
-            safe_seq: 0,
+            safe_seq: self.store.safe_seq(bank, durable.stream).min(durable.committed),
             epoch,
             nonce: born.nonce,
             at: now(),

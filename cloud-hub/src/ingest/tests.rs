@@ -1,8 +1,11 @@
 //! Tests of ingest over a real store, with sessions that are channels.
 
 mod clones;
+mod crashes;
 pub(crate) mod fixture;
 mod keys;
+mod reconnects;
+mod restored;
 
 use locker_core::bank::{AbortedContent, CommandAnswer, CommandAnswered, DepositAborted};
 use locker_core::bank::{DepositMisfit, LockdownBegan, LockdownReason, PickupEnd};
@@ -110,7 +113,7 @@ async fn a_parcel_goes_through_and_its_recipient_is_told_once() {
 }
 
 #[tokio::test]
-async fn duplicates_and_a_restart_commit_exactly_once() {
+async fn r01_duplicates_and_a_restart_commit_exactly_once() {
     let directory = tempdir().unwrap();
     let mut journal = {
         let store = open_store(directory.path()).await;
@@ -185,7 +188,7 @@ async fn killed_between_commit_and_ack_the_hub_repeats_neither_events_nor_notice
 }
 
 #[tokio::test]
-async fn a_batch_that_skips_is_answered_with_the_watermark_and_ends_the_session() {
+async fn r02_a_batch_that_skips_is_answered_with_the_watermark_and_ends_the_session() {
     let directory = tempdir().unwrap();
     let store = open_store(directory.path()).await;
     let journal = booked(&store).await;
@@ -393,7 +396,7 @@ async fn a_birth_is_answered_with_what_the_bank_lacks_and_later_grants_follow() 
 }
 
 #[tokio::test]
-async fn d14_a_deposit_of_a_cancelled_parcel_becomes_a_recall_and_nobody_is_told() {
+async fn r09_a_deposit_of_a_cancelled_parcel_becomes_a_recall_and_nobody_is_told() {
     let directory = tempdir().unwrap();
     let store = open_store(directory.path()).await;
     let mut journal = booked(&store).await;
@@ -416,7 +419,7 @@ async fn d14_a_deposit_of_a_cancelled_parcel_becomes_a_recall_and_nobody_is_told
 }
 
 #[tokio::test]
-async fn d14_a_cancellation_that_comes_after_the_courier_is_refused() {
+async fn r09_a_cancellation_that_comes_after_the_courier_is_refused() {
     let directory = tempdir().unwrap();
     let store = open_store(directory.path()).await;
     let mut journal = booked(&store).await;

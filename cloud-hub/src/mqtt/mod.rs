@@ -39,6 +39,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use locker_core::ids::BankId;
 
+use crate::tls::DeviceKey;
+
 /// One MQTT session, unique within the life of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
@@ -63,6 +65,8 @@ pub enum MqttEvent {
         peer: SocketAddr,
         /// SHA-256 of the certificate's DER bytes.
         certificate: [u8; 32],
+        /// The certificate's key, if that is one of a device.
+        key: Option<DeviceKey>,
     },
     /// All `down/` topics are subscribed to; a birth is answered only after this.
     Subscribed {

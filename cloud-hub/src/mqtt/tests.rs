@@ -1,6 +1,7 @@
 //! Sessions over real TLS on loopback, from the client's side and from ingest's.
 
 pub(super) mod bank;
+mod hangs;
 
 use std::time::Duration;
 

@@ -188,6 +188,10 @@ impl Book {
         let compartments = tx.compartments(&self.order.bank).await?;
         let booked = tx.booked_at(&self.order.bank).await?;
         let room = Room::of(&compartments, &booked, &bank.quota_held);
+        // What the bank ceded may be given away by a booking that was lost with the store.
+        if self.order.hard && !self.order.connected && tx.catches_up(&self.order.bank).await? {
+            return Ok(Err(BookError::BankNotConnected));
+        }
         let full = Err(BookError::Refused(Refusal::NoFreeCompartment));
         Ok(match (self.order.hard, self.order.connected) {
             (false, _) if room.takes_soft(parcel.size) => Ok(()),

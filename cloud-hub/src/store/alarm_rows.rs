@@ -46,10 +46,21 @@ pub enum AlarmKind {
     /// The bank began anew and nobody knows what is inside: it is told nothing but its watermark
     /// until a person has looked into every compartment.
     Inventory,
+    /// After the store was restored the bank turned out to have parcels that this hub knows nothing
+    /// of: their carriers must announce them again, or fetch them.
+    UnknownParcels,
+    /// The bank has had no connection for so long that somebody must look.
+    Unreachable,
+    /// A seal of the bank's does not hold, or says that the bank's state is another one than its
+    /// records add up to.
+    Seal,
 }
 
 impl AlarmKind {
     const INVENTORY: &'static str = "INVENTORY";
+    const UNKNOWN_PARCELS: &'static str = "UNKNOWN_PARCELS";
+    const UNREACHABLE: &'static str = "UNREACHABLE";
+    const SEAL: &'static str = "SEAL";
 
     /// The name in the store and on the interfaces. Never changed.
     #[must_use]
@@ -57,14 +68,20 @@ impl AlarmKind {
         match self {
             Self::Stopped(reason) => reason.as_str(),
             Self::Inventory => Self::INVENTORY,
+            Self::UnknownParcels => Self::UNKNOWN_PARCELS,
+            Self::Unreachable => Self::UNREACHABLE,
+            Self::Seal => Self::SEAL,
         }
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        if text == Self::INVENTORY {
-            return Some(Self::Inventory);
+        match text {
+            Self::INVENTORY => Some(Self::Inventory),
+            Self::UNKNOWN_PARCELS => Some(Self::UnknownParcels),
+            Self::UNREACHABLE => Some(Self::Unreachable),
+            Self::SEAL => Some(Self::Seal),
+            _ => StopReason::parse(text).map(Self::Stopped),
         }
-        StopReason::parse(text).map(Self::Stopped)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Alarms in the store: raised with what gave rise to them, in one transaction, and cleared by a
 //! person. What a bank under suspicion says is kept beside, where no fact of it takes effect.
 
+use std::collections::BTreeSet;
+
 use locker_core::ids::BankId;
 use locker_core::units::UnixMillis;
 use locker_core::uplink::clone::Introduction;
@@ -11,11 +13,14 @@ use sea_orm::{
 
 use super::alarm_rows::{AlarmKind, AlarmParty, AlarmRow, ApartRow, Cleared, PARTIES_MAX, Party};
 use super::convert::{bytes, damaged, id, int, text, uint};
-use super::entity::{alarm_parties, alarms, kept_apart};
+use super::entity::{alarm_parties, alarms, cursors, kept_apart};
 use super::rows::{EventKind, StopReason};
 use super::tx::{Insert, NewEvent, Tx};
 use super::writer::Decision;
 use super::{ReadError, WriteError};
+
+/// Who clears an alarm that what followed has settled.
+pub(super) const THE_HUB: &str = "hub";
 
 const PARTIES: Insert = Insert {
     name: "alarm_parties",
@@ -72,6 +77,57 @@ impl Decision for KeepApart {
         }
         Ok(())
     }
+}
+
+/// Raises an alarm that stops nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct RaiseAlarm {
+    pub(crate) bank: BankId,
+    pub(crate) kind: AlarmKind,
+    pub(crate) detail: String,
+    pub(crate) now: UnixMillis,
+}
+
+impl Decision for RaiseAlarm {
+    type Answer = ();
+
+    async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
+        let Self { bank, kind, detail, now } = self;
+        tx.raise(NewAlarm { bank, kind: *kind, detail, parties: &[], now: *now }).await?;
+        Ok(())
+    }
+}
+
+/// Ends the open alarm of a kind, because what followed has settled it.
+#[derive(Clone, Debug)]
+pub(crate) struct ClearByHub {
+    pub(crate) bank: BankId,
+    pub(crate) kind: AlarmKind,
+    pub(crate) note: String,
+    pub(crate) now: UnixMillis,
+}
+
+impl Decision for ClearByHub {
+    type Answer = ();
+
+    async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
+        let Some(open) = open_alarm(tx, &self.bank, self.kind).await? else { return Ok(()) };
+        let Some(alarm) = one(tx.connection(), uint(open)).await? else { return Ok(()) };
+        let cleared = Cleared { at: self.now, by: THE_HUB.to_owned(), note: self.note.clone() };
+        tx.clear(&alarm, &cleared).await
+    }
+}
+
+/// The banks that were ever heard of, and whether there is an open alarm that they are not.
+pub(super) async fn heard_of(db: &impl ConnectionTrait) -> Result<Vec<(BankId, bool)>, ReadError> {
+    let open = alarms::Entity::find()
+        .filter(alarms::Column::Kind.eq(AlarmKind::Unreachable.as_str()))
+        .filter(alarms::Column::ClearedAt.is_null());
+    let open: BTreeSet<String> = open.all(db).await?.into_iter().map(|row| row.bank).collect();
+    let rows = cursors::Entity::find().all(db).await?;
+    let bank =
+        |row: cursors::Model| Ok((text("cursors", "bank", &row.bank)?, open.contains(&row.bank)));
+    rows.into_iter().map(bank).collect()
 }
 
 /// What an alarm is raised with.
@@ -232,6 +288,8 @@ impl Tx {
                     self.execute("introductions", sql, [bank.into()]).await?;
                 }
             }
+            // They stop nothing.
+            AlarmKind::UnknownParcels | AlarmKind::Unreachable | AlarmKind::Seal => {}
         }
         self.wake(&alarm.bank);
         Ok(())

@@ -180,7 +180,7 @@ const POOLS: &str = "SELECT b.id, b.codes_generation, i.code_keys, \
     (SELECT MIN(placed_until) FROM keypad_couriers k WHERE k.bank = b.id) AS couriers_until \
     FROM banks b JOIN cursors c ON c.bank = b.id JOIN introductions i ON i.bank = b.id \
     WHERE b.stopped_reason IS NULL AND NOT b.inventory AND b.codes_refused IS NULL \
-    AND c.stream = i.stream AND c.committed >= i.head_seq \
+    AND b.restored_gseq IS NULL AND c.stream = i.stream AND c.committed >= i.head_seq \
     AND EXISTS (SELECT 1 FROM bank_entities e WHERE e.bank = b.id AND e.kind = 2)";
 
 /// Up to `limit` banks that may be given slots, by name, from the one behind `after` on.

@@ -44,6 +44,8 @@ table!(banks, "banks", {
     codes_refused: Option<String>,
     grants_epoch: i64,
     courier_codes_generation: i64,
+    restored_epoch: Option<i64>,
+    restored_gseq: Option<i64>,
 });
 
 table!(configs, "configs", {
@@ -278,4 +280,11 @@ table!(keypad_couriers, "keypad_couriers", {
     carrier: String,
     placed_until: i64,
     read_noted_at: i64,
+});
+
+table!(safe_marks, "safe_marks", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    stream: Vec<u8>,
+    safe: i64,
 });

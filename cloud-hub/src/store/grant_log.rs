@@ -12,18 +12,18 @@ use std::sync::Arc;
 use locker_core::code::second_factor::PhoneSuffix;
 use locker_core::code::tag::TagKeys;
 use locker_core::downlink::{Booking, Grant, GrantPosition};
-use locker_core::ids::{BankId, HubEpoch, Version};
+use locker_core::ids::{BankId, HubEpoch, ParcelId, Version};
 use locker_core::parcel::{Parcel, ParcelState, Terms};
 use locker_core::units::UnixMillis;
-use sea_orm::EntityTrait;
+use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder};
 
 use super::codes::{self, retire_unheld};
 use super::convert::{damaged, int, uint};
-use super::entity::banks;
+use super::entity::{banks, grants};
 use super::rows::ParcelRow;
 use super::tx::Tx;
 use super::writer::Decision;
-use super::{ReadError, WriteError, queries};
+use super::{ReadError, WriteError, adopt, queries};
 use crate::codes::pepper::CodeMaster;
 
 /// Grants of ended logs that one transaction deletes; what is left waits for the next one.
@@ -37,14 +37,17 @@ pub(super) async fn begin_for_stream(
     code_master: Option<&CodeMaster>,
     now: UnixMillis,
 ) -> Result<(), WriteError> {
-    let known = log_of(tx, bank).await?;
+    let known = log_of(tx, bank).await?.end;
     // Later than every log that the bank may have heard of, also when the hub's own epoch is not.
     let epoch = tx.context.epoch.max(HubEpoch(known.epoch.0.saturating_add(1)));
-    begin_with_bookings(tx, bank, epoch, code_master, now).await
+    forget_what_waits(tx, bank, now).await?;
+    let grants = bookings(tx, bank, code_master, now).await?;
+    begin(tx, bank, epoch, &grants, now).await
 }
 
-/// Begins the log anew in the hub's epoch, for a bank that has a log of an earlier one. To be
-/// decided only when all facts of the bank up to its birth are committed.
+/// Begins the log of a bank anew after the store was restored: with what the bank has not heard of
+/// the log before, then with what was decided since. To be decided only when all facts of the bank
+/// up to its birth are committed.
 #[derive(Clone, Debug)]
 pub(crate) struct BeginGrantLog {
     pub(crate) bank: BankId,
@@ -59,61 +62,100 @@ impl Decision for BeginGrantLog {
     type Answer = ();
 
     async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
-        let epoch = tx.context.epoch;
-        let known = log_of(tx, &self.bank).await?;
-        if known.epoch >= epoch {
-            return Ok(());
-        }
-        if self.held > known {
+        let bank = &self.bank;
+        let log = log_of(tx, bank).await?;
+        let Some(ended) = log.ended else { return Ok(()) };
+        // Nobody was sent these: their numbers are free.
+        let mut later = granted_after(tx, bank, GrantPosition { gseq: 0, ..log.end }).await?;
+        let mut run = if self.held > ended {
             // It has heard of decisions that this store has lost.
+            let held = held_parcels(tx, bank).await?;
+            adopt::adopt(tx, bank, &held, &later, self.now).await?;
+            retire_unheld(tx, bank, self.now).await?;
             let master = self.code_master.as_deref();
-            return begin_with_bookings(tx, &self.bank, epoch, master, self.now).await;
-        }
-        let heard = if self.held.epoch == known.epoch { self.held.gseq } else { 0 };
-        continue_log(tx, &self.bank, known, heard, epoch).await
+            let bookings = bookings(tx, bank, master, self.now).await?;
+            later.retain(|grant| !matches!(grant, Grant::Book(_)));
+            adopt::renumber(tx, &held, &mut later).await?;
+            bookings
+        } else {
+            let heard = if self.held.epoch == ended.epoch { self.held.gseq } else { 0 };
+            granted_after(tx, bank, GrantPosition { gseq: heard, ..ended }).await?
+        };
+        run.append(&mut later);
+        let sql = "DELETE FROM grants WHERE bank = $1 AND epoch = $2";
+        let values = [bank.as_str().into(), int(log.end.epoch.0).into()];
+        tx.execute("grants", sql, values).await?;
+        begin(tx, bank, log.end.epoch, &run, self.now).await
     }
 }
 
-/// Where the bank's log ends.
-async fn log_of(tx: &Tx, bank: &BankId) -> Result<GrantPosition, WriteError> {
-    let row = banks::Entity::find_by_id(bank.as_str()).one(tx.connection()).await?;
-    let row = row.ok_or(damaged("banks", "id"))?;
-    Ok(GrantPosition { epoch: HubEpoch(uint(row.grants_epoch)), gseq: uint(row.gseq) })
+/// A bank's log of grants.
+#[derive(Clone, Copy, Debug)]
+struct Log {
+    end: GrantPosition,
+    /// Where the one before ended, if the store was restored and this one waits to begin.
+    ended: Option<GrantPosition>,
 }
 
-/// What the bank has not heard yet of its log is the beginning of the next one.
-async fn continue_log(
+pub(super) fn ended(row: &banks::Model) -> Option<GrantPosition> {
+    let (epoch, gseq) = row.restored_epoch.zip(row.restored_gseq)?;
+    Some(GrantPosition { epoch: HubEpoch(uint(epoch)), gseq: uint(gseq) })
+}
+
+async fn log_of(tx: &Tx, bank: &BankId) -> Result<Log, WriteError> {
+    let row = banks::Entity::find_by_id(bank.as_str()).one(tx.connection()).await?;
+    let row = row.ok_or(damaged("banks", "id"))?;
+    let end = GrantPosition { epoch: HubEpoch(uint(row.grants_epoch)), gseq: uint(row.gseq) };
+    Ok(Log { end, ended: ended(&row) })
+}
+
+/// What stands in a log behind a position of it.
+async fn granted_after(
+    tx: &Tx,
+    bank: &BankId,
+    after: GrantPosition,
+) -> Result<Vec<Grant>, WriteError> {
+    let rows = grants::Entity::find()
+        .filter(grants::Column::Bank.eq(bank.as_str()))
+        .filter(grants::Column::Epoch.eq(int(after.epoch.0)))
+        .filter(grants::Column::Gseq.gt(int(after.gseq)))
+        .order_by(grants::Column::Gseq, Order::Asc)
+        .all(tx.connection())
+        .await?;
+    let decode = |row: &grants::Model| locker_proto::decode_grant(&row.bytes);
+    let decoded = rows.iter().map(decode).collect::<Result<_, _>>();
+    Ok(decoded.map_err(|_| damaged("grants", "bytes"))?)
+}
+
+async fn begin(
     tx: &mut Tx,
     bank: &BankId,
-    known: GrantPosition,
-    heard: u64,
     epoch: HubEpoch,
+    grants: &[Grant],
+    now: UnixMillis,
 ) -> Result<(), WriteError> {
-    tx.begin_grants(bank, epoch, &[], UnixMillis(0)).await?;
-    let sql = "INSERT INTO grants (bank, epoch, gseq, bytes, issued_at) \
-               SELECT bank, $1, gseq - $2, bytes, issued_at FROM grants \
-               WHERE bank = $3 AND epoch = $4 AND gseq > $5";
-    let (name, after) = (bank.as_str(), int(heard));
-    let values =
-        [int(epoch.0).into(), after.into(), name.into(), int(known.epoch.0).into(), after.into()];
-    tx.execute("grants", sql, values).await?;
-    let sql = "UPDATE banks SET gseq = $1 WHERE id = $2";
-    let count = int(known.gseq.saturating_sub(heard));
-    tx.execute("banks", sql, [count.into(), name.into()]).await?;
+    tx.begin_grants(bank, epoch, grants, now).await?;
+    let sql = "UPDATE banks SET restored_epoch = NULL, restored_gseq = NULL WHERE id = $1";
+    tx.execute("banks", sql, [bank.as_str().into()]).await?;
+    tx.wake_minting(bank);
     Ok(())
 }
 
-async fn begin_with_bookings(
-    tx: &mut Tx,
-    bank: &BankId,
-    epoch: HubEpoch,
-    code_master: Option<&CodeMaster>,
-    now: UnixMillis,
-) -> Result<(), WriteError> {
+async fn forget_what_waits(tx: &mut Tx, bank: &BankId, now: UnixMillis) -> Result<(), WriteError> {
     retire_unheld(tx, bank, now).await?;
-    tx.abandon_waiting(bank, now).await?;
-    let grants = bookings(tx, bank, code_master, now).await?;
-    tx.begin_grants(bank, epoch, &grants, now).await
+    tx.abandon_waiting(bank, now).await
+}
+
+async fn held_parcels(tx: &Tx, bank: &BankId) -> Result<HashMap<ParcelId, Parcel>, ReadError> {
+    let held = queries::held_parcels(tx.connection(), bank).await?;
+    Ok(held.into_iter().map(|parcel| (parcel.id, parcel)).collect())
+}
+
+impl Tx {
+    /// Whether the store was restored and the bank has not told yet what it did meanwhile.
+    pub(crate) async fn catches_up(&self, bank: &BankId) -> Result<bool, WriteError> {
+        Ok(log_of(self, bank).await?.ended.is_some())
+    }
 }
 
 /// Bookings of parcels that no courier has brought yet, as far as the bank does not hold them.
@@ -123,8 +165,7 @@ async fn bookings(
     code_master: Option<&CodeMaster>,
     now: UnixMillis,
 ) -> Result<Vec<Grant>, WriteError> {
-    let held = queries::held_parcels(tx.connection(), bank).await?;
-    let held: HashMap<_, _> = held.into_iter().map(|parcel| (parcel.id, parcel)).collect();
+    let held = held_parcels(tx, bank).await?;
     let generation = codes::generation(tx.connection(), bank).await?;
     let keys = code_master.map(|master| master.tag_keys(bank, generation));
     let mut rows = tx.booked_at(bank).await?;
@@ -190,7 +231,7 @@ impl Decision for SweepGrants {
         // Joined so that SQLite looks into each bank's ended logs, and not at all that there is.
         let sql = "DELETE FROM grants WHERE (bank, epoch, gseq) IN \
                    (SELECT g.bank, g.epoch, g.gseq FROM banks b CROSS JOIN grants g \
-                   WHERE g.bank = b.id AND g.epoch < b.grants_epoch LIMIT $1)";
+                   WHERE g.bank = b.id AND g.epoch < COALESCE(b.restored_epoch, b.grants_epoch) LIMIT $1)";
         let swept = tx.execute("grants", sql, [int(SWEEP_MAX).into()]).await?;
         Ok(swept.rows_affected() >= SWEEP_MAX)
     }

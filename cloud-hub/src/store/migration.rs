@@ -6,13 +6,14 @@
 
 mod alarms;
 mod codes;
+mod restores;
 mod terms;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 
 /// The format that this hub writes. Raise it with every migration.
-pub(super) const FORMAT_VERSION: u64 = 4;
+pub(super) const FORMAT_VERSION: u64 = 5;
 
 pub(super) struct Migrator;
 
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(alarms::M0002),
             Box::new(terms::M0003),
             Box::new(codes::M0004),
+            Box::new(restores::M0005),
         ]
     }
 }

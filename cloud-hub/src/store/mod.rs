@@ -4,8 +4,10 @@
 //! Events get their position in the transaction that causes them, so a reader that has seen
 //! position n never finds a lower one later. Reads go through connections of their own.
 
+mod adopt;
 mod alarm_rows;
 mod alarms;
+mod backup;
 mod code_steps;
 mod codes;
 mod convert;
@@ -22,7 +24,9 @@ mod personal;
 mod projection;
 mod queries;
 mod requests;
+mod restore;
 mod rows;
+mod safe;
 mod spelling;
 mod standing;
 mod tx;
@@ -34,17 +38,22 @@ pub use alarm_rows::{
     AlarmKind, AlarmParty, AlarmRow, ApartRow, Cleared, Party, STREAMS_CLOSED_MAX,
 };
 pub use alarms::AlarmFilter;
+pub use backup::{BackUpError, Backup, back_up, check as check_backup};
 pub use error::{OpenStoreError, ReadError, WriteError};
 pub use open::{SQLITE_PRAGMAS, StoreLimits};
 pub use personal::{
     DISPLAY_NAME_MAX_CHARS, DisplayName, EMAIL_MAX_BYTES, Email, PersonalDataError, Phone,
 };
+pub use restore::{
+    LockStoreError, RestoreError, Restored, StoreLock, file_of, restore, was_interrupted,
+};
 pub use rows::{
     BankRow, EventKind, EventParcel, EventRow, HubParcelState, KeypadCouriers, NoticeKind,
     NoticeOutcome, NoticeRow, ParcelAtBank, ParcelRow, RequestKey, StopReason,
 };
+pub use safe::Watermark;
 
-pub(crate) use alarms::{Apart, KeepApart};
+pub(crate) use alarms::{Apart, ClearByHub, KeepApart, RaiseAlarm};
 pub(crate) use code_steps::{CodeStep, CodesWrite};
 pub(crate) use codes::{CodePool, PlaceSlots, SweepCodes};
 pub(crate) use courier_codes::{CarrierCodes, CouriersCodes, NoteCodesRead, PlaceCourierCodes};
@@ -77,6 +86,7 @@ use crate::codes::mint::BankCodes;
 use crate::codes::pepper::CodeMaster;
 use convert::int;
 use entity::events;
+use safe::SafeMarks;
 use writer::{Job, Pending, Tally};
 
 /// The hub's store. Cheap to clone; all clones are the same store.
@@ -91,6 +101,7 @@ pub struct Store {
     /// Banks that may need code slots.
     minting: Wakes,
     code_master: Option<Arc<CodeMaster>>,
+    safe: SafeMarks,
     limits: StoreLimits,
 }
 
@@ -296,6 +307,11 @@ impl Store {
         alarms::apart(&self.readers, alarm).await
     }
 
+    /// The banks that were ever heard of, and whether an outage of them is known.
+    pub(crate) async fn banks_heard_of(&self) -> Result<Vec<(BankId, bool)>, ReadError> {
+        alarms::heard_of(&self.readers).await
+    }
+
     /// The certificates that count no more, as SHA-256 of their DER bytes.
     ///
     /// # Errors
@@ -419,4 +435,4 @@ impl fmt::Debug for Store {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,10 +14,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::convert::int;
 use super::migration::{FORMAT_VERSION, Migrator};
+use super::safe::SafeMarks;
 use super::tx::TxContext;
 use super::wakes::Wakes;
 use super::writer::{Tally, Writer};
-use super::{OpenStoreError, Store, queries};
+use super::{OpenStoreError, Store, checkpoint, queries};
 
 /// How SQLite is set up, for whoever compares with it.
 pub const SQLITE_PRAGMAS: &[(&str, &str)] =
@@ -76,8 +77,11 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
     take_leases_back(&writing).await?;
     let last_event = queries::last_event(&writing).await.map_err(OpenStoreError::Read)?;
     let readers = connect(url, limits.readers, &limits).await?;
+    let safe = SafeMarks::read(&readers).await.map_err(OpenStoreError::Read)?;
     let (jobs, queue) = mpsc::channel(limits.queued_jobs);
     let (committed_to, committed) = watch::channel(last_event);
+    let (rows_written, rows) = watch::channel(0);
+    tokio::spawn(checkpoint::run(connect(url, 1, &limits).await?, rows));
     let tally: Tally = Arc::new(Mutex::new(BTreeMap::new()));
     let (wakes, minting) = (Wakes::default(), Wakes::default());
     let context = TxContext {
@@ -95,13 +99,14 @@ pub(super) async fn open(url: &str, limits: StoreLimits) -> Result<Store, OpenSt
         limits: limits.clone(),
         context,
         committed: committed_to,
+        rows_written,
         tally: Arc::clone(&tally),
         wakes: wakes.clone(),
         minting: minting.clone(),
     };
     tokio::spawn(writer.run());
     let code_master = None;
-    Ok(Store { epoch, readers, jobs, committed, tally, wakes, minting, code_master, limits })
+    Ok(Store { epoch, readers, jobs, committed, tally, wakes, minting, code_master, safe, limits })
 }
 
 async fn connect(
@@ -125,13 +130,14 @@ async fn connect(
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
+                .pragma("wal_autocheckpoint", checkpoint::LOG_PAGES_MAX.to_string())
                 .busy_timeout(BUSY_TIMEOUT)
         });
     Database::connect(options).await.map_err(OpenStoreError::Connect)
 }
 
 /// Refuses a newer store before anything in it is touched.
-async fn migrate(database: &DatabaseConnection) -> Result<(), OpenStoreError> {
+pub(super) async fn migrate(database: &DatabaseConnection) -> Result<(), OpenStoreError> {
     let known = FORMAT_VERSION;
     let exists = SchemaManager::new(database).has_table("meta").await;
     if exists.map_err(OpenStoreError::Connect)? {

@@ -18,7 +18,7 @@ use sea_orm::{
 use super::ReadError;
 use super::alarm_rows::Party;
 use super::convert::{self, damaged, id, int, text, uint};
-use super::courier_codes;
+use super::{courier_codes, grant_log};
 use super::entity::{bank_entities, banks, configs, cursors, events, grants, meta, parcels};
 use super::ingest_write::EntityKind;
 use super::rows::{BankRow, EventRow, HubParcelState, ParcelRow, StopReason};
@@ -392,6 +392,8 @@ pub(crate) struct Downlink {
     pub(crate) first: GrantPosition,
     /// The end of the bank's log.
     pub(crate) last: GrantPosition,
+    /// Where the log before it ended, if the store was restored and this one waits to begin.
+    pub(crate) ended: Option<GrantPosition>,
     /// By which keys the hub makes the bank's six-digit codes.
     pub(crate) codes_generation: Generation,
     pub(crate) standing: Standing,
@@ -432,6 +434,7 @@ pub(super) async fn downlink(
         courier_codes: courier_codes::document(db, &row).await?,
         first: GrantPosition { epoch: last.epoch, gseq: heard.saturating_add(1) },
         last,
+        ended: grant_log::ended(&row),
         codes_generation: Generation(uint(row.codes_generation)),
         standing: standing::of_row(&row)?,
         more: taken < rows.len() || rows.len() == limit,

@@ -372,6 +372,8 @@ event_kinds! {
     BankLockdownLiftAsked => "BANK_LOCKDOWN_LIFT_ASKED";
     BankLockdownLifted => "BANK_LOCKDOWN_LIFTED";
     BankBoardReset => "BANK_BOARD_RESET";
+    /// The bank runs on what the detail says: MAINS, or BATTERY, on which it takes no deposits.
+    BankPowerChanged => "BANK_POWER_CHANGED";
     /// Staff opened the keypad again after too many wrong codes.
     BankKeypadReset => "BANK_KEYPAD_RESET";
     BankCommandAnswered => "BANK_COMMAND_ANSWERED";

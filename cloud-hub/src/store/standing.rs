@@ -11,7 +11,7 @@ use locker_core::uplink::inlet::Cursor;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Value};
 
 use super::alarm_rows::{AlarmKind, Cleared, Party, STREAMS_CLOSED_MAX};
-use super::alarms::{Apart, NewAlarm, hash, one, open_alarm};
+use super::alarms::{Apart, NewAlarm, THE_HUB, hash, one, open_alarm};
 use super::codes::retire_bound;
 use super::convert::{bytes, id, int, uint};
 use super::entity::{banks, closed_streams, introductions, revoked_certificates};
@@ -21,9 +21,6 @@ use super::tx::{Insert, NewEvent, Tx};
 use super::writer::Decision;
 use super::{ReadError, WriteError, grant_log};
 use crate::codes::pepper::CodeMaster;
-
-/// Who clears an alarm that what followed has settled.
-const THE_HUB: &str = "hub";
 
 const INTRODUCTIONS: Insert = Insert {
     name: "introductions",

@@ -25,6 +25,28 @@ impl Decision for Broken {
     }
 }
 
+/// Lets the database grow by so many pages and no further; not at all limited without a number.
+pub(crate) struct Room(pub(crate) Option<u32>);
+
+impl Decision for Room {
+    type Answer = ();
+
+    async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
+        let pages: i64 = match self.0 {
+            None => i64::from(u32::MAX - 1),
+            Some(more) => {
+                let rows =
+                    tx.query("SELECT page_count AS pages FROM pragma_page_count", []).await?;
+                let pages: i64 = rows[0].try_get_by("pages")?;
+                pages + i64::from(more)
+            }
+        };
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        tx.connection().execute_unprepared(&sql).await?;
+        Ok(())
+    }
+}
+
 async fn raw(store: &Store, sql: &str) -> i64 {
     use sea_orm::{ConnectionTrait, Statement};
     let statement = Statement::from_string(store.readers.get_database_backend(), sql);
@@ -79,7 +101,7 @@ async fn a_newer_store_is_refused_with_instructions_and_left_as_it_is() {
     let url = format!("sqlite://{}?mode=rwc", directory.path().join("hub.db").display());
     for _ in 0..2 {
         let error = Store::open(&url, StoreLimits::default()).await.unwrap_err();
-        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 4 }));
+        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 5 }));
         assert!(error.to_string().contains("restore a backup"), "{error}");
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Writer {
     pub(super) limits: StoreLimits,
     pub(super) context: TxContext,
     pub(super) committed: watch::Sender<u64>,
+    /// Rows written since the start, for whoever checkpoints.
+    pub(super) rows_written: watch::Sender<u64>,
     pub(super) tally: Tally,
     pub(super) wakes: Wakes,
     pub(super) minting: Wakes,
@@ -186,11 +188,13 @@ impl Writer {
 
     fn publish(&self, effects: Effects) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows: u64 = effects.rows.values().sum();
         for (table, rows) in effects.rows {
             *tally.entry(table).or_default() += rows;
         }
         *tally.entry("transactions").or_default() += 1;
         drop(tally);
+        self.rows_written.send_modify(|written| *written += rows);
         self.committed.send_if_modified(|position| {
             std::mem::replace(position, effects.last_event) != effects.last_event
         });

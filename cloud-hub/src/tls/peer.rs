@@ -7,6 +7,38 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::identity::{Identity, IdentityError};
 
+/// What the DER bytes of a P-256 public key begin with, before its point (RFC 5480, section 2).
+const P256_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+/// Bytes of an uncompressed point.
+const POINT_BYTES: usize = 65;
+
+/// A public key on P-256 whose private half the other end has proved to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceKey {
+    /// SHA-256 of its SubjectPublicKeyInfo's DER bytes: how a bank's journal names it.
+    pub hash: [u8; 32],
+    /// Uncompressed.
+    pub point: [u8; POINT_BYTES],
+}
+
+impl DeviceKey {
+    /// Reads a SubjectPublicKeyInfo; `None` if it is of another kind.
+    #[must_use]
+    pub fn of_spki(der: &[u8]) -> Option<Self> {
+        let point = der.strip_prefix(&P256_PREFIX)?;
+        Some(Self { hash: sha256(&[der]), point: point.try_into().ok()? })
+    }
+
+    /// Its SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn spki(&self) -> Vec<u8> {
+        [&P256_PREFIX[..], &self.point].concat()
+    }
+}
+
 /// The holder of a verified client certificate, and where it called from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -16,6 +48,8 @@ pub struct Peer {
     pub certificate: [u8; 32],
     /// SHA-256 over issuer and serial number: how revocation lists name it.
     pub serial: [u8; 32],
+    /// Its key, if that is one of a device.
+    pub key: Option<DeviceKey>,
     /// When the certificate ends, in seconds since 1970.
     pub expires_s: i64,
     /// The address of the connection.
@@ -35,6 +69,7 @@ impl Peer {
             identity,
             certificate: sha256(&[der]),
             serial: serial_key(certificate.issuer().as_raw(), certificate.raw_serial()),
+            key: DeviceKey::of_spki(certificate.public_key().raw),
             expires_s: certificate.validity().not_after.timestamp(),
             address,
         })

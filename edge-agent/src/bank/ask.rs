@@ -100,13 +100,15 @@ impl Bank {
         if ask.says_that_it_opened() {
             self.note_confirmed_opening();
         }
-        let decided = self.command(ask).and_then(|command| {
+        let admitted = self.may_ask(&ask).and_then(|()| self.command(ask));
+        let decided = admitted.and_then(|command| {
             if self.bars(&command) {
                 return Err(Refusal::LockedDown);
             }
             let fresh_session = (self.parts.fresh_session)();
             let at = self.moment(fresh_session);
-            rules::command(self.parts.ledger.view(), command, at)
+            let step = rules::command(self.parts.ledger.view(), command, at)?;
+            self.may_open(&step).map(|()| step)
         });
         timing.checked();
         let step = match decided {

@@ -144,6 +144,10 @@ impl Bank {
     }
 
     fn unlock(&self, intent: IntentId, lock: LockPosition) -> Result<(), &'static str> {
+        if self.is_calming() {
+            // Nobody at the screen gets this far; whoever else wants a door does not either.
+            return Err("just started");
+        }
         let bus = self.parts.buses.get(&lock.board).ok_or("board not configured")?;
         let board = board::BoardAddr::try_from(lock.board).map_err(|_| "board out of range")?;
         let lock = board::LockIndex::try_from(lock.lock).map_err(|_| "lock out of range")?;

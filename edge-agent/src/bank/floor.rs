@@ -1,12 +1,13 @@
 //! The highest signed time ever seen, kept so that a clock that starts in 1970 cannot make an old
 //! code new again.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use locker_core::units::UnixMillis;
 use thiserror::Error;
+
+use super::durable::write_durably;
 
 /// The file is written again only when the floor has risen this far, to spare the flash.
 const KEEP_EVERY_MS: u64 = 10 * 60 * 1_000;
@@ -77,17 +78,6 @@ impl Floor {
         self.kept = seen;
         Ok(())
     }
-}
-
-/// Replaces a file so that after a power cut either the old or the new content is there.
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temp = path.with_extension("tmp");
-    let mut file = File::create(&temp)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temp, path)?;
-    let dir = path.parent().unwrap_or_else(|| Path::new("."));
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

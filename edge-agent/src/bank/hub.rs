@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use locker_core::bank::{CommandAnswer, CommandAnswered, LockdownBegan, LockdownReason, Step};
-use locker_core::clock::SignedTimeError;
+use locker_core::clock::{SignedTimeError, TimeQuality};
 use locker_core::code::tag::TagKeys;
 use locker_core::credential::KeySet;
 use locker_core::downlink::{apply_courier_codes, apply_grant, apply_key_set, apply_layout};
@@ -169,7 +169,9 @@ impl Bank {
         heard_at: Instant,
     ) -> Result<(), BankError> {
         let (asked_ms, heard_ms) = (self.monotonic_ms(asked_at), self.monotonic_ms(heard_at));
-        match self.clock.hear(signed, asked_ms, heard_ms) {
+        let weighed = self.clock.hear(signed, asked_ms, heard_ms);
+        self.publish_time();
+        match weighed {
             Ok(()) => {
                 self.keep_floor()?;
                 self.lapse()?;
@@ -178,6 +180,17 @@ impl Bank {
             Err(error) => warn!(%error, "time not taken"),
         }
         Ok(())
+    }
+
+    /// Whoever checks certificates goes by what the hub said, not by the operating system.
+    fn publish_time(&self) {
+        let (at, quality) = self.clock.stamp(self.monotonic_ms(Instant::now()), UnixMillis(0));
+        let now = match quality {
+            TimeQuality::Unknown => None,
+            TimeQuality::Bounded { .. } => Some(at),
+        };
+        let floor = self.clock.floor();
+        self.time.send_modify(|time| time.weigh(floor, now));
     }
 
     fn keep_floor(&mut self) -> Result<(), BankError> {

@@ -32,6 +32,7 @@ impl Levels {
             | Observation::SensorDoubt { .. }
             | Observation::BoardPower { .. }
             | Observation::PulseSettled { .. }
+            | Observation::Power(_)
             | Observation::DeadlinePassed => {}
         }
     }

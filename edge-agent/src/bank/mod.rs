@@ -5,17 +5,24 @@
 //! runs on a thread of its own and never on the async runtime's.
 
 mod ask;
+mod calm;
 mod doors;
+mod durable;
 mod floor;
 mod hub;
 mod keypad;
+mod known_time;
 mod levels;
+mod power;
+mod starts;
 mod state;
 mod stream;
 mod timing;
 
 pub use ask::Ask;
 pub use floor::{Floor, FloorError};
+pub use known_time::KnownTime;
+pub use starts::{LASTING_MS, STARTS_MAX, Starts};
 pub use state::{
     PanelFinding, PanelKeypad, PanelLabel, PanelLockdown, PanelPhase, PanelQuarantine, PanelRecall,
     PanelRecallReason, PanelResult, PanelRole, PanelSession, PanelState, PanelTask,
@@ -25,7 +32,7 @@ pub use timing::PulseTiming;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use locker_core::bank::{self as rules, Moment, Observation, Step};
+use locker_core::bank::{self as rules, Moment, Observation, PowerSource, Step};
 use locker_core::clock::BankClock;
 use locker_core::code::tag::{FINGERPRINT_BYTES, TagKeys};
 use locker_core::compartment::LockPosition;
@@ -89,6 +96,8 @@ pub enum Event {
     Introduce { reply: oneshot::Sender<Introduction> },
     /// The hub can be reached, or cannot.
     Linked(bool),
+    /// What the machine runs on: now, and again whenever that changes.
+    Power(PowerSource),
     /// The agent is to stop.
     Stop,
 }
@@ -160,6 +169,8 @@ pub struct Watches {
     pub head: watch::Receiver<u64>,
     /// Decisions of the hub that were not taken, counted: the hub sends them again after a birth.
     pub missed: watch::Receiver<u64>,
+    /// What the bank takes the time for.
+    pub time: watch::Receiver<KnownTime>,
 }
 
 /// The loop and all it owns.
@@ -170,6 +181,11 @@ pub struct Bank {
     state: watch::Sender<PanelState>,
     head: watch::Sender<u64>,
     missed: watch::Sender<u64>,
+    time: watch::Sender<KnownTime>,
+    /// No door is opened before, if the agent has started again and again.
+    calm_until: Option<Instant>,
+    /// What the machine runs on, as was said last.
+    power: Option<PowerSource>,
     pulses: HashMap<IntentId, PulseUnderWay>,
     deposits_open: bool,
     space_due: Instant,
@@ -202,10 +218,12 @@ impl Bank {
         let state = watch::Sender::new(PanelState::begin(&parts.bank, parts.ledger.view()));
         let head = watch::Sender::new(parts.ledger.head().0);
         let missed = watch::Sender::new(0);
+        let time = watch::Sender::new(KnownTime::not_before(parts.floor.get()));
         let watches = Watches {
             state: state.subscribe(),
             head: head.subscribe(),
             missed: missed.subscribe(),
+            time: time.subscribe(),
         };
         let now = Instant::now();
         let mut bank = Self {
@@ -214,6 +232,9 @@ impl Bank {
             state,
             head,
             missed,
+            time,
+            calm_until: None,
+            power: None,
             pulses: HashMap::new(),
             deposits_open: true,
             space_due: now,
@@ -301,6 +322,10 @@ impl Bank {
                 self.seal_at_connect()?;
                 let _ = reply.send(self.introduction());
             }
+            Event::Power(source) => {
+                self.power = Some(source);
+                self.look_at_power()?;
+            }
             Event::Linked(linked) => self.publish(|state| state.hub_connected = linked),
             Event::Stop => {}
         }
@@ -373,7 +398,10 @@ impl Bank {
         let idle = self.parts.ledger.view().session().is_none();
         let lapse = idle.then_some(self.lapse_due);
         let keypad = self.state.borrow().keypad_until;
-        [due, lapse, keypad, self.seal_due()].into_iter().flatten().fold(self.space_due, Instant::min)
+        [due, lapse, keypad, self.calm_until, self.seal_due()]
+            .into_iter()
+            .flatten()
+            .fold(self.space_due, Instant::min)
     }
 
     /// The time as the session's deadlines count it: on from its last record, whatever the hub or
@@ -392,9 +420,11 @@ impl Bank {
             self.lapse()?;
         }
         self.look_at_keypad();
+        self.look_at_calm();
         self.seal_if_due()?;
         if Instant::now() >= self.space_due {
             self.check_space()?;
+            self.look_at_power()?;
             if let Err(error) = self.parts.ledger.snapshot_if_due() {
                 warn!(%error, "snapshot not written");
             }

@@ -27,6 +27,16 @@ pub struct PanelState {
     pub deposits_open: bool,
     /// The operator takes no deposits at the moment; pickups go on.
     pub maintenance: bool,
+    /// The mains are gone: no deposits; pickups go on.
+    #[serde(default)]
+    pub on_battery: bool,
+    /// No door is opened for so many milliseconds still, because the agent has started again and
+    /// again; 0 if doors are opened.
+    #[serde(default)]
+    pub calm_ms: u64,
+    /// When doors are opened again; for `calm_ms`.
+    #[serde(skip)]
+    pub(crate) calm_until: Option<Instant>,
     /// Only staff may open doors.
     pub lockdown: Option<PanelLockdown>,
     /// Whether six digits open anything at the moment. Scanned codes do in any case.
@@ -195,6 +205,9 @@ impl PanelState {
             hub_connected: false,
             deposits_open: true,
             maintenance: false,
+            on_battery: false,
+            calm_ms: 0,
+            calm_until: None,
             lockdown: None,
             keypad: PanelKeypad::Absent,
             wait_ms: 0,
@@ -220,14 +233,18 @@ impl PanelState {
 
     /// As a screen shows it at `now`, which may be later than the last change.
     pub(crate) fn at(&self, now: Instant) -> Self {
-        let left = self.keypad_until.map(|until| until.saturating_duration_since(now));
-        let wait_ms = left.map_or(0, |left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        Self { wait_ms, ..self.clone() }
+        let left_ms = |until: Option<Instant>| {
+            let left = until.map(|until| until.saturating_duration_since(now));
+            left.map_or(0, |left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+        };
+        let (wait_ms, calm_ms) = (left_ms(self.keypad_until), left_ms(self.calm_until));
+        Self { wait_ms, calm_ms, ..self.clone() }
     }
 
     fn look(&mut self, view: &impl View) {
         let meta = view.meta();
         self.maintenance = meta.mode.maintenance;
+        self.on_battery = meta.on_battery;
         let lift_asked =
             |asked: Option<CredentialId>| PanelLockdown { lift_asked: asked.is_some() };
         self.lockdown = meta.lockdown.map(|lockdown| lift_asked(lockdown.lift_asked_by));

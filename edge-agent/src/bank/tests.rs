@@ -1,7 +1,9 @@
 //! The bank's loop against the simulated board, on a paused clock: what people are told, what the
 //! journal says, and what went over the wire.
 
+mod calm;
 mod codes;
+mod cuts;
 mod disorder;
 mod handover;
 mod hub;
@@ -9,6 +11,7 @@ mod keypad;
 mod lapses;
 mod order;
 mod orders;
+mod power;
 mod recalls;
 mod recovery;
 mod staff;

@@ -101,6 +101,27 @@ fn every_mistake_names_its_key() {
 }
 
 #[test]
+fn the_supply_is_described_within_limits() {
+    let plain = Config::parse(GOOD, Path::new("agent.toml")).unwrap();
+    assert_eq!((plain.power.mains_file, plain.starts.calm_s), (None, 30));
+    let written = "[power]\nmains_file = \"/sys/class/power_supply/AC/online\"\nevery_ms = 500\n\n[starts]\ncalm_s = 0\n\n[panel]";
+    let config = Config::parse(&GOOD.replace("[panel]", written), Path::new("agent.toml")).unwrap();
+    let power = config.power;
+    assert_eq!(power.mains_file.as_deref(), Some(Path::new("/sys/class/power_supply/AC/online")));
+    assert_eq!((power.battery_value.as_str(), power.every_ms, config.starts.calm_s), ("0", 500, 0));
+    for (line, key) in [
+        ("[power]\nevery_ms = 99", "power.every_ms: must be 100 to 60000"),
+        ("[power]\nbattery_value = \"\"", "power.battery_value: must not be empty"),
+        ("[power]\nbattery_value = \" 0\"", "power.battery_value: must not be empty"),
+        ("[starts]\ncalm_s = 601", "starts.calm_s: must be 0 to 600"),
+        ("[power]\nups = true", "ups"),
+    ] {
+        let said = refused("[panel]", &format!("{line}\n\n[panel]"));
+        assert!(said.contains(key), "{said}");
+    }
+}
+
+#[test]
 fn one_root_is_pinned_or_two_and_command_keys_are_not() {
     const ONE: &str = "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"";
     let two = format!("{ONE}, \"{}\"", "ab".repeat(32));

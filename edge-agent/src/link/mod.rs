@@ -9,7 +9,6 @@ pub mod tls;
 
 pub use keys::{DistrustError, TrustedKeys};
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use locker_core::ids::{BankId, BootId};
@@ -20,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::bank::Event;
+use crate::bank::{Event, KnownTime};
 use crate::board::Jitter;
 use crate::config::LinkLimits;
 use crate::journal::{JournalReader, ReadError};
@@ -36,7 +35,7 @@ pub struct Link {
     pub boot: BootId,
     pub host: String,
     pub port: u16,
-    pub tls: Arc<rustls::ClientConfig>,
+    pub tls: tls::HubTls,
     pub keys: TrustedKeys,
     pub limits: LinkLimits,
     pub reader: JournalReader,
@@ -44,6 +43,8 @@ pub struct Link {
     pub head: watch::Receiver<u64>,
     /// Decisions of the hub that the bank did not take.
     pub missed: watch::Receiver<u64>,
+    /// What the bank takes the time for.
+    pub time: watch::Receiver<KnownTime>,
     /// What the machine tells of itself, for when there is a connection.
     pub samples: Samples,
     pub events: mpsc::Sender<Event>,
@@ -75,6 +76,10 @@ pub enum LinkError {
     Journal(#[from] ReadError),
     #[error("more is waiting to be sent than can be")]
     QueueFull,
+    #[error("the bank did not take the time that the hub said, and knows none")]
+    TimeNotTaken,
+    #[error("the hub's certificate does not count at the time that the hub said")]
+    Certificate(#[source] rustls::Error),
     #[error("the bank could not take what the hub decided")]
     DecisionMissed,
     #[error("the bank has stopped")]
@@ -137,6 +142,8 @@ fn log_end(error: &LinkError, linked: bool) {
         | LinkError::OtherStream
         | LinkError::Journal(_)
         | LinkError::QueueFull
+        | LinkError::TimeNotTaken
+        | LinkError::Certificate(_)
         | LinkError::DecisionMissed
         | LinkError::BankStopped => warn!(%error, source, linked, "hub connection given up"),
     }

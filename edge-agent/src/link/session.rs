@@ -1,5 +1,6 @@
 //! One connection, from CONNECT to its end: SUBSCRIBE, SUBACK, birth, first ack, then facts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use locker_core::journal::stream::ladder;
@@ -11,11 +12,13 @@ use locker_proto::message::{
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
 use rumqttc::{AsyncClient, EventLoop, LastWill, MqttOptions, Packet, QoS, SubscribeReasonCode};
 use rumqttc::{TlsConfiguration, Transport};
+use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::keys::Opened;
+use super::tls::Presented;
 use super::{Ended, Link, LinkError, stopped};
 use crate::bank::{Event, Introduction};
 use crate::journal::{ReadError, Stored};
@@ -29,6 +32,9 @@ const SAMPLES_PAUSE: Duration = Duration::from_millis(100);
 /// Packets that may wait between the MQTT client's task and this one.
 const PACKETS_WAITING_MAX: usize = 16;
 
+/// How long the bank's loop may take to weigh what the hub said of the time.
+const WEIGHING_LIMIT: Duration = Duration::from_secs(10);
+
 /// Far beyond any connection, in milliseconds: ten years.
 const NEVER_MS: u64 = 10 * 365 * 86_400_000;
 
@@ -38,8 +44,9 @@ pub(super) async fn run(
     connection_count: u64,
     doubted: &mut Option<u64>,
 ) -> Ended {
+    let (tls, wary) = link.tls.connection(&link.time);
     let (client, event_loop) =
-        AsyncClient::new(options(link, connection_count), REQUESTS_WAITING_MAX);
+        AsyncClient::new(options(link, tls, connection_count), REQUESTS_WAITING_MAX);
     let (packets, inbox) = mpsc::channel(PACKETS_WAITING_MAX);
     // `poll` is not cancel-safe, so it has a task of its own.
     let timeout_s = link.limits.connect_timeout_s;
@@ -53,6 +60,7 @@ pub(super) async fn run(
         born_at: None,
         sender: Sender::new(0),
         linked: None,
+        wary,
         started,
         doubted,
         link,
@@ -72,13 +80,13 @@ pub(super) async fn run(
     }
 }
 
-fn options(link: &Link, connection_count: u64) -> MqttOptions {
+fn options(link: &Link, tls: Arc<ClientConfig>, connection_count: u64) -> MqttOptions {
     let bank = &link.bank;
     let mut options = MqttOptions::new(bank.as_str(), &link.host, link.port);
     let offline = Presence { boot: link.boot, online: false, connection_count };
     let will = LastWill::new(UpTopic::Presence.of(bank), offline.encode(), QoS::AtMostOnce, false);
     options
-        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(link.tls.clone())))
+        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)))
         .set_clean_session(true)
         .set_keep_alive(Duration::from_secs(link.limits.keep_alive_s.into()))
         .set_max_packet_size(MESSAGE_MAX_BYTES * 2, MESSAGE_MAX_BYTES * 2)
@@ -117,6 +125,9 @@ struct Session<'a> {
     sender: Sender,
     /// When the hub answered the birth.
     linked: Option<Instant>,
+    /// What the hub presented, as long as the bank does not know the time: until then it says birth,
+    /// and hears ack and a key set that a root has signed, nothing else.
+    wary: Option<Presented>,
     started: Instant,
 }
 
@@ -276,6 +287,10 @@ impl Session<'_> {
                 return Ok(());
             }
         };
+        if self.wary.is_some() && topic != DownTopic::Ack {
+            info!(topic = name, "message ignored, the time is not known");
+            return Ok(());
+        }
         match topic {
             DownTopic::Ack => {
                 let ack = Ack::decode(&payload).map_err(unreadable)?;
@@ -335,11 +350,28 @@ impl Session<'_> {
         if self.linked.is_none() {
             self.linked = Some(heard_at);
             info!(committed = ack.committed_seq, head, "hub connected");
+            let weighed = self.link.time.borrow().weighed();
             self.tell(Event::Heard { signed: ack.at, asked_at, heard_at }).await?;
+            self.trust_after(weighed).await?;
             self.tell(Event::Linked(true)).await?;
         }
         // What is not committed is in no backup, whatever the hub says.
         self.tell(Event::Safe { safe: ack.safe_seq.min(ack.committed_seq) }).await
+    }
+
+    /// A bank that did not know the time waits until it has weighed what the hub said, one time more
+    /// than `weighed`, and weighs the hub's certificate by that: more than an ack is heard only of a hub
+    /// that counts today.
+    async fn trust_after(&mut self, weighed: u64) -> Result<(), LinkError> {
+        let Some(presented) = &self.wary else { return Ok(()) };
+        let mut time = self.link.time.clone();
+        let told = time.wait_for(|time| time.weighed() > weighed);
+        let told = tokio::time::timeout(WEIGHING_LIMIT, told).await;
+        let told = *told.map_err(|_| LinkError::TimeNotTaken)?.map_err(|_| LinkError::BankStopped)?;
+        let now = told.now().ok_or(LinkError::TimeNotTaken)?;
+        presented.holds_at(now).map_err(LinkError::Certificate)?;
+        self.wary = None;
+        Ok(())
     }
 
     /// This journal's hash at `seq`; none if it is pruned or was never written.

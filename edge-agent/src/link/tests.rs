@@ -1,10 +1,11 @@
 //! The link against a hub of flesh and bone: TLS, MQTT, signatures, and a hub that misbehaves.
 
+mod clock;
 mod hub;
 mod keys;
 pub(crate) mod pki;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ed25519_dalek::SigningKey;
 use locker_core::bank::BoardChanged;
@@ -45,6 +46,7 @@ struct World {
     /// What the bank says it holds.
     held: Arc<Mutex<KeySet>>,
     samples: Samples,
+    time: watch::Sender<KnownTime>,
     link: JoinHandle<()>,
     _dir: TempDir,
 }
@@ -59,6 +61,12 @@ impl World {
     }
 
     fn start(pki: Pki, port: u16) -> Self {
+        Self::start_at(KnownTime::heard(stamp().at, Instant::now()), pki, port)
+    }
+
+    /// With a bank that knows this of the time.
+    fn start_at(time: KnownTime, pki: Pki, port: u16) -> Self {
+        let time = watch::Sender::new(time);
         let dir = TempDir::new().unwrap();
         let keeper = Keeper {
             bank: bank(),
@@ -88,6 +96,7 @@ impl World {
             reader: ledger.reader(),
             head: head.subscribe(),
             missed: missed.subscribe(),
+            time: time.subscribe(),
             samples: samples.clone(),
             events: sender,
             jitter: Jitter::none(),
@@ -99,7 +108,7 @@ impl World {
             stop: stop.subscribe(),
         };
         let link = tokio::spawn(run(link));
-        Self { pki, ledger, head, missed, stop, events, held, samples, link, _dir: dir }
+        Self { pki, ledger, head, missed, stop, events, held, samples, time, link, _dir: dir }
     }
 
     /// Commits until the journal ends at `seq`.

@@ -22,6 +22,9 @@ pub(super) fn scan(view: &impl View, barcode: &Barcode, at: Moment<'_>) -> Resul
     if !at.deposits_open || view.meta().mode.maintenance {
         return Err(Refusal::BankNotAccepting);
     }
+    if view.meta().on_battery {
+        return Err(Refusal::OnBattery);
+    }
     let known = view.parcel_by_barcode(&carrier, barcode).and_then(|id| view.parcel(id));
     let parcel = known.ok_or_else(|| {
         let others = view.parcels().iter().any(|parcel| parcel.barcode == *barcode);
@@ -233,7 +236,8 @@ fn next(
     tried.push(handover.opening.compartment);
     let Some(parcel) = view.parcel(handover.parcel) else { return step };
     let allowed = matches!(gate_for(view, session, at), Ok(None));
-    if tried.len() >= COMPARTMENTS_TRIED_MAX || !at.deposits_open || !allowed {
+    let taken = at.deposits_open && !view.meta().on_battery;
+    if tried.len() >= COMPARTMENTS_TRIED_MAX || !taken || !allowed {
         return step;
     }
     let chosen = candidates(view, &parcel, &tried, Claim::Soft)

@@ -209,19 +209,24 @@ fn class_of(view: &impl View, held: &Compartment, at: Moment<'_>) -> OpeningClas
     }
 }
 
-/// The first reading of a board: levels, not edges.
+/// The first reading of a board: levels, not edges. A door that stands open with nobody at it has
+/// been open for too long already, whoever opened it: somebody must shut it.
 pub(super) fn baseline(view: &impl View, board: u8, readings: &[(u8, DoorReading)]) -> Step {
-    let read: Vec<_> = readings
-        .iter()
-        .filter_map(|&(lock, reading)| {
-            at_lock(view, LockPosition { board, lock }).map(|held| (held.spec.no, reading))
-        })
-        .collect();
-    if read.is_empty() {
-        Step::default()
-    } else {
-        Step::of([Fact::DoorsRead(DoorsRead { readings: read })])
+    let at = |&(lock, reading)| Some((at_lock(view, LockPosition { board, lock })?, reading));
+    let found: Vec<(Compartment, DoorReading)> = readings.iter().filter_map(at).collect();
+    if found.is_empty() {
+        return Step::default();
     }
+    let session = view.session();
+    let left_open = |(held, reading): &(Compartment, DoorReading)| {
+        let alone = *reading == DoorReading::Open && busy_with(session.as_ref(), held).is_none();
+        (alone && !held.open_too_long).then_some(Fact::Alarm(Alarm::DoorOpenTooLong(held.spec.no)))
+    };
+    let alarms: Vec<Fact> = found.iter().filter_map(left_open).collect();
+    let readings = found.iter().map(|(held, reading)| (held.spec.no, *reading)).collect();
+    let mut step = Step::of([Fact::DoorsRead(DoorsRead { readings })]);
+    step.facts.extend(alarms);
+    step
 }
 
 /// A board went silent or answers again. A door that is stuck in its lock may spring open while

@@ -244,6 +244,23 @@ pub enum Alarm {
     TooManyOpenings(OpenerKind),
     /// So many wrong codes were typed that the keypad takes none for the rest of the day.
     KeypadClosed,
+    /// The agent has started again and again within minutes: its supply may be breaking down. No door
+    /// was opened for a while after this start.
+    Restarting,
+}
+
+/// What the bank runs on has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerChanged {
+    pub source: PowerSource,
+}
+
+/// What a bank runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerSource {
+    Mains,
+    /// A UPS that will be empty at some time: no deposits, so that what is inside can be fetched.
+    Battery,
 }
 
 /// Whose openings are counted together.

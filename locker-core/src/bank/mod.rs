@@ -13,6 +13,7 @@ mod keypad;
 mod lapse;
 mod lockdown;
 mod pickup;
+mod power;
 mod recall;
 
 pub(crate) use deposit::{Claim, choose, unused_code};
@@ -21,8 +22,8 @@ pub use facts::{
     CommandAnswer, CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit,
     DepositStarted, DoorMoved, DoorsRead, Finding, InspectionSettled, InspectionStarted,
     KeepLapsed, KeypadReset, LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason,
-    OpenerKind, OpeningClass, PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome,
-    PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted, SlotBound,
+    OpenerKind, OpeningClass, PickupEnd, PickupSettled, PickupStarted, PowerChanged, PowerSource,
+    PulseIntended, PulseOutcome, PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted, SlotBound,
 };
 pub use keypad::{Typed, may_type};
 pub use pickup::others;
@@ -143,6 +144,8 @@ pub enum Observation {
     BoardPower {
         board: u8,
     },
+    /// What the bank runs on.
+    Power(PowerSource),
 }
 
 /// What a step needs to be told.
@@ -265,6 +268,7 @@ pub fn observe(view: &impl View, observation: Observation, at: Moment<'_>) -> St
         Observation::DeadlinePassed => deadline_passed(view, at),
         Observation::SensorDoubt { lock } => door::sensor_doubt(view, lock),
         Observation::BoardPower { board } => door::board_power(view, board),
+        Observation::Power(source) => power::observed(view, source),
     }
 }
 

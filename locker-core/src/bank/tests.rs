@@ -867,12 +867,136 @@ fn p_c_a_door_found_open_at_a_start_is_no_event_but_bars_its_compartment() {
         "2100 Stored in 1 since 2100, version 1, code Some(Active)
          3000 booted 2
          3000 Free, Unknown, Empty(Inspected), Ok
-         3100 doors read 1:Open 2:Open 3:Closed
+         3100 doors read 1:Open 2:Open 3:Closed; alarm DoorOpenTooLong(CompartmentNo(1)); alarm DoorOpenTooLong(CompartmentNo(2))
          3100 Occupied PKG1, Open, Full(Attested), Ok
          3100 Quarantined OpenedByNobody nothing known, ForcedOpen, Unknown, Ok
          3200 booked PKG2
          3210 courier acme in
          3220 deposit PKG2 in 3; intent 2 on 3 -> pulse 3",
+    );
+}
+
+#[test]
+fn p_c_a_power_cut_with_the_door_open_leaves_it_overdue_until_somebody_shuts_it() {
+    check(
+        "2100 store PKG1 acme 90x90x90
+         3000 pickup PKG1
+         3090 settled 1 opened
+         3095 door 1 open
+         5000 reboot
+         5010 baseline 1:open 2:closed 3:closed
+         5010 show 1
+         5010 show PKG1
+         5020 baseline 1:open 2:closed 3:closed
+         6000 door 1 closed
+         6000 show 1
+         6010 pickup PKG1
+         6020 settled 1 opened
+         6025 door 1 open
+         126025 deadline
+         126030 reboot
+         126040 baseline 1:closed 2:closed 3:closed
+         127000 pickup PKG1
+         127010 settled 1 opened
+         127015 door 1 open
+         247015 deadline",
+        "2100 Stored in 1 since 2100, version 1, code Some(Active)
+         3000 recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
+         3090 intent 2 Opened
+         3095 door 1 Open by intent 2
+         5000 booted 2; Interrupted PKG1 in 1; session Interrupted
+         5010 doors read 1:Open 2:Closed 3:Closed; alarm DoorOpenTooLong(CompartmentNo(1))
+         5010 Quarantined Interrupted PKG1, Open, Unknown, Ok
+         5010 Stored in 1 since 2100, version 1, code Some(Active)
+         5020 doors read 1:Open 2:Closed 3:Closed
+         6000 door 1 Closed by nobody
+         6000 Quarantined Interrupted PKG1, Closed, Unknown, Ok
+         6010 recipient in; pickup PKG1 from 1; intent 3 on 1 -> pulse 1
+         6020 intent 3 Opened
+         6025 door 1 Open by intent 3
+         126025 alarm DoorOpenTooLong(CompartmentNo(1))
+         126030 booted 3; Interrupted PKG1 in 1; session Interrupted
+         126040 doors read 1:Closed 2:Closed 3:Closed
+         127000 recipient in; pickup PKG1 from 1; intent 4 on 1 -> pulse 1
+         127010 intent 4 Opened
+         127015 door 1 Open by intent 4
+         247015 alarm DoorOpenTooLong(CompartmentNo(1))",
+    );
+}
+
+#[test]
+fn p_k_on_battery_nothing_is_brought_and_everything_can_be_fetched() {
+    check(
+        "0 store PKG1 acme 90x90x90
+         0 book PKG2 acme 90x90x90
+         10 mains gone
+         11 mains gone
+         20 badge acme
+         30 scan PKG2
+         40 pickup PKG1
+         50 settled 1 opened
+         60 door 1 open
+         5000 door 1 closed
+         5010 taken
+         5015 reboot
+         5020 baseline 1:closed 2:closed 3:closed
+         5030 badge acme
+         5040 scan PKG2
+         5050 mains back
+         5060 scan PKG2",
+        "0 Stored in 1 since 0, version 1, code Some(Active)
+         0 booked PKG2
+         10 on Battery
+         11 nothing
+         20 courier acme in
+         30 refused: ON_BATTERY
+         40 session Left; recipient in; pickup PKG1 from 1; intent 2 on 1 -> pulse 1
+         50 intent 2 Opened
+         60 door 1 Open by intent 2
+         5000 door 1 Closed by intent 2
+         5010 Collected PKG1 in 1; session Finished
+         5015 booted 2
+         5020 doors read 1:Closed 2:Closed 3:Closed
+         5030 courier acme in
+         5040 refused: ON_BATTERY
+         5050 on Mains
+         5060 deposit PKG2 in 1; intent 3 on 1 -> pulse 1",
+    );
+}
+
+#[test]
+fn p_k_a_deposit_that_the_battery_finds_under_way_ends_but_opens_no_other_compartment() {
+    check(
+        "0 book PKG1 acme 90x90x90
+         0 badge acme
+         10 scan PKG1
+         20 settled 1 opened
+         30 door 1 open
+         35 mains gone
+         40 door 1 closed
+         50 misfit
+         60 mains back
+         70 scan PKG1
+         80 settled 2 opened
+         85 door 2 open
+         90 mains gone
+         95 door 2 closed
+         99 deposited",
+        "0 booked PKG1
+         0 courier acme in
+         10 deposit PKG1 in 1; intent 1 on 1 -> pulse 1
+         20 intent 1 Opened
+         30 door 1 Open by intent 1
+         35 on Battery
+         40 door 1 Closed by intent 1
+         50 misfit PKG1 in 1, no larger one
+         60 on Mains
+         70 deposit PKG1 in 2; intent 2 on 2 -> pulse 2
+         80 intent 2 Opened
+         85 door 2 Open by intent 2
+         90 on Battery
+         95 door 2 Closed by intent 2
+         99 stored PKG1 in 2",
     );
 }
 
@@ -1528,7 +1652,7 @@ fn a_compartment_wired_to_another_lock_waits_for_a_reading() {
         "0 layout 2 accepted
          0 Free, Unknown, Empty(Inspected), Ok
          0 Free, Closed, Empty(Inspected), Ok
-         10 doors read 2:Closed 1:Open 3:Closed
+         10 doors read 2:Closed 1:Open 3:Closed; alarm DoorOpenTooLong(CompartmentNo(1))
          10 Quarantined OpenedByNobody nothing known, ForcedOpen, Unknown, Ok
          10 Free, Closed, Empty(Inspected), Ok",
     );

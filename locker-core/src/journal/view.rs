@@ -37,6 +37,8 @@ pub struct Meta {
     pub config_epochs: ConfigEpochs,
     /// Only staff may open doors.
     pub lockdown: Option<Lockdown>,
+    /// The mains are gone: no deposits.
+    pub on_battery: bool,
     /// The latest pickup, as long as nobody else was given its compartment.
     pub last_pickup: Option<LastPickup>,
     /// SHA-256 of the device key's SubjectPublicKeyInfo, as the stream said last; none if only an

@@ -1,6 +1,7 @@
 //! What a bank tells an operator and what it answers the hub, in wire form.
 
 use locker_core::bank::{Alarm, CommandAnswer, CommandAnswered, OpenerKind};
+use locker_core::bank::{PowerChanged, PowerSource};
 
 use crate::convert::{self, Wire, WireEnum, choice, present, same_names};
 use crate::malformed::{FieldProblem, Malformed};
@@ -29,6 +30,7 @@ impl Wire for Alarm {
                 wire::Alarm { opener: opener.number(), ..of(Form::TooManyOpenings) }
             }
             Self::KeypadClosed => of(Form::KeypadClosed),
+            Self::Restarting => of(Form::Restarting),
         }
     }
 
@@ -47,7 +49,20 @@ impl Wire for Alarm {
             Form::AddressClash => Self::AddressClash { board: board()? },
             Form::TooManyOpenings => Self::TooManyOpenings(choice("Alarm.opener", form.opener)?),
             Form::KeypadClosed => Self::KeypadClosed,
+            Form::Restarting => Self::Restarting,
         })
+    }
+}
+
+impl Wire for PowerChanged {
+    type Form = wire::PowerChanged;
+
+    fn to_wire(&self) -> Self::Form {
+        wire::PowerChanged { source: self.source.number() }
+    }
+
+    fn from_wire(form: Self::Form) -> Result<Self, Malformed> {
+        Ok(Self { source: choice("PowerChanged.source", form.source)? })
     }
 }
 
@@ -66,5 +81,6 @@ impl Wire for CommandAnswered {
     }
 }
 
+same_names!(PowerSource, wire::PowerSource, Mains, Battery);
 same_names!(OpenerKind, wire::OpenerKind, Courier, Recipient, Staff, Remote);
 same_names!(CommandAnswer, wire::CommandAnswer, Done, Expired, OtherConnection, NotUnderstood);

@@ -32,6 +32,9 @@ pub struct Meta {
     /// The latest pickup; absent if there was none or somebody else was given its compartment since.
     #[prost(message, optional, tag = "10")]
     pub last_pickup: ::core::option::Option<LastPickup>,
+    /// The mains are gone: no deposits.
+    #[prost(bool, tag = "20")]
+    pub on_battery: bool,
     /// SHA-256 of the device key's SubjectPublicKeyInfo as the journal said last, 32 bytes; empty if it is not known.
     #[prost(bytes = "vec", tag = "11")]
     pub device_key_sha256: ::prost::alloc::vec::Vec<u8>,
@@ -1434,7 +1437,7 @@ pub struct Record {
     /// What happened.
     #[prost(
         oneof = "record::Fact",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 60, 55, 56, 57"
     )]
     pub fact: ::core::option::Option<record::Fact>,
 }
@@ -1561,6 +1564,9 @@ pub mod record {
         /// A parcel that is inside has other six digits.
         #[prost(message, tag = "54")]
         SlotBound(super::SlotBound),
+        /// The bank runs on its battery, or on the mains again.
+        #[prost(message, tag = "60")]
+        PowerChanged(super::PowerChanged),
         /// The device key stands for all records before this one.
         #[prost(message, tag = "55")]
         Sealed(super::Sealed),
@@ -2054,6 +2060,13 @@ pub struct BoardReset {
     /// The badge, 16 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub badge_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// What the bank runs on has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PowerChanged {
+    /// What it runs on from here on.
+    #[prost(enumeration = "PowerSource", tag = "1")]
+    pub source: i32,
 }
 /// The bank took an order of the hub or did not.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2584,6 +2597,8 @@ pub enum AlarmKind {
     TooManyOpenings = 5,
     /// So many wrong codes were typed that the keypad takes none for the rest of the day.
     KeypadClosed = 6,
+    /// The agent has started again and again within minutes; no door was opened for a while.
+    Restarting = 7,
 }
 impl AlarmKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2599,6 +2614,7 @@ impl AlarmKind {
             Self::AddressClash => "ALARM_KIND_ADDRESS_CLASH",
             Self::TooManyOpenings => "ALARM_KIND_TOO_MANY_OPENINGS",
             Self::KeypadClosed => "ALARM_KIND_KEYPAD_CLOSED",
+            Self::Restarting => "ALARM_KIND_RESTARTING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2611,6 +2627,7 @@ impl AlarmKind {
             "ALARM_KIND_ADDRESS_CLASH" => Some(Self::AddressClash),
             "ALARM_KIND_TOO_MANY_OPENINGS" => Some(Self::TooManyOpenings),
             "ALARM_KIND_KEYPAD_CLOSED" => Some(Self::KeypadClosed),
+            "ALARM_KIND_RESTARTING" => Some(Self::Restarting),
             _ => None,
         }
     }
@@ -2652,6 +2669,39 @@ impl OpenerKind {
             "OPENER_KIND_RECIPIENT" => Some(Self::Recipient),
             "OPENER_KIND_STAFF" => Some(Self::Staff),
             "OPENER_KIND_REMOTE" => Some(Self::Remote),
+            _ => None,
+        }
+    }
+}
+/// What a bank runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PowerSource {
+    /// Never written.
+    Unspecified = 0,
+    /// The mains.
+    Mains = 1,
+    /// A battery that will be empty at some time: no deposits.
+    Battery = 2,
+}
+impl PowerSource {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "POWER_SOURCE_UNSPECIFIED",
+            Self::Mains => "POWER_SOURCE_MAINS",
+            Self::Battery => "POWER_SOURCE_BATTERY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "POWER_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "POWER_SOURCE_MAINS" => Some(Self::Mains),
+            "POWER_SOURCE_BATTERY" => Some(Self::Battery),
             _ => None,
         }
     }

@@ -84,6 +84,7 @@ fn entities_are_as_version_1_wrote_them() {
     frozen.same("meta: after a pickup", &collected, encode_meta, decode_meta);
     frozen.same("key_set: root", &later::held_key_set(), encode_key_set, decode_key_set);
     frozen.same("meta: root", &later::meta_with_a_root(), encode_meta, decode_meta);
+    frozen.same("meta: on battery", &later::meta_on_battery(), encode_meta, decode_meta);
     let sealed = later::meta_of_a_sealed_stream();
     frozen.same("meta: sealed", &sealed, encode_meta, decode_meta);
     for (name, session) in later::sessions_with_an_alarm() {

@@ -7,7 +7,7 @@ use locker_core::bank::{
     CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit, DoorMoved, Finding,
     InspectionSettled, InspectionStarted, KeepLapsed, KeypadReset, LockdownBegan,
     LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind, OpeningClass, PickupEnd,
-    PickupSettled, PulseIntended, RecallEnd, RecallSettled, RecallStarted, SessionStarted,
+    PickupSettled, PowerChanged, PowerSource, PulseIntended, RecallEnd, RecallSettled, RecallStarted, SessionStarted,
     SlotBound,
 };
 use locker_core::clock::ClockInterval;
@@ -232,9 +232,13 @@ fn of_doors() -> Vec<(String, Fact)> {
         Alarm::SensorDoubt(NO),
         Alarm::BoardPower { board: 2 },
         Alarm::AddressClash { board: 2 },
+        Alarm::Restarting,
     ];
     let alarms = alarms.into_iter().chain(openers.map(Alarm::TooManyOpenings));
     facts.extend(alarms.map(|alarm| named(alarm, Fact::Alarm(alarm))));
+    let sources = [PowerSource::Mains, PowerSource::Battery];
+    let changed = |source| named(source, Fact::PowerChanged(PowerChanged { source }));
+    facts.extend(sources.map(changed));
     facts
 }
 
@@ -415,6 +419,10 @@ pub(crate) fn meta_after_a_pickup() -> Meta {
     let (parcel, compartment, credential) = (PARCEL, NO, CREDENTIAL);
     let last = LastPickup { parcel, compartment, credential, until: UNTIL };
     Meta { last_pickup: Some(last), ..samples::meta() }
+}
+
+pub(crate) fn meta_on_battery() -> Meta {
+    Meta { on_battery: true, ..samples::meta() }
 }
 
 pub(crate) fn meta_with_a_root() -> Meta {

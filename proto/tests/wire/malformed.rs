@@ -302,7 +302,8 @@ fn a_value_that_a_newer_agent_added_names_the_field() {
             "InspectionSettled.finding",
             7,
         ),
-        ("alarm", |f| harmed!(f, Alarm).kind = 7, "Alarm.kind", 7),
+        ("alarm", |f| harmed!(f, Alarm).kind = 8, "Alarm.kind", 8),
+        ("power_changed", |f| harmed!(f, PowerChanged).source = 3, "PowerChanged.source", 3),
         ("code_typed", |f| harmed!(f, CodeTyped).verdict = 4, "CodeTyped.verdict", 4),
         ("lockdown_began", |f| harmed!(f, LockdownBegan).reason = 4, "LockdownBegan.reason", 4),
         (

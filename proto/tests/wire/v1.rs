@@ -300,6 +300,9 @@ pub(crate) const FACTS: &[(&str, &str)] = &[
     ),
     ("keypad_reset", "a203120a10f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1"),
     ("alarm: KeypadClosed", "ea02020806"),
+    ("alarm: Restarting", "ea02020807"),
+    ("power_changed: Mains", "e203020801"),
+    ("power_changed: Battery", "e203020802"),
     (
         "code_typed: Right",
         "\
@@ -738,6 +741,13 @@ pub(crate) const ENTITIES: &[(&str, &str)] = &[
         b1b1b1b1b1b1b1b11210a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a21a05a5a5a5a5a5120461636d651880d8c1a28c\
         3420c0a7e6a28c3412410a2b0a10b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b21210a2a2a2a2a2a2a2a2a2a2a2a2a2\
         a2a2a21a05a5a5a5a5a5120461636d651880d8c1a28c3420c0a7e6a28c34",
+    ),
+    (
+        "meta: on battery",
+        "\
+        080c10031a090880909282e733101120042a4e0805122408091220999999999999999999999999999999999999\
+        99999999999999999999999999991224080a1220aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
+        aaaaaaaaaaaaaaa00101",
     ),
     (
         "meta: after a pickup",

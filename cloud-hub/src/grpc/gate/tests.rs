@@ -56,6 +56,7 @@ fn request(identity: &str, timeout: Option<&str>) -> Request<Body> {
         identity: identity.parse().unwrap(),
         certificate: [1; 32],
         serial: [2; 32],
+        key: None,
         expires_s: i64::MAX,
         address: SocketAddr::from(([127, 0, 0, 1], 1)),
     };

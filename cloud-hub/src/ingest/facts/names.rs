@@ -1,6 +1,6 @@
 //! The names and numbers under which the hub keeps facts, and how it spells their enums.
 
-use locker_core::bank::{Alarm, CommandAnswer, OpenerKind, OpeningClass};
+use locker_core::bank::{Alarm, CommandAnswer, OpenerKind, OpeningClass, PowerSource};
 use locker_core::downlink::ConfigDocument;
 use locker_core::fact::Fact;
 use locker_core::ids::{CompartmentNo, SessionId};
@@ -39,6 +39,7 @@ pub(in crate::ingest) const fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::LockdownLiftAsked(_) => (47, "lockdown_lift_asked"),
         Fact::LockdownLifted(_) => (48, "lockdown_lifted"),
         Fact::BoardReset(_) => (49, "board_reset"),
+        Fact::PowerChanged(_) => (60, "power_changed"),
         Fact::CommandAnswered(_) => (50, "command_answered"),
         Fact::CodeTyped(_) => (51, "code_typed"),
         Fact::KeypadReset(_) => (52, "keypad_reset"),
@@ -77,6 +78,7 @@ pub(in crate::ingest) const fn place(fact: &Fact) -> (Option<CompartmentNo>, Opt
         | Fact::LockdownLiftAsked(_)
         | Fact::LockdownLifted(_)
         | Fact::BoardReset(_)
+        | Fact::PowerChanged(_)
         | Fact::CommandAnswered(_)
         | Fact::CodeTyped(_)
         | Fact::KeypadReset(_)
@@ -105,7 +107,8 @@ pub(in crate::ingest) const fn place(fact: &Fact) -> (Option<CompartmentNo>, Opt
             Alarm::BoardPower { .. }
             | Alarm::AddressClash { .. }
             | Alarm::TooManyOpenings(_)
-            | Alarm::KeypadClosed,
+            | Alarm::KeypadClosed
+            | Alarm::Restarting,
         ) => (None, None),
     }
 }
@@ -126,6 +129,13 @@ pub(super) const fn opener_kind(kind: OpenerKind) -> &'static str {
         OpenerKind::Recipient => "RECIPIENT",
         OpenerKind::Staff => "STAFF",
         OpenerKind::Remote => "REMOTE",
+    }
+}
+
+pub(super) const fn power_source(source: PowerSource) -> &'static str {
+    match source {
+        PowerSource::Mains => "MAINS",
+        PowerSource::Battery => "BATTERY",
     }
 }
 

@@ -43,7 +43,7 @@ use crate::ingest::{
 };
 use crate::mqtt::{DownTopic, SendError, UpTopic};
 use crate::parcels::{BookingOrder, NewParcel, book_compartment, create_parcel};
-use crate::store::{ParcelRow, RequestKey, Store, StoreLimits};
+use crate::store::{Backup, ParcelRow, RequestKey, Store, StoreLimits, back_up, restore};
 
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 static BIRTHS: AtomicU64 = AtomicU64::new(1);
@@ -79,6 +79,24 @@ pub(crate) async fn open_store(directory: &Path) -> Store {
 pub(crate) async fn open_store_with(directory: &Path, limits: StoreLimits) -> Store {
     let url = format!("sqlite://{}?mode=rwc", directory.join("hub.db").display());
     Store::open(&url, limits).await.unwrap()
+}
+
+/// A backup of the store in `directory`, as the hub makes it while it runs.
+pub(crate) async fn backed_up(directory: &Path) -> Backup {
+    let file = directory.join("backup.db");
+    let _ = std::fs::remove_file(&file);
+    back_up(&directory.join("hub.db"), &file).await.unwrap()
+}
+
+/// The store after its loss: what was backed up, as a later hub's.
+pub(crate) async fn restored(directory: &Path, lost: Store) -> Store {
+    let before = lost.epoch();
+    lost.close().await;
+    let now = crate::wall_clock::now();
+    restore(&directory.join("hub.db"), &directory.join("backup.db"), now).await.unwrap();
+    let store = open_store(directory).await;
+    assert!(store.epoch() > before);
+    store
 }
 
 pub(crate) fn request(id: &str) -> RequestKey {
@@ -410,7 +428,7 @@ impl World {
             let _ = stopped.await;
         }));
         let address = "127.0.0.1:1000".parse().unwrap();
-        let caller = Caller { address, certificate: [7; 32] };
+        let caller = Caller { address, certificate: [7; 32], key: None };
         Self {
             events,
             did,

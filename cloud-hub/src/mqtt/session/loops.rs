@@ -209,6 +209,7 @@ impl Forwarder {
             bank: shared.bank.clone(),
             peer: shared.peer.address,
             certificate: shared.peer.certificate,
+            key: shared.peer.key,
         });
         self.connected = true;
         loop {

@@ -17,8 +17,8 @@ use crate::alarms::clear_alarm;
 use crate::banks::{set_mode, set_quota};
 use crate::codes::key_file::Secret;
 use crate::ingest::tests::fixture::{
-    Did, Journal, NOW, World, add_bank, add_parcel, bank_id, book, carrier, commit, new_parcel,
-    open_store, order, request,
+    Did, Journal, NOW, World, add_bank, add_parcel, backed_up, bank_id, book, carrier, commit,
+    new_parcel, open_store, order, request, restored,
 };
 use crate::mqtt::DownTopic;
 use crate::parcels::{book_compartment, cancel_parcel, create_parcel};
@@ -53,18 +53,6 @@ impl Decision for Booked {
             let (state, credential) = (HubParcelState::Booked, Some(CredentialId(uid.0)));
             tx.save_parcel(&ParcelRow { state, bank, credential, ..row }).await?;
         }
-        Ok(())
-    }
-}
-
-/// As if the hub had been restored from a backup.
-struct Restored;
-
-impl Decision for Restored {
-    type Answer = ();
-
-    async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
-        tx.execute("meta", "UPDATE meta SET value = value + 1000 WHERE name = 'epoch'", []).await?;
         Ok(())
     }
 }
@@ -130,16 +118,6 @@ async fn reimaged(store: &Store, world: &mut World) -> Journal {
     assert_eq!(world.ended().await, "a person has decided about the bank");
     world.disconnect().await;
     new
-}
-
-/// Closes a store and opens it as it would be after a restore.
-async fn restored(directory: &std::path::Path, store: Store) -> Store {
-    let before = store.epoch();
-    store.decide(Restored).await.unwrap();
-    store.close().await;
-    let store = open_store(directory).await;
-    assert!(store.epoch() > before);
-    store
 }
 
 /// What the bank is told in this session up to the answer to a batch that says nothing new.
@@ -265,6 +243,7 @@ async fn after_a_restore_a_bank_hears_only_what_it_has_not_and_once_its_facts_ar
     world.stop().await;
     add_parcel(&store, 2, 200).await;
     book(&store, 2).await;
+    backed_up(directory.path()).await;
 
     let store = restored(directory.path(), store).await;
     let mut world = World::start(&store).await;
@@ -302,6 +281,7 @@ async fn a_bank_that_knows_more_than_the_restored_hub_hears_what_it_does_not_hol
     journal.accept(old, 2, granted[1].clone());
     let parcel = ParcelId([2; 16]);
     journal.accept(old, 9, Grant::Cancel { parcel, version: Version(7) });
+    backed_up(directory.path()).await;
 
     let store = restored(directory.path(), store).await;
     let mut world = World::start(&store).await;

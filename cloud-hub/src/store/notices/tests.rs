@@ -158,7 +158,7 @@ async fn a_letter_that_is_still_to_be_sent_knows_that_the_bank_has_another_code(
 }
 
 #[tokio::test]
-async fn an_extensions_letter_waits_until_the_bank_keeps_the_parcel_so_long() {
+async fn r07_an_extensions_letter_waits_until_the_bank_keeps_the_parcel_so_long() {
     let directory = tempdir().unwrap();
     let store = open_store(directory.path()).await;
     let mut bank = Bank::with_stored(&store).await;
@@ -176,7 +176,7 @@ async fn an_extensions_letter_waits_until_the_bank_keeps_the_parcel_so_long() {
 }
 
 #[tokio::test]
-async fn a_parcel_that_went_out_before_the_bank_heard_leaves_no_letter_behind() {
+async fn r07_a_parcel_that_went_out_before_the_bank_heard_leaves_no_letter_behind() {
     let directory = tempdir().unwrap();
     let store = open_store(directory.path()).await;
     let mut bank = Bank::with_stored(&store).await;
@@ -334,7 +334,7 @@ async fn c03_a_new_code_that_the_bank_refuses_is_told_to_whoever_watches_and_tak
 }
 
 #[tokio::test]
-async fn x02_an_extension_that_the_bank_refuses_is_told_to_whoever_watches_and_taken_back() {
+async fn r11_an_extension_that_the_bank_refuses_is_told_to_whoever_watches_and_taken_back() {
     let directory = tempdir().unwrap();
     let store = open_store(directory.path()).await;
     let mut bank = Bank::with_stored(&store).await;

@@ -115,6 +115,7 @@ pub(super) fn result_of(fact: &Fact, recipient: bool) -> Option<PanelResult> {
         | Fact::LockdownLiftAsked(_)
         | Fact::LockdownLifted(_)
         | Fact::BoardReset(_)
+        | Fact::PowerChanged(_)
         | Fact::CodeTyped(_)
         | Fact::KeypadReset(_)
         | Fact::SlotBound(_)

@@ -36,7 +36,7 @@ use crate::board::{
 use crate::journal::{JournalReader, Limits};
 use crate::sim::{Sim, SimConfig, serve};
 use crate::store::Keeper;
-use crate::store::tests::disk::TestDisk;
+use crate::store::tests::disk::{Cut, TestDisk};
 use crate::store::tests::sled_let_go;
 
 /// "It is inside."
@@ -71,6 +71,15 @@ struct How {
     boards: &'static [u8],
     /// The roots that the bank believes.
     roots: &'static [RootKey],
+    /// How long no door opens after a start.
+    calm: Duration,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        let (policy, calm) = (SessionPolicy::default(), Duration::ZERO);
+        Self { policy, boards: &[0], roots: &[ROOT], calm }
+    }
 }
 
 /// The root that signs this world's key sets.
@@ -87,7 +96,7 @@ impl World {
 
     /// As [`Self::ready`], with other limits.
     pub(super) async fn ready_with(policy: SessionPolicy) -> Self {
-        let mut world = Self::bare_with(How { policy, boards: &[0], roots: &[ROOT] }).await;
+        let mut world = Self::bare_with(How { policy, ..How::default() }).await;
         world.configure().await;
         world
     }
@@ -95,7 +104,7 @@ impl World {
     /// As [`Self::ready`], and three more compartments on a second board: compartment n is lock
     /// n - 4 there.
     pub(super) async fn ready_on_two_boards() -> Self {
-        let how = How { policy: SessionPolicy::default(), boards: &[0, 1], roots: &[ROOT] };
+        let how = How { boards: &[0, 1], ..How::default() };
         let mut world = Self::bare_with(how).await;
         world.configure().await;
         let mut both = layout(2);
@@ -110,8 +119,7 @@ impl World {
 
     /// A bank that has heard of nothing yet.
     pub(super) async fn bare() -> Self {
-        Self::bare_with(How { policy: SessionPolicy::default(), boards: &[0], roots: &[ROOT] })
-            .await
+        Self::bare_with(How::default()).await
     }
 
     async fn bare_with(how: How) -> Self {
@@ -156,7 +164,7 @@ impl World {
             }
         });
         let sessions = AtomicU8::new(boots * 50);
-        let (bank, watches) = Bank::start(Parts {
+        let (mut bank, watches) = Bank::start(Parts {
             bank: bank(),
             ledger,
             buses: how.boards.iter().map(|board| (*board, bus.clone())).collect(),
@@ -172,6 +180,7 @@ impl World {
             timings: None,
         })
         .unwrap();
+        bank.calm_down(how.calm).unwrap();
         let runtime = Handle::current();
         let bank = if runtime.runtime_flavor() == RuntimeFlavor::MultiThread {
             // As in the agent: what waits for the disk holds up nobody else.
@@ -408,6 +417,12 @@ impl World {
         self.killed_and_started_again().await
     }
 
+    /// As [`Self::killed_and_started_again`], and no door opens for so long.
+    pub(super) async fn killed_and_started_again_calm(mut self, calm: Duration) -> Self {
+        self.how.calm = calm;
+        self.killed_and_started_again().await
+    }
+
     /// The process is killed: everything is dropped where it stands.
     pub(super) async fn killed_and_started_again(self) -> Self {
         let Self { sim, dir, disk, began, boots, gseq, how, bank, events, .. } = self;
@@ -415,6 +430,33 @@ impl World {
         assert!(bank.await.unwrap_err().is_cancelled());
         drop(events);
         Self::start(sim, dir, disk, began, boots + 1, gseq, how).await
+    }
+
+    /// Plays `story`, whose `cut.nth` sync is where the power goes, and starts again. Whether the story
+    /// came to its end before that.
+    pub(super) async fn cut_during(
+        mut self,
+        cut: Cut,
+        story: impl AsyncFnOnce(&Self),
+    ) -> (Self, bool) {
+        self.disk.cut(cut);
+        let mut bank = std::mem::replace(&mut self.bank, tokio::spawn(async { Ok(()) }));
+        let whole = tokio::select! {
+            biased;
+            ended = &mut bank => {
+                assert!(ended.unwrap().is_err());
+                false
+            }
+            () = story(&self) => true,
+        };
+        if whole {
+            bank.abort();
+            let _ = bank.await;
+        }
+        self.disk.mend();
+        let Self { sim, dir, disk, began, boots, gseq, how, events, .. } = self;
+        drop(events);
+        (Self::start(sim, dir, disk, began, boots + 1, gseq, how).await, whole)
     }
 
     /// Asks the loop to stop; what it ended with.

@@ -171,6 +171,11 @@ impl Session {
         self.say_with(&command_key(), 1, topic, payload).await;
     }
 
+    /// Signed by the root.
+    pub(super) async fn say_key_set(&mut self, keys: &KeySet) {
+        self.say(DownTopic::Config, &signed_key_set(keys)).await;
+    }
+
     /// Signed with a key of the test's choice.
     pub(super) async fn say_with(
         &mut self,

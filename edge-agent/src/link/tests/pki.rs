@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::date_time_ymd;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -20,6 +21,12 @@ pub(crate) struct Pki {
 
 impl Pki {
     pub(crate) fn new() -> Self {
+        let params = CertificateParams::default();
+        Self::with_hub_valid(params.not_before.year(), params.not_after.year())
+    }
+
+    /// With a hub whose certificate counts from the first day of a year to that of another.
+    pub(crate) fn with_hub_valid(from_year: i32, until_year: i32) -> Self {
         let dir = TempDir::new().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "test authority");
@@ -30,6 +37,10 @@ impl Pki {
             let key = KeyPair::generate().unwrap();
             let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
             params.distinguished_name.push(DnType::CommonName, host);
+            if name == "hub" {
+                params.not_before = date_time_ymd(from_year, 1, 1);
+                params.not_after = date_time_ymd(until_year, 1, 1);
+            }
             let certificate = params.signed_by(&key, &authority).unwrap();
             std::fs::write(dir.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
             std::fs::write(dir.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();

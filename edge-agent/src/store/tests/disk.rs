@@ -16,11 +16,39 @@ struct State {
     syncs_fail: bool,
     /// Syncs begin, and come back only when this is over.
     syncs_held: bool,
+    /// Where the power goes.
+    cut: Option<Cut>,
     /// Syncs of files that came back, and whatever a test puts in between.
     diary: Vec<String>,
 }
 
+/// The power goes at a sync: the process ends there, and that much of what was written since the last
+/// one is on the disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// Which sync, from 1, counted from when this was said.
+    pub(crate) nth: usize,
+    pub(crate) kept: Kept,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Nothing,
+    /// The first half of the bytes.
+    Half,
+    All,
+}
+
 impl TestDisk {
+    pub(crate) fn cut(&self, cut: Cut) {
+        self.state().cut = Some(cut);
+    }
+
+    /// The power is back, if it was gone.
+    pub(crate) fn mend(&self) {
+        self.state().cut = None;
+    }
+
     pub(crate) fn set_room(&self, bytes: Option<u64>) {
         self.state().room_bytes = bytes;
     }
@@ -59,7 +87,15 @@ impl TestDisk {
     }
 
     fn wrap(&self, file: Box<dyn MediumFile>) -> Box<dyn MediumFile> {
-        Box::new(TestFile { disk: self.clone(), file })
+        Box::new(TestFile { disk: self.clone(), file, written: Mutex::default() })
+    }
+
+    /// Whether the power goes at this sync.
+    fn cut_now(&self) -> Option<Kept> {
+        let mut state = self.state();
+        let cut = state.cut.as_mut()?;
+        cut.nth = cut.nth.saturating_sub(1);
+        (cut.nth == 0).then_some(cut.kept)
     }
 
     fn synced(&self) -> io::Result<()> {
@@ -124,6 +160,33 @@ impl Medium for TestDisk {
 struct TestFile {
     disk: TestDisk,
     file: Box<dyn MediumFile>,
+    /// What was written since the last sync: where, and how much. And how long the file was before.
+    written: Mutex<Option<(u64, u64, u64)>>,
+}
+
+impl TestFile {
+    /// Takes from the file what a power cut at this moment would.
+    fn lose(&self, kept: Kept) -> io::Result<()> {
+        let Some((from, until, size)) = self.written.lock().unwrap().take() else { return Ok(()) };
+        let from = match kept {
+            Kept::All => return Ok(()),
+            Kept::Half => from + (until - from) / 2,
+            Kept::Nothing => from,
+        };
+        let zeros = vec![0; usize::try_from(until - from).unwrap()];
+        self.file.write_at(&zeros, from)?;
+        self.file.set_len(size.max(from))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if let Some(kept) = self.disk.cut_now() {
+            self.lose(kept)?;
+            return Err(io::Error::other("the power is gone"));
+        }
+        self.disk.synced()?;
+        *self.written.lock().unwrap() = None;
+        Ok(())
+    }
 }
 
 impl MediumFile for TestFile {
@@ -137,6 +200,13 @@ impl MediumFile for TestFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.disk.use_up(bytes.len() as u64)?;
+        let until = offset + bytes.len() as u64;
+        let size = self.file.size()?;
+        let mut written = self.written.lock().unwrap();
+        *written = Some(match *written {
+            None => (offset, until, size),
+            Some((first, last, size)) => (first.min(offset), last.max(until), size),
+        });
         self.file.write_at(bytes, offset)
     }
 
@@ -145,12 +215,12 @@ impl MediumFile for TestFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.disk.synced()?;
+        self.sync()?;
         self.file.sync_data()
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.disk.synced()?;
+        self.sync()?;
         self.file.sync_all()
     }
 

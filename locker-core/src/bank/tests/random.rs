@@ -76,6 +76,8 @@ fn verb() -> impl Strategy<Value = String> {
         "power",
         "reset 0",
         "lockdown",
+        "mains gone",
+        "mains back",
         "lapse",
         "slots 1-3",
         "slots 4-5",

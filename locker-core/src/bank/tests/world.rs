@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use ed25519_dalek::SigningKey;
 
 use super::super::{AbortedContent, Command, Finding, Moment, Observation, PickupEnd};
-use super::super::{PulseOutcome, RecallEnd, StaffFinding, Step};
+use super::super::{PowerSource, PulseOutcome, RecallEnd, StaffFinding, Step};
 use super::super::{Typed, command, deadline, lapsed, may_type, observe, recover};
 use crate::clock::{ClockInterval, TimeQuality};
 use crate::code::budget::Now;
@@ -311,6 +311,11 @@ impl World {
                     "takenout" => StaffFinding::TakenOut { carrier, barcode },
                     _ => StaffFinding::HandedOver { carrier, barcode },
                 }))
+            }
+            ["mains", state] => {
+                let source =
+                    if *state == "gone" { PowerSource::Battery } else { PowerSource::Mains };
+                Ok(self.observe(Observation::Power(source)))
             }
             ["lockdown"] => self.command(Command::LockDown),
             ["lift"] => self.command(Command::LiftLockdown),
@@ -975,6 +980,7 @@ fn fact(fact: &Fact) -> String {
         Fact::LockdownLiftAsked(asked) => format!("staff {} asks to lift", asked.badge.0[0] - 100),
         Fact::LockdownLifted(_) => "lockdown lifted".to_owned(),
         Fact::BoardReset(reset) => format!("board {} reset", reset.board),
+        Fact::PowerChanged(changed) => format!("on {:?}", changed.source),
         Fact::CodeTyped(typed) => format!("digits {:?}", typed.verdict),
         Fact::KeypadReset(_) => "keypad reset".to_owned(),
         Fact::SlotBound(bound) => {

@@ -156,7 +156,11 @@ impl<V: View> Changes<'_, V> {
         let at = self.at;
         for &(no, reading) in &read.readings {
             self.compartment(no, |held| match reading {
-                DoorReading::Closed => held.door = Door::Closed,
+                DoorReading::Closed => {
+                    held.door = Door::Closed;
+                    // Somebody shut it while nobody looked.
+                    held.open_too_long = false;
+                }
                 DoorReading::Open if busy == Some(no) => held.door = Door::Open,
                 DoorReading::Open if counts_as_empty(held) => {
                     *held = opened_by_nobody(*held);
@@ -209,8 +213,8 @@ impl<V: View> Changes<'_, V> {
                     }
                 }
             }
-            // The budget says so itself.
-            Alarm::KeypadClosed => {}
+            // The budget says so itself; a start changes nothing.
+            Alarm::KeypadClosed | Alarm::Restarting => {}
             Alarm::TooManyOpenings(_) => {
                 let mut governor = self.view.governor();
                 governor.tripped(self.at);

@@ -10,7 +10,7 @@ mod handover;
 mod hub;
 
 use super::{Change, Lockdown, Meta, Record, StateCarried, View};
-use crate::bank::SessionStarted;
+use crate::bank::{PowerSource, SessionStarted};
 use crate::code::budget::{Entry, judge};
 use crate::compartment::Compartment;
 use crate::credential::{Credential, CredentialState};
@@ -75,6 +75,9 @@ pub fn fold(view: &impl View, record: &Record) -> Vec<Change> {
         }),
         Fact::LockdownLifted(_) => to.meta(|meta| meta.lockdown = None),
         Fact::BoardReset(reset) => to.board_reset(reset.board),
+        Fact::PowerChanged(changed) => {
+            to.meta(|meta| meta.on_battery = changed.source == PowerSource::Battery);
+        }
         Fact::CommandAnswered(_) => {}
         Fact::CodeTyped(typed) => {
             let entry = Entry::Keypad { suffix: typed.suffix, verdict: typed.verdict };

@@ -10,8 +10,9 @@ use crate::bank::{AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed
 use crate::bank::{DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted, DoorMoved};
 use crate::bank::{DoorsRead, Finding, InspectionSettled, InspectionStarted, KeepLapsed};
 use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind};
-use crate::bank::{PickupEnd, PickupSettled, PickupStarted, PulseIntended, PulseOutcome};
-use crate::bank::{PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded};
+use crate::bank::{PickupEnd, PickupSettled, PickupStarted, PowerChanged, PulseIntended};
+use crate::bank::{PulseOutcome, PulseSettled, RecallEnd, RecallSettled, RecallStarted};
+use crate::bank::SessionEnded;
 use crate::clock::TimeQuality;
 use crate::code::keypad_code::CourierCodes;
 use crate::code::pool::{POOL_MAX, missing};
@@ -250,6 +251,10 @@ fn staff() -> impl Strategy<Value = Fact> {
             Fact::LockdownLifted(LockdownLifted { first, second: CredentialId([9; 16]) })
         }),
         code().prop_map(|badge| Fact::BoardReset(BoardReset { board: 0, badge })),
+        any::<bool>().prop_map(|mains| {
+            let source = if mains { PowerSource::Mains } else { PowerSource::Battery };
+            Fact::PowerChanged(PowerChanged { source })
+        }),
         any::<bool>().prop_map(|maintenance| {
             let mode = Mode { generation: Generation(1), maintenance };
             Fact::ConfigAccepted(ConfigDocument::Mode(mode).into())

@@ -212,7 +212,7 @@ impl Samplers {
         let mut named: Vec<(usize, BankId)> = Vec::with_capacity(banks);
         for number in 0..banks {
             let (session, bank) = (FIRST_SESSION + number, format!("sampler-{number}").parse()?);
-            let caller = Caller { address: ([127, 0, 0, 1], 1).into(), certificate: [0; 32] };
+            let caller = Caller { address: ([127, 0, 0, 1], 1).into(), certificate: [0; 32], key: None };
             named.push((session, bank));
             let bank = named[number].1.clone();
             events.send(LinkEvent::Connected { session, bank, caller }).await?;

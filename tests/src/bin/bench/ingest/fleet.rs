@@ -123,7 +123,7 @@ impl Fleet {
 
     async fn introduce(&mut self, number: usize) -> anyhow::Result<()> {
         let (session, bank) = (number, self.banks[number].id.clone());
-        let caller = Caller { address: ([127, 0, 0, 1], 1).into(), certificate: [0; 32] };
+        let caller = Caller { address: ([127, 0, 0, 1], 1).into(), certificate: [0; 32], key: None };
         let connected = LinkEvent::Connected { session, bank: bank.clone(), caller };
         self.say(connected).await?;
         self.say(LinkEvent::Subscribed { session, bank }).await?;

@@ -1,0 +1,117 @@
+use tempfile::tempdir;
+
+use super::*;
+use crate::ingest::tests::fixture::{Journal, add_bank, bank_id, commit, open_store};
+use crate::store::check_backup;
+
+const EDGES: &[u32] = &[300, 300];
+
+fn job(store: &Store, directory: &Path, backups: Option<config::Backups>) -> BackupJob {
+    BackupJob::new(store.clone(), directory.join("hub.db"), backups, 8 * 3_600_000)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// As if all that is there had been made long ago.
+fn make_old(folder: &Path) {
+    for name in names(folder) {
+        let file = std::fs::File::options().write(true).open(folder.join(name)).unwrap();
+        let at = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(at - Duration::from_secs(3_600)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_backup_holds_is_safe_and_the_oldest_backup_goes() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, EDGES).await;
+    let journal = Journal::commissioned(EDGES);
+    commit(&store, &journal).await;
+    assert_eq!(store.safe_seq(&bank_id(), journal.stream), 0);
+    let folder = directory.path().join("backups");
+    let backups = config::Backups { folder: folder.clone(), every_minutes: 60, keep: 2 };
+    let mut job = job(&store, directory.path(), Some(backups));
+    job.look().await;
+    let [first] = &names(&folder)[..] else { panic!("{:?}", names(&folder)) };
+    let backup = check_backup(&folder.join(first)).await.unwrap();
+    assert_eq!((backup.epoch, backup.watermarks.len()), (store.epoch(), 1));
+    assert_eq!(store.safe_seq(&bank_id(), journal.stream), journal.head());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(folder.join(first)).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    // One is enough for an hour.
+    job.look().await;
+    assert_eq!(names(&folder).len(), 1);
+    // What is not of this job is left alone.
+    std::fs::write(folder.join("mine.db"), "").unwrap();
+    std::fs::rename(folder.join(first), folder.join("hub-1.db")).unwrap();
+    std::fs::copy(folder.join("hub-1.db"), folder.join("hub-2.db")).unwrap();
+    make_old(&folder);
+    job.look().await;
+    let names = names(&folder);
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(names.contains(&"mine.db".to_owned()));
+    // Known again after a restart.
+    store.close().await;
+    let store = open_store(directory.path()).await;
+    assert_eq!(store.safe_seq(&bank_id(), journal.stream), journal.head());
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_made_leaves_nothing_behind_and_makes_nothing_safe() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, EDGES).await;
+    let journal = Journal::commissioned(EDGES);
+    commit(&store, &journal).await;
+    let folder = directory.path().join("backups");
+    std::fs::write(&folder, "no folder").unwrap();
+    let backups = config::Backups { folder: folder.clone(), every_minutes: 60, keep: 2 };
+    let mut failing = job(&store, directory.path(), Some(backups.clone()));
+    failing.look().await;
+    assert_eq!(store.safe_seq(&bank_id(), journal.stream), 0);
+    // Not at once again, also when the folder is there by then.
+    std::fs::remove_file(&folder).unwrap();
+    failing.look().await;
+    assert!(!folder.exists());
+    let mut fresh = job(&store, directory.path(), Some(backups));
+    fresh.look().await;
+    assert_eq!(names(&folder).len(), 1);
+    let damaged = folder.join("hub-damaged.db");
+    let mut bytes = std::fs::read(folder.join(&names(&folder)[0])).unwrap();
+    for byte in &mut bytes[8_192..12_288] {
+        *byte ^= 0x5a;
+    }
+    std::fs::write(&damaged, bytes).unwrap();
+    assert!(check_backup(&damaged).await.is_err());
+}
+
+#[tokio::test]
+async fn without_backups_a_record_is_safe_after_some_days() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, EDGES).await;
+    let journal = Journal::commissioned(EDGES);
+    commit(&store, &journal).await;
+    let safe = || store.safe_seq(&bank_id(), journal.stream);
+    let (hour, start) = (3_600_000, now());
+    for hours in 0..8 {
+        store.age_watermarks(start.plus_ms(hours * hour), 8 * hour).await.unwrap();
+        assert_eq!(safe(), 0, "after {hours} h");
+    }
+    store.age_watermarks(start.plus_ms(8 * hour), 8 * hour).await.unwrap();
+    assert_eq!(safe(), journal.head());
+    // A clock that was ahead for a while neither hurries nor stops it.
+    store.age_watermarks(start.plus_ms(9 * hour), 8 * hour).await.unwrap();
+    store.age_watermarks(start.plus_ms(1_000 * hour), 8 * hour).await.unwrap();
+    store.age_watermarks(start.plus_ms(10 * hour), 8 * hour).await.unwrap();
+    assert_eq!(safe(), journal.head());
+}

@@ -1,0 +1,247 @@
+//! What a restored hub learns from a bank that knows more of parcels than it does: the decisions
+//! and bookings that were lost with the store, as far as the bank's own records tell of them.
+//!
+//! To be called when all the bank's records are folded, and before the bank is told anything.
+
+use std::collections::{HashMap, HashSet};
+
+use locker_core::downlink::Grant;
+use locker_core::ids::{BankId, ParcelId, Version};
+use locker_core::parcel::{Parcel, ParcelState, RecallReason, Terms};
+use locker_core::units::UnixMillis;
+
+use super::alarm_rows::AlarmKind;
+use super::alarms::NewAlarm;
+use super::convert::{bytes, int};
+use super::ingest_write::{NOTICES, notice_values};
+use super::rows::{EventKind, HubParcelState, NoticeKind, ParcelRow};
+use super::tx::{NewEvent, Tx};
+use super::{WriteError, queries};
+
+/// Parcels that an alarm names; further ones are counted.
+const NAMED_MAX: usize = 8;
+
+/// Takes over what the bank holds and the hub has forgotten. `later` is what was decided since the
+/// restore, which wins.
+pub(super) async fn adopt(
+    tx: &mut Tx,
+    bank: &BankId,
+    held: &HashMap<ParcelId, Parcel>,
+    later: &[Grant],
+    now: UnixMillis,
+) -> Result<(), WriteError> {
+    let decided = Decided::of(later);
+    let mut unknown = Vec::new();
+    let mut all: Vec<&Parcel> = held.values().collect();
+    all.sort_unstable_by_key(|parcel| parcel.id);
+    for parcel in all {
+        let Some(mut row) = queries::parcel_by_uid(tx.connection(), parcel.id).await? else {
+            if parcel.state.settled_at().is_none() {
+                unknown.push(parcel.id);
+            }
+            continue;
+        };
+        let change = if row.bank.as_ref() == Some(bank) {
+            caught_up(&mut row, parcel, &decided)
+        } else if row.bank.is_none() && row.state == HubParcelState::Announced {
+            taken_over(&mut row, bank, parcel)
+        } else {
+            continue;
+        };
+        match change {
+            Change::None => continue,
+            Change::Silent => {}
+            Change::Told(kind) => tell(tx, bank, &row, kind, now),
+        }
+        row.updated_at = now;
+        tx.save_parcel(&row).await?;
+        if change == Change::Told(EventKind::ParcelStored) {
+            let notice = notice_values(&row, NoticeKind::ParcelStored, Some(now));
+            tx.insert(&NOTICES, notice.to_vec()).await?;
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> = unknown.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let detail = format!("{} after a restore: {}", unknown.len(), named.join(" "));
+    let kind = AlarmKind::UnknownParcels;
+    tx.raise(NewAlarm { bank, kind, detail: &detail, parties: &[], now }).await?;
+    Ok(())
+}
+
+/// Gives decisions versions that the bank takes, where it knows of later ones than the hub did when
+/// it decided.
+pub(super) async fn renumber(
+    tx: &mut Tx,
+    held: &HashMap<ParcelId, Parcel>,
+    later: &mut [Grant],
+) -> Result<(), WriteError> {
+    let mut floor: HashMap<ParcelId, Version> =
+        held.iter().map(|(&id, parcel)| (id, parcel.version)).collect();
+    for grant in later {
+        let Some((parcel, decided)) = grant.about() else { continue };
+        let least = floor.get(&parcel).map_or(decided, |known| Version(known.0.saturating_add(1)));
+        let version = decided.max(least);
+        floor.insert(parcel, version);
+        if version == decided {
+            continue;
+        }
+        set_version(grant, version);
+        let (uid, to) = (bytes(&parcel.0), i64::from(version.0));
+        let sql = "UPDATE parcels SET version = $1 WHERE uid = $2 AND version < $3";
+        tx.execute("parcels", sql, [to.into(), uid.clone(), to.into()]).await?;
+        let sql = "UPDATE notices SET version = $1 WHERE parcel = $2 AND version = $3 \
+                   AND due_at IS NULL AND outcome IS NULL";
+        tx.execute("notices", sql, [to.into(), uid, int(u64::from(decided.0)).into()]).await?;
+    }
+    Ok(())
+}
+
+/// Parcels of which something was decided since the restore.
+struct Decided {
+    codes: HashSet<ParcelId>,
+    times: HashSet<ParcelId>,
+}
+
+impl Decided {
+    fn of(later: &[Grant]) -> Self {
+        let (mut codes, mut times) = (HashSet::new(), HashSet::new());
+        for grant in later {
+            match grant {
+                Grant::Reissue { parcel, .. } => drop(codes.insert(*parcel)),
+                Grant::Keep { parcel, .. } => drop(times.insert(*parcel)),
+                Grant::Book(_)
+                | Grant::Cancel { .. }
+                | Grant::Recall { .. }
+                | Grant::Delegate { .. }
+                | Grant::Revoke { .. }
+                | Grant::Slots(_) => {}
+            }
+        }
+        Self { codes, times }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    Silent,
+    Told(EventKind),
+}
+
+/// A parcel that the hub knows to be at the bank: what was decided of it and lost.
+fn caught_up(row: &mut ParcelRow, held: &Parcel, decided: &Decided) -> Change {
+    let before = row.clone();
+    row.version = row.version.max(held.version);
+    if held.state.compartment().is_none() {
+        return silent_unless(*row == before);
+    }
+    if !decided.codes.contains(&held.id) {
+        row.credential = Some(held.credential);
+    }
+    if !decided.times.contains(&held.id) {
+        row.terms.keep_until = held.terms.keep_until;
+        row.expires_at = held.keep_until().or(row.expires_at);
+    }
+    match held.recall {
+        Some(reason) if row.recall.is_none() && row.state == HubParcelState::Stored => {
+            row.recall = Some(reason);
+            row.state = waiting(Some(reason));
+            Change::Told(event_of(row.state))
+        }
+        Some(_) | None => silent_unless(*row == before),
+    }
+}
+
+const fn silent_unless(is_same: bool) -> Change {
+    if is_same { Change::None } else { Change::Silent }
+}
+
+/// A parcel whose booking was lost: it is at the bank nevertheless.
+fn taken_over(row: &mut ParcelRow, bank: &BankId, held: &Parcel) -> Change {
+    let state = match held.state {
+        ParcelState::Booked => HubParcelState::Booked,
+        ParcelState::Depositing { .. } => HubParcelState::Depositing,
+        ParcelState::Stored { .. } => waiting(held.recall),
+        ParcelState::Collecting { .. } => HubParcelState::Collecting,
+        ParcelState::Recalling { .. } => HubParcelState::Recalling,
+        ParcelState::Collected { .. } => HubParcelState::Collected,
+        ParcelState::Unresolved { .. } => HubParcelState::Unresolved,
+        ParcelState::Recalled { .. } => HubParcelState::Recalled,
+        ParcelState::Missing { .. } => HubParcelState::Missing,
+        // It can be booked again, which needs a later version.
+        ParcelState::Cancelled { .. } | ParcelState::BookingExpired { .. } => {
+            row.version = row.version.max(held.version);
+            return Change::Silent;
+        }
+    };
+    row.state = state;
+    row.bank = Some(bank.clone());
+    row.compartment = held.state.compartment();
+    row.version = row.version.max(held.version);
+    row.credential = Some(held.credential);
+    row.recall = held.recall;
+    // Keyed with the bank's pepper: it stands in grants and nowhere else.
+    row.terms = Terms { suffix: None, ..held.terms };
+    row.expires_at = held.keep_until();
+    Change::Told(event_of(state))
+}
+
+/// The state of a parcel that is inside and with which nobody is busy.
+const fn waiting(recall: Option<RecallReason>) -> HubParcelState {
+    match recall {
+        None => HubParcelState::Stored,
+        Some(RecallReason::Expired) => HubParcelState::Expired,
+        Some(RecallReason::Sender | RecallReason::Safety | RecallReason::Refused) => {
+            HubParcelState::RecallRequested
+        }
+    }
+}
+
+/// The event that tells of a parcel in this state.
+const fn event_of(state: HubParcelState) -> EventKind {
+    match state {
+        HubParcelState::Announced => EventKind::ParcelAnnounced,
+        HubParcelState::Booked => EventKind::ParcelBooked,
+        HubParcelState::BookingPending => EventKind::ParcelBookingPending,
+        HubParcelState::BookingExpired => EventKind::ParcelBookingExpired,
+        HubParcelState::Depositing => EventKind::ParcelDepositing,
+        HubParcelState::Stored => EventKind::ParcelStored,
+        HubParcelState::Collecting => EventKind::ParcelCollecting,
+        HubParcelState::Collected => EventKind::ParcelCollected,
+        HubParcelState::Cancelled => EventKind::ParcelCancelled,
+        HubParcelState::Unresolved => EventKind::ParcelUnresolved,
+        HubParcelState::RecallRequested => EventKind::ParcelRecallRequested,
+        HubParcelState::Expired => EventKind::ParcelExpired,
+        HubParcelState::Recalling => EventKind::ParcelRecalling,
+        HubParcelState::Recalled => EventKind::ParcelRecalled,
+        HubParcelState::Disputed | HubParcelState::Missing => EventKind::ParcelDisputed,
+    }
+}
+
+fn tell(tx: &mut Tx, bank: &BankId, row: &ParcelRow, kind: EventKind, now: UnixMillis) {
+    tx.event(NewEvent {
+        event_id: format!("restored:{}:{}:{}", bank, row.uid, row.version.0),
+        kind,
+        bank: Some(bank),
+        compartment: row.compartment,
+        parcel: Some(row),
+        detail: "RESTORED".to_owned(),
+        occurred_at: now,
+        recorded_at: now,
+    });
+}
+
+const fn set_version(grant: &mut Grant, to: Version) {
+    match grant {
+        Grant::Book(booking) => booking.version = to,
+        Grant::Cancel { version, .. }
+        | Grant::Keep { version, .. }
+        | Grant::Recall { version, .. }
+        | Grant::Reissue { version, .. }
+        | Grant::Delegate { version, .. }
+        | Grant::Revoke { version, .. } => *version = to,
+        Grant::Slots(_) => {}
+    }
+}
