@@ -27,7 +27,8 @@ use crate::config::Config;
 use crate::link::{self, Link, TrustedKeys, tls};
 use crate::panel::{self, Access, AccessError};
 use crate::power;
-use crate::store::{Keeper, Ledger, OpenLedgerError, Stamp};
+use crate::store::{BeginAnewError, CommitError, Keeper, Ledger, OpenLedgerError, Stamp};
+use crate::store::begin_anew;
 use crate::telemetry::{self, Samples, Sampling, Sources};
 
 /// How long the link and the panel may take to say good-bye, in milliseconds.
@@ -42,6 +43,10 @@ pub enum AgentError {
     Identity(#[from] tls::IdentityError),
     #[error("the bank's store cannot be opened")]
     Ledger(#[from] OpenLedgerError),
+    #[error("the device key's change cannot be recorded")]
+    Attest(#[from] CommitError),
+    #[error("no new stream can be begun")]
+    BeginAnew(#[from] BeginAnewError),
     #[error("the clock's floor cannot be read")]
     Floor(#[from] FloorError),
     #[error("cannot listen on {address} for the screen")]
@@ -158,6 +163,12 @@ impl Agent {
         }
     }
 
+    /// Whether the agent ended only to start again with a journal that is whole.
+    #[must_use]
+    pub const fn is_to_start_again(error: &AgentError) -> bool {
+        matches!(error, AgentError::Bank(BankError::StartAgain))
+    }
+
     /// Stops every task; what is committed stays, what is not was never answered.
     ///
     /// # Errors
@@ -209,16 +220,37 @@ struct Store {
     starts: Arc<Mutex<Starts>>,
 }
 
-/// Reads and writes files, so off the runtime.
-async fn open_store(config: &Config, device_key: [u8; 32]) -> Result<Store, AgentError> {
-    let config = config.clone();
-    let keeper = Keeper {
+/// Puts a new stream in the place of a damaged journal, with the content of every compartment in doubt: a person's
+/// decision. Answers the stream that it goes on from. The agent must not run.
+///
+/// # Errors
+///
+/// The journal is whole, nothing of the bank's state is left, or the disk refuses.
+pub fn begin_stream_anew(config: &Config) -> Result<StreamId, AgentError> {
+    let hub = &config.hub;
+    let identity = tls::load(&hub.ca_file, &hub.certificate_file, &hub.key_file)?;
+    let keeper = keeper(config, identity.device_key)?;
+    let floor = Floor::open(&config.data_dir)?;
+    let quality = locker_core::clock::TimeQuality::Unknown;
+    let stamp = Stamp { at: system_time().max(floor.get()), quality };
+    let parent = begin_anew(&config.data_dir, config.disk.journal(), &keeper, stamp)?;
+    Ok(parent.stream)
+}
+
+fn keeper(config: &Config, device_key: [u8; 32]) -> Result<Keeper, AgentError> {
+    Ok(Keeper {
         bank: config.bank.clone(),
         device_key,
         boot: BootId(random()?),
         fresh_stream: StreamId(random()?),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
+    })
+}
+
+/// Reads and writes files, so off the runtime.
+async fn open_store(config: &Config, device_key: [u8; 32]) -> Result<Store, AgentError> {
+    let config = config.clone();
+    let keeper = keeper(&config, device_key)?;
     let work = tokio::task::spawn_blocking(move || {
         let path = config.data_dir.clone();
         let data_dir = |source| AgentError::DataDir { path, source };
@@ -226,8 +258,9 @@ async fn open_store(config: &Config, device_key: [u8; 32]) -> Result<Store, Agen
         let floor = Floor::open(&config.data_dir)?;
         let at = system_time().max(floor.get());
         let stamp = Stamp { at, quality: locker_core::clock::TimeQuality::Unknown };
-        let (ledger, found) =
+        let (mut ledger, found) =
             Ledger::open(&config.data_dir, config.disk.journal(), &keeper, stamp)?;
+        ledger.attest_with_file(&config.hub.key_file, stamp)?;
         info!(
             stream = %found.stream,
             new_stream = found.new_stream,
@@ -235,6 +268,7 @@ async fn open_store(config: &Config, device_key: [u8; 32]) -> Result<Store, Agen
             torn_bytes = found.torn_bytes,
             replayed = found.replayed,
             rebuilt = found.rebuilt,
+            healed = ?found.healed,
             "store opened"
         );
         // Behind the store's lock: a second agent by mistake is no start.

@@ -56,8 +56,7 @@ impl DeviceKey {
             _ => None,
         };
         let pair = pair.ok_or_else(not_p256)?;
-        let public: PublicKeyX509Der<'_> =
-            pair.public_key().as_der().map_err(|_| not_p256())?;
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| not_p256())?;
         let key = digest(&SHA256, public.as_ref());
         let key = key.as_ref().try_into().map_err(|_| not_p256())?;
         Ok(Self { pair, key })

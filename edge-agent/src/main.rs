@@ -7,14 +7,16 @@
 )]
 
 use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use edge_agent::agent::Agent;
+use edge_agent::agent::{Agent, begin_stream_anew};
 use edge_agent::commission::{self, commission};
 use edge_agent::config::{Config, LogConfig};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
 const AFTER_HELP: &str = "\
@@ -44,6 +46,16 @@ enum Command {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+    },
+    /// After the journal was found damaged: keep it aside and begin a new one with what is known of the bank's
+    /// state. The content of every compartment counts as unknown until staff have looked. The agent must not run.
+    BeginAnew {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Says that staff will open every compartment afterwards.
+        #[arg(long, required = true)]
+        inventory_follows: bool,
     },
     /// Open every lock of a new locker, one after the other, together with somebody who shuts the doors:
     /// learns which way round each sensor reads, and finds wrong wires and two boards with one address.
@@ -79,6 +91,13 @@ fn main() -> anyhow::Result<()> {
             println!("{} is valid", path.display());
             Ok(())
         }
+        Command::BeginAnew { config, inventory_follows: _ } => {
+            let config = Config::load(&config)?;
+            log(&config.log)?;
+            let parent = begin_stream_anew(&config)?;
+            println!("a new journal goes on from {parent}; the damaged one lies beside it");
+            Ok(())
+        }
         Command::Commission { config } => {
             let config = Config::load(&config)?;
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -110,7 +129,17 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut agent = Agent::start(config, None).await?;
     tokio::select! {
-        error = agent.failed() => return Err(error.into()),
+        error = agent.failed() => {
+            if Agent::is_to_start_again(&error) {
+                warn!(%error, "agent starts again");
+                // A fresh process holds no file, port or lock of this one; it comes back only if there is none.
+                return Err(std::process::Command::new(std::env::current_exe()?)
+                    .args(std::env::args_os().skip(1))
+                    .exec()
+                    .into());
+            }
+            return Err(error.into());
+        }
         _ = terminated.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }

@@ -14,6 +14,7 @@ mod keypad;
 mod known_time;
 mod levels;
 mod power;
+mod room;
 mod starts;
 mod state;
 mod stream;
@@ -38,7 +39,6 @@ use locker_core::code::tag::{FINGERPRINT_BYTES, TagKeys};
 use locker_core::compartment::LockPosition;
 use locker_core::credential::{KeySet, RootKey};
 use locker_core::downlink::GrantPosition;
-use locker_core::fact::Fact;
 use locker_core::ids::{BankId, BootId, Generation, HubEpoch, IntentId, SessionId, StreamId};
 use locker_core::journal::{Parent, View};
 use locker_core::policy::SessionPolicy;
@@ -326,7 +326,12 @@ impl Bank {
                 self.power = Some(source);
                 self.look_at_power()?;
             }
-            Event::Linked(linked) => self.publish(|state| state.hub_connected = linked),
+            Event::Linked(linked) => {
+                if linked {
+                    self.forget_given_back();
+                }
+                self.publish(|state| state.hub_connected = linked);
+            }
             Event::Stop => {}
         }
         Ok(())
@@ -374,7 +379,7 @@ impl Bank {
             done => return done,
         };
         self.open_deposits(false);
-        if can_wait(&step.facts) {
+        if room::can_wait(&step.facts) {
             return Err(error);
         }
         error!("disk full, using the reserve");
@@ -455,26 +460,6 @@ impl Bank {
         }
     }
 
-    fn check_space(&mut self) -> Result<(), BankError> {
-        self.space_due = Instant::now() + Duration::from_millis(SPACE_CHECK_MS);
-        let ballast = match self.parts.ledger.restore_ballast() {
-            // Somebody else was quicker, or a quota is not what it seems.
-            Err(SpaceError::OutOfSpace { .. }) => false,
-            done => done?,
-        };
-        let free_bytes = self.parts.ledger.space()?.free_bytes;
-        self.open_deposits(ballast && free_bytes >= self.parts.deposit_reserve_bytes);
-        Ok(())
-    }
-
-    fn open_deposits(&mut self, open: bool) {
-        if open != self.deposits_open {
-            warn!(open, "deposits opened or closed by the disk's room");
-            self.deposits_open = open;
-            self.publish(|state| state.deposits_open = open);
-        }
-    }
-
     fn publish(&self, change: impl FnOnce(&mut PanelState)) {
         self.state.send_modify(|state| {
             change(state);
@@ -502,17 +487,6 @@ impl Bank {
         let since = at.saturating_duration_since(self.started);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// Whether nothing is lost if these facts are not recorded now: another compartment is not begun,
-/// the hub sends its decision again, what has lapsed stays so. An order that is followed does not wait.
-fn can_wait(facts: &[Fact]) -> bool {
-    let any = |wanted: fn(&Fact) -> bool| facts.iter().any(wanted);
-    any(doors::begins_deposit)
-        || any(hub::answers_decision)
-        || any(stream::is_seal)
-        || any(|fact| matches!(fact, Fact::BookingLapsed(_) | Fact::KeepLapsed(_)))
-        || (any(hub::answers_command) && !any(|fact| matches!(fact, Fact::LockdownBegan(_))))
 }
 
 #[cfg(test)]

@@ -20,10 +20,15 @@ impl Bank {
         let done = match &restore.kind {
             RestoreKind::Run { first_seq, previous, records, until } => {
                 if !self.parts.ledger.is_restoring() {
-                    warn!(from = first_seq, until = until.seq, "hub gives records back, only staff may open doors");
+                    warn!(
+                        from = first_seq,
+                        until = until.seq,
+                        "hub gives records back, only staff may open doors"
+                    );
                 }
                 let (first_seq, previous, until) = (*first_seq, *previous, *until);
-                let taken = self.parts.ledger.take_back(Run { first_seq, previous, records, until });
+                let taken =
+                    self.parts.ledger.take_back(Run { first_seq, previous, records, until });
                 taken.map(|taken| taken == Taken::Complete).map_err(|error| in_words(&error))
             }
             RestoreKind::NewStream { reason, common } => {
@@ -38,6 +43,17 @@ impl Bank {
                 warn!(error, "journal not made whole");
                 self.miss();
             }
+        }
+    }
+
+    /// The hub goes on with this journal as it is: what it began to give back is of no more use.
+    pub(super) fn forget_given_back(&mut self) {
+        if self.start_again || !self.parts.ledger.is_restoring() {
+            return;
+        }
+        match self.parts.ledger.forget_given_back() {
+            Ok(()) => info!("hub needs to give nothing back"),
+            Err(error) => warn!(error = in_words(&error), "records given back not forgotten"),
         }
     }
 
@@ -93,13 +109,16 @@ impl Bank {
         let since = self.unsealed_since.filter(|_| self.is_quiet())?;
         let unsealed = self.parts.ledger.unsealed()?;
         let soon = unsealed >= seal::SEAL_EVERY_RECORDS;
-        Some(if soon { Instant::now() } else { since + Duration::from_millis(seal::SEAL_WITHIN_MS) })
+        Some(if soon {
+            Instant::now()
+        } else {
+            since + Duration::from_millis(seal::SEAL_WITHIN_MS)
+        })
     }
 
     pub(super) fn note_unsealed(&mut self) {
         let unsealed = self.parts.ledger.unsealed().is_some();
-        self.unsealed_since =
-            unsealed.then(|| self.unsealed_since.unwrap_or_else(Instant::now));
+        self.unsealed_since = unsealed.then(|| self.unsealed_since.unwrap_or_else(Instant::now));
     }
 
     pub(super) fn seal_if_due(&mut self) -> Result<(), BankError> {

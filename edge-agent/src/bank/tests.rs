@@ -15,6 +15,7 @@ mod power;
 mod recalls;
 mod recovery;
 mod staff;
+mod stream;
 mod world;
 
 use locker_core::bank::{AbortedContent, Alarm, CommandAnswer, PickupEnd, PulseOutcome};

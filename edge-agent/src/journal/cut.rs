@@ -52,7 +52,9 @@ impl Journal {
         let boundary = self.boundary(above)?;
         let again = match above - boundary.seq {
             0 => Vec::new(),
-            count => self.read(boundary.seq + 1, usize::try_from(count).unwrap_or(0), usize::MAX)?,
+            count => {
+                self.read(boundary.seq + 1, usize::try_from(count).unwrap_or(0), usize::MAX)?
+            }
         };
         let cut = self.cut_files(&boundary);
         cut.inspect_err(|_| self.reader.shared.latch())?;

@@ -238,8 +238,7 @@ impl Session<'_> {
         let oldest_seq = reader.oldest_seq();
         let ladder = tokio::task::spawn_blocking(move || {
             let rungs = ladder(oldest_seq, head_seq, doubted).into_iter();
-            let place =
-                |seq| Ok(Place { seq, hash: ChainHash(reader.hash_at(seq)?) });
+            let place = |seq| Ok(Place { seq, hash: ChainHash(reader.hash_at(seq)?) });
             rungs.map(place).collect::<Result<Vec<_>, ReadError>>()
         });
         let ladder = ladder.await.map_err(|_| LinkError::BankStopped)??;
@@ -287,7 +286,9 @@ impl Session<'_> {
                 return Ok(());
             }
         };
-        if self.wary.is_some() && topic != DownTopic::Ack {
+        // Records that are given back instead of an ack bear this birth's nonce, as an ack does, and need no clock.
+        let timeless = matches!(topic, DownTopic::Ack | DownTopic::Restore);
+        if self.wary.is_some() && !timeless {
             info!(topic = name, "message ignored, the time is not known");
             return Ok(());
         }
@@ -367,7 +368,8 @@ impl Session<'_> {
         let mut time = self.link.time.clone();
         let told = time.wait_for(|time| time.weighed() > weighed);
         let told = tokio::time::timeout(WEIGHING_LIMIT, told).await;
-        let told = *told.map_err(|_| LinkError::TimeNotTaken)?.map_err(|_| LinkError::BankStopped)?;
+        let told =
+            *told.map_err(|_| LinkError::TimeNotTaken)?.map_err(|_| LinkError::BankStopped)?;
         let now = told.now().ok_or(LinkError::TimeNotTaken)?;
         presented.holds_at(now).map_err(LinkError::Certificate)?;
         self.wary = None;

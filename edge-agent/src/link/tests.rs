@@ -14,11 +14,12 @@ use locker_core::credential::KeySet;
 use locker_core::downlink::{Grant, GrantPosition};
 use locker_core::fact::Fact;
 use locker_core::ids::{CommandId, Generation, HubEpoch, ParcelId, StreamId, Version};
-use locker_core::journal::{BATCH_MAX_RECORDS, ChainHash};
+use locker_core::journal::{BATCH_MAX_RECORDS, ChainHash, StreamBreak};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
 use locker_proto::key_set::RootKey;
-use locker_proto::message::{Birth, Command, CommandKind, Grants, Nonce, Presence, Telemetry};
+use locker_proto::message::{Birth, Command, CommandKind, Grants, Nonce, Presence, Restore};
+use locker_proto::message::{RestoreKind, Telemetry};
 use locker_proto::signed;
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
 use rumqttc::mqttbytes::QoS;
@@ -508,4 +509,39 @@ async fn samples_wait_for_the_link_and_those_of_before_are_marked_historical() {
         let said = Telemetry::decode(&said.payload).unwrap();
         assert_eq!((said.at.0, said.historical), (n, n < 7));
     }
+}
+
+#[tokio::test]
+async fn p_j_a_birth_says_its_ladder_and_records_given_back_reach_the_bank() {
+    let (mut world, hub) = World::with_hub().await;
+    world.commit_to(9);
+    let (mut session, birth) = hub.born().await;
+    assert_eq!((birth.parent, birth.device_key), (None, Some([1; 32])));
+    let seqs: Vec<u64> = birth.ladder.iter().map(|rung| rung.seq).collect();
+    assert_eq!(seqs, [9, 8, 7, 5, 1, 0]);
+    assert!(birth.ladder.iter().all(|rung| rung.hash == world.hash_at(rung.seq)));
+    let restore = |nonce| {
+        let kind = RestoreKind::NewStream { reason: StreamBreak::Forked, common: None };
+        Restore { stream: birth.stream, nonce, kind }
+    };
+    // Of an earlier connection, and of this one.
+    session.say(DownTopic::Restore, &restore(Nonce([0; 16])).encode()).await;
+    session.say(DownTopic::Restore, &restore(birth.nonce).encode()).await;
+    let given = world
+        .event(|event| if let Event::Restore(restore) = event { Some(restore) } else { None })
+        .await;
+    assert_eq!(given, restore(birth.nonce));
+}
+
+#[tokio::test]
+async fn p_j_an_ack_of_another_history_is_refused_and_the_next_birth_tells_where() {
+    let (mut world, hub) = World::with_hub().await;
+    world.commit_to(100);
+    let (mut session, birth) = hub.born().await;
+    assert!(birth.ladder.iter().all(|rung| rung.seq != 77));
+    session.ack(&birth, 77, ChainHash([9; 32])).await;
+    session.ends().await;
+    let (_session, birth) = hub.born().await;
+    let rung = birth.ladder.iter().find(|rung| rung.seq == 77).unwrap();
+    assert_eq!(rung.hash, world.hash_at(77));
 }

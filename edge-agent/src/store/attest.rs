@@ -1,10 +1,13 @@
 //! What the device key signs in the journal: seals, and the change to another key.
 
+use std::path::Path;
+
 use locker_core::fact::Fact;
 use locker_core::journal::{FOLD_VERSION, KeyChanged, Sealed, View, seal};
+use tracing::warn;
 
 use super::{CommitError, Ledger, Stamp};
-use crate::device_key::Signer;
+use crate::device_key::{DeviceKey, Signer};
 
 impl Ledger {
     /// Seals with `signer` from here on. If the stream names another key, the change is recorded, signed by `old` if that
@@ -31,6 +34,36 @@ impl Ledger {
         }
         self.commit(&[Fact::KeyChanged(changed)], None, stamp)?;
         Ok(true)
+    }
+
+    /// As [`Self::attest`] with the key in this file; the one before it may lie beside it, with `.old` behind its name. A key
+    /// that cannot sign is no reason to stay away: then nothing is sealed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::attest`], but a full disk is none.
+    pub fn attest_with_file(&mut self, path: &Path, stamp: Stamp) -> Result<(), CommitError> {
+        let signer = match DeviceKey::load(path) {
+            Ok(signer) => signer,
+            Err(error) => {
+                warn!(%error, "records are not sealed");
+                return Ok(());
+            }
+        };
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".old");
+        let old = DeviceKey::load(Path::new(&beside)).ok();
+        let old = old.as_ref().map(|old| old as &dyn Signer);
+        match self.attest(Box::new(signer), old, stamp) {
+            Ok(true) => warn!("device key is another one"),
+            Ok(false) => {}
+            // The next start says it.
+            Err(error @ CommitError::OutOfSpace { .. }) => {
+                warn!(%error, "change of keys not recorded")
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// How many records wait for a seal, if any do and there is something to sign with.

@@ -115,8 +115,7 @@ impl Incoming {
         let limits = Limits { ballast_bytes: 0, ..limits };
         let from = (run.first_seq, run.previous.0);
         let medium = Arc::clone(medium);
-        let journal =
-            Journal::create_in_middle(Arc::clone(&medium), &dir, stream.0, from, limits)?;
+        let journal = Journal::create_in_middle(Arc::clone(&medium), &dir, stream.0, from, limits)?;
         Ok(Self { medium, dir, journal, until: None })
     }
 
@@ -209,8 +208,8 @@ pub(super) fn clear(medium: &dyn Medium, store: &Path) -> Result<(), TakeBackErr
     if names.is_empty() {
         return Ok(());
     }
-    // Without a place where it ends it is never complete.
-    names.sort_unstable_by_key(|name| (name != UNTIL, name.clone()));
+    // From the oldest on, and the place where it ends last: what is left is complete as before, or no journal.
+    names.sort_unstable_by_key(|name| (name == UNTIL, name.clone()));
     for name in names {
         let path = dir.join(name);
         medium.remove(&path).map_err(failed(&path))?;

@@ -393,6 +393,17 @@ impl Ledger {
         incoming::take_back(&mut self.incoming, &reader, home, run)
     }
 
+    /// Forgets what was given back: the hub goes on with this journal as it is.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses; it is tried again at the next connection.
+    pub fn forget_given_back(&mut self) -> Result<(), TakeBackError> {
+        incoming::clear(&*self.medium, &self.dir)?;
+        self.incoming = None;
+        Ok(())
+    }
+
     /// Has a new stream begun at the next start, with the content of every compartment in doubt.
     ///
     /// # Errors

@@ -18,8 +18,8 @@ use tracing::{info, warn};
 use super::incoming::{Incoming, TakeBackError, clear};
 use super::successor::{Beginning, SuccessorError, order_of, write_successor};
 use super::{Home, JOURNAL, Keeper, Stamp, fold_record};
-use crate::journal::{self, AppendError, CutError, Entry, Journal, ReadError, Stored, Verify};
 use crate::journal::load_snapshots_on;
+use crate::journal::{self, AppendError, CutError, Entry, Journal, ReadError, Stored, Verify};
 
 /// Records read at a time.
 const RECORDS_AT_A_TIME: usize = 256;

@@ -266,10 +266,7 @@ pub(super) fn write_order(
 }
 
 /// The order for this stream, if there is one. One that cannot be read, or is for another, is none.
-pub(super) fn order_of(
-    home: &Home<'_>,
-    stream: StreamId,
-) -> Result<Option<Order>, SuccessorError> {
+pub(super) fn order_of(home: &Home<'_>, stream: StreamId) -> Result<Option<Order>, SuccessorError> {
     let path = home.dir.join(ORDER);
     let bytes = match home.medium.open_read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -36,7 +36,8 @@ pub fn carried(base: &impl View, own: &impl View, in_doubt: &InDoubt) -> Vec<Cha
     let budgets = [base.budget(), own.budget()];
     changes.extend(budgets.into_iter().max_by_key(|budget| budget.wrong).map(Change::Budget));
     let codes = [base.courier_codes(), own.courier_codes()];
-    changes.extend(codes.into_iter().max_by_key(|codes| codes.generation).map(Change::CourierCodes));
+    changes
+        .extend(codes.into_iter().max_by_key(|codes| codes.generation).map(Change::CourierCodes));
     // A code that was given to a parcel on either branch is never given to another.
     let bound = own.slots().into_iter().filter(|held| held.parcel.is_some());
     let free = base.slots().into_iter();

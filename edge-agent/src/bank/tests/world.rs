@@ -33,6 +33,7 @@ use crate::board::{
     Backoff, BoardConfig, BusConfig, BusTiming, Connect, ConnectError, LineConfig, LockConfig,
     Polarity, PollForm, Port, PortConfig,
 };
+use crate::device_key::Signer;
 use crate::journal::{JournalReader, Limits};
 use crate::sim::{Sim, SimConfig, serve};
 use crate::store::Keeper;
@@ -73,12 +74,14 @@ struct How {
     roots: &'static [RootKey],
     /// How long no door opens after a start.
     calm: Duration,
+    /// Whether there is a device key to seal with.
+    seals: bool,
 }
 
 impl Default for How {
     fn default() -> Self {
         let (policy, calm) = (SessionPolicy::default(), Duration::ZERO);
-        Self { policy, boards: &[0], roots: &[ROOT], calm }
+        Self { policy, boards: &[0], roots: &[ROOT], calm, seals: false }
     }
 }
 
@@ -117,6 +120,13 @@ impl World {
         world
     }
 
+    /// As [`Self::ready`], with a device key.
+    pub(super) async fn ready_to_seal() -> Self {
+        let mut world = Self::bare_with(How { seals: true, ..How::default() }).await;
+        world.configure().await;
+        world
+    }
+
     /// A bank that has heard of nothing yet.
     pub(super) async fn bare() -> Self {
         Self::bare_with(How::default()).await
@@ -147,8 +157,11 @@ impl World {
         };
         let time = move || NOW.plus_ms(u64::try_from(began.elapsed().as_millis()).unwrap());
         let stamp = Stamp { at: time(), quality: TimeQuality::Unknown };
-        let (ledger, _) =
+        let (mut ledger, _) =
             Ledger::open_on(Arc::new(disk.clone()), dir.path(), LIMITS, &keeper, stamp).unwrap();
+        if how.seals {
+            ledger.attest(Box::new(StampKey), None, stamp).unwrap();
+        }
         let reader = ledger.reader();
         let (events, inbox) = mpsc::channel(EVENTS_WAITING_MAX);
         let frames = Frames::default();
@@ -376,6 +389,10 @@ impl World {
         found.await.unwrap_or_else(|_| panic!("{what}: {:?}", self.facts()));
     }
 
+    pub(super) fn dir_path(&self) -> std::path::PathBuf {
+        self.dir.path().to_owned()
+    }
+
     /// What the journal says happened.
     pub(super) fn facts(&self) -> Vec<Fact> {
         let all = self.reader.read(1, usize::MAX, usize::MAX).unwrap();
@@ -465,10 +482,30 @@ impl World {
         timeout(PATIENCE, &mut self.bank).await.unwrap().unwrap()
     }
 
+    /// The next process, after the loop has ended by itself.
+    pub(super) async fn started_again(self) -> Self {
+        let Self { sim, dir, disk, began, boots, gseq, how, events, .. } = self;
+        drop(events);
+        Self::start(sim, dir, disk, began, boots + 1, gseq, how).await
+    }
+
     /// What the loop ended with by itself.
     pub(super) async fn ended(&mut self) -> BankError {
         let ended = timeout(PATIENCE, &mut self.bank).await.unwrap();
         ended.unwrap().unwrap_err()
+    }
+}
+
+/// A device key whose signatures are all alike.
+struct StampKey;
+
+impl Signer for StampKey {
+    fn key(&self) -> [u8; 32] {
+        [1; 32]
+    }
+
+    fn sign(&self, _message: &[u8]) -> Option<[u8; 64]> {
+        Some([6; 64])
     }
 }
 

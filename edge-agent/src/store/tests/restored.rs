@@ -8,8 +8,9 @@ use locker_core::journal::{CHAIN_START, next_hash};
 use proptest::prelude::*;
 
 use super::*;
+use crate::journal::tests::crash::coin;
 use crate::journal::tests::faulty::FaultyDisk;
-use crate::store::incoming::Incoming;
+use crate::store::incoming::{Incoming, take_back};
 use crate::store::restore::{Settled, settle};
 
 /// What a hub holds of a stream: its records.
@@ -251,7 +252,7 @@ proptest! {
             move |disk: &FaultyDisk| {
                 disk.forgive();
                 if let Some((_, true, seed)) = fault {
-                    disk.cut_power(crate::journal::tests::crash::coin(seed));
+                    disk.cut_power(coin(seed));
                 }
             }
         };
@@ -263,7 +264,7 @@ proptest! {
             let mut incoming: Option<Incoming> =
                 Incoming::open(&medium, dir, SMALL).unwrap_or_default();
             let home = (&medium, dir, SMALL);
-            let taken = incoming::take_back(&mut incoming, &reader, home, told.run(common, last));
+            let taken = take_back(&mut incoming, &reader, home, told.run(common, last));
             drop(incoming);
             over(&disk);
             if taken.is_ok() {

@@ -48,10 +48,7 @@ fn forked(ours: &[Fact], theirs: &[Fact]) -> (Store, Told) {
     let (mut store, told) = old_copy(&[layout(1), booked(1, 1)], theirs);
     let (mut ledger, _) = store.open();
     commit_each(&mut ledger, ours);
-    assert_eq!(
-        ledger.take_back(told.run(4, told.0.len() as u64)).unwrap(),
-        Taken::Complete
-    );
+    assert_eq!(ledger.take_back(told.run(4, told.0.len() as u64)).unwrap(), Taken::Complete);
     drop(ledger);
     store.stream = FRESH;
     (store, told)

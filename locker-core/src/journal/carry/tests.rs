@@ -125,8 +125,7 @@ fn p_j_whoever_was_at_a_door_where_a_branch_ends_leaves_it_in_doubt() {
         allocation: Allocation::Collecting { session, parcel: id(1) },
         ..Compartment::commissioned(spec(1))
     };
-    let pulsed =
-        Compartment { pulse: Some(IntentId(4)), ..Compartment::commissioned(spec(2)) };
+    let pulsed = Compartment { pulse: Some(IntentId(4)), ..Compartment::commissioned(spec(2)) };
     let base = view(vec![free(1), Change::Compartment(pulsed), free(3)]);
     let own = view(vec![Change::Compartment(collecting), free(2), free(3)]);
     let after = after(&base, &own, &these(&[]));
