@@ -53,7 +53,7 @@ impl DeviceKey {
             PrivateKeyDer::Sec1(der) => {
                 EcdsaKeyPair::from_private_key_der(algorithm, der.secret_sec1_der()).ok()
             }
-            _ => None,
+            PrivateKeyDer::Pkcs1(_) | _ => None,
         };
         let pair = pair.ok_or_else(not_p256)?;
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| not_p256())?;

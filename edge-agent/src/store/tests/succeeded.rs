@@ -25,7 +25,13 @@ fn in_doubt(view: &impl View) -> Vec<u16> {
             assert_eq!(held.content, Content::Unknown);
             true
         }
-        _ => false,
+        Allocation::Free
+        | Allocation::Reserved { .. }
+        | Allocation::Depositing { .. }
+        | Allocation::Occupied { .. }
+        | Allocation::Collecting { .. }
+        | Allocation::Recalling { .. }
+        | Allocation::Quarantined { .. } => false,
     };
     view.compartments().into_iter().filter(lost).map(|held| held.spec.no.0).collect()
 }

@@ -86,7 +86,13 @@ fn lost(view: &MemoryView, no: u16) -> Option<Option<ParcelId>> {
             assert_eq!((held.content, held.door), (Content::Unknown, Door::Unknown));
             Some(parcel)
         }
-        _ => None,
+        Allocation::Free
+        | Allocation::Reserved { .. }
+        | Allocation::Depositing { .. }
+        | Allocation::Occupied { .. }
+        | Allocation::Collecting { .. }
+        | Allocation::Recalling { .. }
+        | Allocation::Quarantined { .. } => None,
     }
 }
 
