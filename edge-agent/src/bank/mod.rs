@@ -375,7 +375,10 @@ impl Bank {
         let idle = self.parts.ledger.view().session().is_none();
         let lapse = idle.then_some(self.lapse_due);
         let keypad = self.state.borrow().keypad_until;
-        [due, lapse, keypad, self.calm_until].into_iter().flatten().fold(self.space_due, Instant::min)
+        [due, lapse, keypad, self.calm_until]
+            .into_iter()
+            .flatten()
+            .fold(self.space_due, Instant::min)
     }
 
     /// The time as the session's deadlines count it: on from its last record, whatever the hub or

@@ -118,7 +118,7 @@ struct Session<'a> {
     /// When the hub answered the birth.
     linked: Option<Instant>,
     /// What the hub presented, as long as the bank does not know the time: until then it says birth,
-    /// and hears ack and a key set that a root has signed, nothing else.
+    /// and hears what needs no time: an ack, records given back, a key set that a root has signed.
     wary: Option<Presented>,
     started: Instant,
 }
@@ -270,7 +270,9 @@ impl Session<'_> {
                 return Ok(());
             }
         };
-        if self.wary.is_some() && topic != DownTopic::Ack {
+        // Records given back come instead of an ack: they are signed for this birth, and chained.
+        let timeless = matches!(topic, DownTopic::Ack | DownTopic::Restore);
+        if self.wary.is_some() && !timeless {
             info!(topic = name, "message ignored, the time is not known");
             return Ok(());
         }
@@ -334,7 +336,8 @@ impl Session<'_> {
         let mut time = self.link.time.clone();
         let told = time.wait_for(|time| time.weighed() > weighed);
         let told = tokio::time::timeout(WEIGHING_LIMIT, told).await;
-        let told = *told.map_err(|_| LinkError::TimeNotTaken)?.map_err(|_| LinkError::BankStopped)?;
+        let told =
+            *told.map_err(|_| LinkError::TimeNotTaken)?.map_err(|_| LinkError::BankStopped)?;
         let now = told.now().ok_or(LinkError::TimeNotTaken)?;
         presented.holds_at(now).map_err(LinkError::Certificate)?;
         self.wary = None;
