@@ -225,6 +225,70 @@ async fn after_a_kill_it_starts_again_by_itself() {
 }
 
 #[tokio::test]
+async fn p_d_killed_again_and_again_it_opens_nothing_for_a_while_and_a_stop_in_order_ends_that() {
+    let bank = Bank::new(nobody().await).await;
+    for start in 1..=4 {
+        let mut agent = bank.agent();
+        agent.says("agent started").await;
+        let calm_ms = bank.state().await["calm_ms"].as_u64().expect("a number");
+        if start < 3 {
+            assert_eq!(calm_ms, 0, "start {start}");
+        } else {
+            assert!((1..=30_000).contains(&calm_ms), "start {start}: {calm_ms}");
+        }
+        if start == 4 {
+            agent.stops(Signal::TERM).await;
+        } else {
+            agent.send(Signal::KILL);
+            assert!(!agent.ends().await.success());
+        }
+    }
+    let mut agent = bank.agent();
+    agent.says("agent started").await;
+    assert_eq!(bank.state().await["calm_ms"], 0);
+    agent.stops(Signal::TERM).await;
+}
+
+#[tokio::test]
+async fn p_k_it_tells_the_screen_when_the_mains_go_and_come() {
+    let bank = Bank::new(nobody().await).await;
+    let (config, mains) = (bank.path("agent.toml"), bank.path("online"));
+    let text = std::fs::read_to_string(&config).expect("the configuration");
+    let power = format!("[power]\nmains_file = \"{}\"\nevery_ms = 100\n", mains.display());
+    std::fs::write(&config, format!("{text}\n{power}")).expect("written");
+    std::fs::write(&mains, "1\n").expect("written");
+    let mut agent = bank.agent();
+    assert_eq!(agent.says("power source seen").await["source"], "Mains");
+    for (said, on_battery) in [("0\n", true), ("1\n", false)] {
+        std::fs::write(&mains, said).expect("written");
+        let source = if on_battery { "Battery" } else { "Mains" };
+        assert_eq!(agent.says("power source changed").await["source"], source);
+        let before = Instant::now();
+        while bank.state().await["on_battery"] != on_battery {
+            assert!(before.elapsed() < PATIENCE, "{said}");
+        }
+    }
+    agent.stops(Signal::TERM).await;
+}
+
+#[tokio::test]
+async fn t08_every_line_of_the_log_says_when_with_its_offset() {
+    let bank = Bank::new(nobody().await).await;
+    let mut agent = bank.agent();
+    agent.says("agent started").await;
+    agent.send(Signal::TERM);
+    let rest = agent.rest_of_log().await;
+    assert!(agent.ends().await.success());
+    assert!(!rest.is_empty());
+    for line in rest.lines() {
+        let entry: Value = serde_json::from_str(line).expect("an object");
+        let at = entry["timestamp"].as_str().expect("a time");
+        let shape: String = at.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(shape, "0000-00-00T00:00:00.000000Z", "RFC 3339 in UTC: {at}");
+    }
+}
+
+#[tokio::test]
 async fn a_hub_that_says_nothing_does_not_keep_it_from_stopping() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let bank = Bank::new(silent.local_addr().expect("bound").port()).await;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use edge_agent::board::BusTiming;
 use edge_agent::config::{
-    Config, DiskLimits, LinkLimits, LogConfig, OpeningsAllowed, SessionLimits,
+    Config, DiskLimits, LinkLimits, LogConfig, OpeningsAllowed, PowerConfig, SessionLimits,
+    StartLimits,
 };
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/edge-agent.toml");
@@ -46,6 +47,9 @@ fn the_defaults_it_tells_are_the_defaults() {
     same(&config.hub.limits, &LinkLimits::default());
     same(&config.session, &SessionLimits::default());
     same(&config.governor, &OpeningsAllowed::default());
+    let mains_file = config.power.mains_file.clone();
+    same(&config.power, &PowerConfig { mains_file, ..PowerConfig::default() });
+    same(&config.starts, &StartLimits::default());
     same(&config.disk, &DiskLimits::default());
     same(&config.log, &LogConfig::default());
     same(&config.bus[0].timing, &BusTiming::default());

@@ -126,7 +126,7 @@ struct Session<'a> {
     /// When the hub answered the birth.
     linked: Option<Instant>,
     /// What the hub presented, as long as the bank does not know the time: until then it says birth,
-    /// and hears ack and a key set that a root has signed, nothing else.
+    /// and hears what needs no time: an ack, records given back, a key set that a root has signed.
     wary: Option<Presented>,
     started: Instant,
 }
@@ -286,7 +286,7 @@ impl Session<'_> {
                 return Ok(());
             }
         };
-        // Records that are given back instead of an ack bear this birth's nonce, as an ack does, and need no clock.
+        // Records given back come instead of an ack: they are signed for this birth, and chained.
         let timeless = matches!(topic, DownTopic::Ack | DownTopic::Restore);
         if self.wary.is_some() && !timeless {
             info!(topic = name, "message ignored, the time is not known");

@@ -23,7 +23,8 @@ pub use facts::{
     DepositStarted, DoorMoved, DoorsRead, Finding, InspectionSettled, InspectionStarted,
     KeepLapsed, KeypadReset, LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason,
     OpenerKind, OpeningClass, PickupEnd, PickupSettled, PickupStarted, PowerChanged, PowerSource,
-    PulseIntended, PulseOutcome, PulseSettled, RecallEnd, RecallSettled, RecallStarted, SessionEnded, SessionStarted, SlotBound,
+    PulseIntended, PulseOutcome, PulseSettled, RecallEnd, RecallSettled, RecallStarted,
+    SessionEnded, SessionStarted, SlotBound,
 };
 pub use keypad::{Typed, may_type};
 pub use pickup::others;

@@ -7,8 +7,8 @@ use locker_core::bank::{
     CommandAnswered, DepositAborted, DepositConfirmed, DepositMisfit, DoorMoved, Finding,
     InspectionSettled, InspectionStarted, KeepLapsed, KeypadReset, LockdownBegan,
     LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind, OpeningClass, PickupEnd,
-    PickupSettled, PowerChanged, PowerSource, PulseIntended, RecallEnd, RecallSettled, RecallStarted, SessionStarted,
-    SlotBound,
+    PickupSettled, PowerChanged, PowerSource, PulseIntended, RecallEnd, RecallSettled,
+    RecallStarted, SessionStarted, SlotBound,
 };
 use locker_core::clock::ClockInterval;
 use locker_core::code::budget::{Budget, BudgetDay, Now, Verdict, Wait};

@@ -9,9 +9,20 @@ use anyhow::{Result, bail};
 use super::junit::TestCase;
 
 /// The ids in the project's table of edge cases, each a case with the behaviour that is right in it: D = deposit, K = pickup,
-/// C = codes and security, H = lock board. A test says in its name which case it covers, with two digits: `d05_...`.
-const EDGE_CASES: [(char, RangeInclusive<u8>); 5] =
-    [('d', 1..=13), ('k', 1..=15), ('c', 1..=10), ('h', 1..=8), ('h', 12..=12)];
+/// C = codes and security, H = lock board, T = time, R = connectivity. A test says in its name which case it covers, with
+/// two digits: `d05_...`.
+const EDGE_CASES: [(char, RangeInclusive<u8>); 8] = [
+    ('d', 1..=13),
+    ('k', 1..=15),
+    ('c', 1..=10),
+    ('h', 1..=8),
+    ('h', 12..=12),
+    ('t', 1..=8),
+    ('r', 1..=11),
+    ('r', 13..=14),
+];
+/// Cases of power and storage have letters: `p_a_...`.
+const POWER_CASES: RangeInclusive<char> = 'a'..='k';
 
 /// Fails with a line for each edge case that no test of this run covers.
 pub(super) fn verify(run: &[TestCase]) -> Result<()> {
@@ -28,7 +39,7 @@ pub(super) fn verify(run: &[TestCase]) -> Result<()> {
 /// An edge case without a test that passed.
 #[derive(Debug, PartialEq, Eq)]
 struct Uncovered<'a> {
-    /// As in `d05`.
+    /// As in `d05` and `p_a`.
     id: String,
     /// Tests of it that were reported and did not pass.
     not_passed: Vec<&'a str>,
@@ -37,8 +48,9 @@ struct Uncovered<'a> {
 impl fmt::Display for Uncovered<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = &self.id;
+        let name = id.to_ascii_uppercase().replace('_', "-");
         let verb = if self.not_passed.is_empty() { "ran" } else { "passed" };
-        write!(f, "{}: no test {verb} whose name begins with `{id}_`", id.to_ascii_uppercase())?;
+        write!(f, "{name}: no test {verb} whose name begins with `{id}_`")?;
         if !self.not_passed.is_empty() {
             write!(f, " (not passed: {})", self.not_passed.join(", "))?;
         }
@@ -61,9 +73,10 @@ fn uncovered(run: &[TestCase]) -> Vec<Uncovered<'_>> {
 }
 
 fn ids() -> impl Iterator<Item = String> {
-    EDGE_CASES
+    let numbered = EDGE_CASES
         .into_iter()
-        .flat_map(|(letter, numbers)| numbers.map(move |number| format!("{letter}{number:02}")))
+        .flat_map(|(letter, numbers)| numbers.map(move |number| format!("{letter}{number:02}")));
+    numbered.chain(POWER_CASES.map(|letter| format!("p_{letter}")))
 }
 
 /// The last segment of the test's path.

@@ -1,8 +1,10 @@
 //! Tests of what facts mean, over a real store.
 
+use locker_core::bank::{BoardChanged, PowerChanged, PowerSource};
 use locker_core::bank::{BookingLapsed, CommandAnswer, CommandAnswered, DoorMoved, Finding};
 use locker_core::bank::{InspectionSettled, InspectionStarted, KeepLapsed, LockdownBegan};
 use locker_core::bank::{KeypadReset, LockdownLiftAsked, LockdownReason, OpenerKind, OpeningClass};
+use locker_core::clock::TimeQuality;
 use locker_core::code::slot::{Sealed, Slot, SlotId};
 use locker_core::code::tag::Tag;
 use locker_core::compartment::DoorReading;
@@ -10,7 +12,7 @@ use locker_core::downlink::{Booking, CompartmentReserved};
 use locker_core::ids::{CommandId, CredentialId, HubEpoch, SessionId, Version};
 use locker_core::journal::{Record, fold};
 use locker_core::parcel::Terms;
-use locker_core::units::Grams;
+use locker_core::units::{Grams, UnixMillis};
 use locker_core::uplink::inlet::Cursor;
 use locker_proto::record::{decode_record, encode_record};
 use tempfile::tempdir;
@@ -250,6 +252,45 @@ async fn whoever_wants_a_lockdown_lifted_or_a_keypad_opened_is_named() {
     assert_eq!(told(&store, &journal, 7).await, wanted);
 }
 
+#[tokio::test]
+async fn p_k_p_d_operators_hear_what_a_bank_runs_on_and_that_it_starts_again_and_again() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = two_booked(&store).await;
+    journal.append(Fact::PowerChanged(PowerChanged { source: PowerSource::Battery }));
+    journal.append(Fact::Alarm(Alarm::Restarting));
+    journal.append(Fact::PowerChanged(PowerChanged { source: PowerSource::Mains }));
+    let wanted = [
+        (EventKind::BankPowerChanged, "BATTERY".to_owned()),
+        (EventKind::BankAlarm, "RESTARTING".to_owned()),
+        (EventKind::BankPowerChanged, "MAINS".to_owned()),
+    ];
+    assert_eq!(told(&store, &journal, 7).await, wanted);
+}
+
+#[tokio::test]
+async fn t05_events_stand_in_the_order_of_seq_with_the_banks_time_and_the_hubs() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut journal = two_booked(&store).await;
+    let position = store.last_event().await.unwrap();
+    // A clock that fell back to 1970, ran ahead by years, and was put right.
+    let stamps = [NOW.plus_ms(50), UnixMillis(5_000), NOW.plus_ms(400_000_000_000), NOW];
+    for (n, at) in (0..).zip(stamps) {
+        let fact = Fact::BoardChanged(BoardChanged { board: n, online: true });
+        let quality = TimeQuality::Unknown;
+        let record = Record { at, quality, ..journal.record(fact) };
+        journal.append_bytes(encode_record(&record));
+    }
+    commit_more(&store, &journal, 7).await;
+    let events = store.events_after(position, None, 9).await.unwrap();
+    let order: Vec<&str> = events.iter().map(|event| event.detail.as_str()).collect();
+    assert_eq!(order, ["board 0", "board 1", "board 2", "board 3"]);
+    let occurred: Vec<UnixMillis> = events.iter().map(|event| event.occurred_at).collect();
+    assert_eq!(occurred, stamps, "as the bank said, right or wrong");
+    assert!(events.iter().all(|event| event.recorded_at == NOW), "and when the hub had it");
+}
+
 fn booking() -> Booking {
     Booking {
         parcel: uid(1),
@@ -309,8 +350,16 @@ fn a_record_of_an_inspection_without_a_trace_of_its_own_is_stamped_all_the_same(
     let head = journal.head();
     let next = Cursor { committed: head, hash: hash_at(&journal, head), ..before };
     let (bank, batch) = (bank_id(), journal.batch(head, head));
-    let accepted =
-        Accepted { bank: &bank, batch, skip: 0, before, next, incomplete: false, now: NOW };
+    let accepted = Accepted {
+        bank: &bank,
+        batch,
+        skip: 0,
+        before,
+        next,
+        incomplete: false,
+        device_keys: &[],
+        now: NOW,
+    };
     let stamps = fold_batch(&mut view, accepted).unwrap().news.stamps;
     let [stamp] = &stamps[..] else { panic!("{stamps:?}") };
     assert_eq!((stamp.kind, &stamp.trace), ("inspection_settled", &trace()));

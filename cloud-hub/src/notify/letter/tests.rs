@@ -156,3 +156,50 @@ fn neither_the_head_of_the_message_nor_debug_output_has_the_digits() {
         assert!(!text.contains("020") && !text.contains("456"), "{text}");
     }
 }
+
+/// The times at which a parcel was put in, and until when it may stay five days: a span of 120 hours,
+/// whatever the clocks on the wall or the calendar do meanwhile.
+#[test]
+fn t06_five_days_are_120_hours_over_a_change_of_the_clocks_and_a_leap_day() {
+    const FIVE_DAYS_MS: u64 = 5 * 24 * 3_600 * 1_000;
+    let from = sender();
+    for (stored_ms, until, exact) in [
+        // Clocks in Europe go back on 25 October 2026, forward on 28 March 2027.
+        (1_792_778_400_000, "Wednesday, 28 October 2026, 18:00 UTC", "2026-10-28T18:00:00Z"),
+        (1_806_163_200_000, "Thursday, 1 April 2027, 16:00 UTC", "2027-04-01T16:00:00Z"),
+        (1_834_876_800_000, "Monday, 28 February 2028, 00:00 UTC", "2028-02-28T00:00:00Z"),
+        (1_834_963_200_000, "Tuesday, 29 February 2028, 00:00 UTC", "2028-02-29T00:00:00Z"),
+        (1_835_049_600_000, "Wednesday, 1 March 2028, 00:00 UTC", "2028-03-01T00:00:00Z"),
+    ] {
+        let expires = UnixMillis(stored_ms).plus_ms(FIVE_DAYS_MS);
+        let text = PickupLetter { expires, ..letter(&from, "Rita", "Main Station") }.text();
+        assert!(text.contains(&format!("until {until} ({exact}).")), "{text}");
+    }
+}
+
+#[test]
+fn t07_a_deadline_is_never_written_without_the_zone_that_it_is_in() {
+    let from = sender();
+    let letter = letter(&from, "Rita", "Main Station");
+    let text = letter.text();
+    assert!(text.contains("18:00 UTC (2026-11-24T18:00:00Z)"), "{text}");
+    let html = letter.html();
+    let time =
+        "<time datetime=\"2026-11-24T18:00:00Z\">Tuesday, 24 November 2026, 18:00 UTC</time>";
+    assert!(html.contains(time), "{html}");
+    for written in [text, html] {
+        let times = written.matches("18:00").count();
+        let with_zone = written.matches("18:00 UTC").count() + written.matches("18:00:00Z").count();
+        assert_eq!(times, with_zone, "{written}");
+    }
+}
+
+#[test]
+fn t08_a_letter_is_dated_with_an_offset() {
+    let from = sender();
+    let message = letter(&from, "Rita", "Main Station").write().unwrap().formatted();
+    let message = String::from_utf8(message).unwrap();
+    let date = message.lines().find_map(|line| line.strip_prefix("Date: ")).expect("a date");
+    let (_, offset) = date.trim_end().rsplit_once(' ').unwrap();
+    assert_eq!(offset, "+0000", "{date}");
+}

@@ -63,6 +63,36 @@ async fn p_a_a_pickup_cut_between_pulse_and_outcome_leaves_its_code_good() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p_c_a_power_cut_with_the_door_open_is_overdue_at_the_start_and_no_event() {
+    let mut world = World::ready().await;
+    let no = world.stored(1).await;
+    world.scan(&code(1)).await.unwrap();
+    world.until_phase(PanelPhase::Open).await;
+    let before = world.facts().len();
+
+    let world = world.killed_and_started_again().await;
+    world.hear().await;
+    world.doors_known().await;
+    let new: Vec<_> = world.facts().split_off(before);
+    let overdue = Fact::Alarm(Alarm::DoorOpenTooLong(CompartmentNo(no)));
+    assert_eq!(new.iter().filter(|fact| **fact == overdue).count(), 1, "{new:?}");
+    assert!(!new.iter().any(|fact| matches!(fact, Fact::DoorMoved(_))), "{new:?}");
+    let held = world.compartment(no);
+    assert!(held.door == Door::Open && held.open_too_long, "{held:?}");
+    assert!(matches!(held.allocation, Allocation::Quarantined { .. }), "{held:?}");
+    // Once it is shut, the code is as good as before, and the next long opening raises an alarm again.
+    world.sim.command(&format!("close {}", no - 1)).unwrap();
+    world.until_journal("it is shut", |view| !view.compartments()[0].open_too_long).await;
+    world.scan(&code(1)).await.unwrap();
+    world.until_phase(PanelPhase::Open).await;
+    let too_long = |state: &PanelState| {
+        state.session.as_ref().is_some_and(|session| session.door_open_too_long)
+    };
+    world.until("open too long", too_long).await;
+    assert_eq!(world.facts().iter().filter(|fact| **fact == overdue).count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn p_e_a_start_reads_the_doors_as_a_baseline_and_invents_no_event() {
     let mut world = World::ready().await;
     world.stored(1).await;

@@ -6,13 +6,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bank::SessionEnded;
 use crate::bank::{AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed, BoundCode};
 use crate::bank::{DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted, DoorMoved};
 use crate::bank::{DoorsRead, Finding, InspectionSettled, InspectionStarted, KeepLapsed};
 use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind};
 use crate::bank::{PickupEnd, PickupSettled, PickupStarted, PowerChanged, PulseIntended};
 use crate::bank::{PulseOutcome, PulseSettled, RecallEnd, RecallSettled, RecallStarted};
-use crate::bank::SessionEnded;
 use crate::clock::TimeQuality;
 use crate::code::keypad_code::CourierCodes;
 use crate::code::pool::{POOL_MAX, missing};

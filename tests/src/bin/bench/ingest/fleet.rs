@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -32,6 +33,7 @@ use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
 use locker_proto::message::{Batch, Birth, Nonce};
 use locker_proto::record::encode_record;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 /// The time of everything in this bench.
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -84,7 +86,7 @@ struct Bank {
 /// What banks have to send, in batches.
 pub(crate) struct Written {
     queues: Vec<VecDeque<Vec<u8>>>,
-    facts: u64,
+    pub(crate) facts: u64,
 }
 
 /// All banks.
@@ -123,7 +125,8 @@ impl Fleet {
 
     async fn introduce(&mut self, number: usize) -> anyhow::Result<()> {
         let (session, bank) = (number, self.banks[number].id.clone());
-        let caller = Caller { address: ([127, 0, 0, 1], 1).into(), certificate: [0; 32], key: None };
+        let caller =
+            Caller { address: ([127, 0, 0, 1], 1).into(), certificate: [0; 32], key: None };
         let connected = LinkEvent::Connected { session, bank: bank.clone(), caller };
         self.say(connected).await?;
         self.say(LinkEvent::Subscribed { session, bank }).await?;
@@ -164,6 +167,44 @@ impl Fleet {
             queues.push(all.chunks(batch_records).map(|run| bank.batch(run.to_vec())).collect());
         }
         Ok(Written { queues, facts })
+    }
+
+    /// Sends what was written, a batch of a bank after one of another, in `span`; a bank with too
+    /// much under way holds up all. Answers how many facts that were.
+    pub(crate) async fn send_in(
+        &mut self,
+        written: Written,
+        span: Duration,
+    ) -> anyhow::Result<u64> {
+        let Written { mut queues, facts } = written;
+        let batches: usize = queues.iter().map(VecDeque::len).sum();
+        let mut under_way: HashMap<usize, usize> = HashMap::new();
+        let mut tick = tokio::time::interval(span / u32::try_from(batches.max(1))?);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        loop {
+            let mut sent = false;
+            for number in 0..queues.len() {
+                let Some(batch) = queues[number].pop_front() else { continue };
+                tick.tick().await;
+                while let Ok(number) = self.acknowledged.try_recv() {
+                    *under_way.entry(number).or_default() -= 1;
+                }
+                while under_way.get(&number).is_some_and(|count| *count >= BATCHES_OUTSTANDING_MAX)
+                {
+                    *under_way.entry(self.await_one().await?).or_default() -= 1;
+                }
+                self.publish(number, UpTopic::Facts, batch).await?;
+                *under_way.entry(number).or_default() += 1;
+                sent = true;
+            }
+            if !sent {
+                break;
+            }
+        }
+        for _ in 0..under_way.values().sum() {
+            self.await_one().await?;
+        }
+        Ok(facts)
     }
 
     /// Sends what was written; answers how many facts that were.
@@ -209,7 +250,7 @@ impl Fleet {
     }
 
     async fn await_one(&mut self) -> anyhow::Result<usize> {
-        let limit = std::time::Duration::from_secs(30);
+        let limit = Duration::from_secs(30);
         match tokio::time::timeout(limit, self.acknowledged.recv()).await {
             Ok(Some(number)) => Ok(number),
             Ok(None) | Err(_) => bail!("ingest acknowledges nothing any more"),
