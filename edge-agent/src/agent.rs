@@ -27,8 +27,8 @@ use crate::config::Config;
 use crate::link::{self, Link, TrustedKeys, tls};
 use crate::panel::{self, Access, AccessError};
 use crate::power;
-use crate::store::{BeginAnewError, CommitError, Keeper, Ledger, OpenLedgerError, Stamp};
 use crate::store::begin_anew;
+use crate::store::{BeginAnewError, CommitError, Keeper, Ledger, OpenLedgerError, Stamp};
 use crate::telemetry::{self, Samples, Sampling, Sources};
 
 /// How long the link and the panel may take to say good-bye, in milliseconds.

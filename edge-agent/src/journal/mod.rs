@@ -32,8 +32,8 @@ mod writer;
 
 pub use erase::{Erasure, Pruned};
 pub use error::{
-    Act, AppendError, CreateError, CutError, Damage, DiskFault, EraseError, OpenError, PruneError, ReadError,
-    SnapshotError, SpaceError,
+    Act, AppendError, CreateError, CutError, Damage, DiskFault, EraseError, OpenError, PruneError,
+    ReadError, SnapshotError, SpaceError,
 };
 pub use format::{
     CALL_MAX_ENTRIES, DETACHED_MAX_BYTES, GENESIS_HASH, RECORD_MAX_BYTES, chain_hash,

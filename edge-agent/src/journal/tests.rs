@@ -20,9 +20,9 @@ use tempfile::TempDir;
 
 use self::faulty::FaultyDisk;
 use super::{
-    AppendError, CALL_MAX_ENTRIES, CreateError, CutError, DETACHED_MAX_BYTES, Detached, Entry, Erasure,
-    GENESIS_HASH, Journal, Limits, OpenError, RECORD_MAX_BYTES, ReadError, Recovery, Stored,
-    Verify, chain_hash,
+    AppendError, CALL_MAX_ENTRIES, CreateError, CutError, DETACHED_MAX_BYTES, Detached, Entry,
+    Erasure, GENESIS_HASH, Journal, Limits, OpenError, RECORD_MAX_BYTES, ReadError, Recovery,
+    Stored, Verify, chain_hash,
     format::{HEAD_BYTES, HEADER_BYTES, Header, put_frame, segment_name},
 };
 

@@ -1,7 +1,7 @@
 //! What the ledger promises: the journal is the truth, sled may be lost in any way.
 
-pub(crate) mod disk;
 mod attest;
+pub(crate) mod disk;
 mod facts;
 mod fold;
 mod full;
