@@ -46,7 +46,7 @@ pub(crate) fn bench(what: Bench, args: &[String]) -> Result<()> {
 }
 
 /// Builds `program` and the product's programs in one go, and gives the command that starts it.
-fn build_and_find(program: &str, folder: &str) -> Result<Command> {
+pub(crate) fn build_and_find(program: &str, folder: &str) -> Result<Command> {
     // `--workspace` chooses the same features of each dependency as the tests do. `--examples` (there are none) makes
     // cargo count the dev-dependencies' features in, so that demo and tests share one build of tokio and all above it.
     let mut build = cargo(&["build", "--workspace", "--examples", "--bin", program]);

@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("edge-agent", &["locker-core", "locker-proto"]),
     ("cloud-hub", &["locker-core", "locker-proto"]),
     ("system-tests", &["locker-core", "locker-proto", "edge-agent", "cloud-hub"]),
+    ("world", &["locker-core", "locker-proto", "edge-agent"]),
     ("xtask", &[]),
 ];
 

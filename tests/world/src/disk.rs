@@ -1,0 +1,420 @@
+//! A disk in memory that forgets unsynced writes, tears them, fails, runs full, and on which the
+//! process that uses it dies.
+//!
+//! It is meaner than a journalling file system: after a power cut each unsynced sector and each
+//! unsynced name is there or not, by the toss of a coin. What it never does is to damage or to lose
+//! what a sync that succeeded had in hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use edge_agent::journal::{Medium, MediumFile, MediumLock};
+
+use crate::rng::Rng;
+
+const SECTOR_BYTES: usize = 512;
+
+/// The disk; every clone is the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Disk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<u64, Contents>,
+    next_file: u64,
+    names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    /// Unsynced changes of names, oldest first.
+    changes: Vec<Change>,
+    locks: BTreeSet<PathBuf>,
+    capacity_bytes: Option<u64>,
+    used_bytes: u64,
+    fail_write: bool,
+    fail_sync: bool,
+    /// Effects that the process has left.
+    fuse: Option<u32>,
+    dead: bool,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<Unsynced>,
+    /// A sync failed: what is read is not what is there.
+    lost: bool,
+}
+
+#[derive(Debug)]
+enum Unsynced {
+    Bytes { at: usize, bytes: Vec<u8> },
+    Len(usize),
+}
+
+#[derive(Debug)]
+enum Change {
+    Add(PathBuf, u64),
+    Remove(PathBuf),
+    Rename(PathBuf, PathBuf),
+}
+
+impl Disk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nothing panics while it is held")
+    }
+
+    /// The process dies at its `effects`-th effect from now.
+    pub fn light_fuse(&self, effects: u32) {
+        self.state().fuse = Some(effects);
+    }
+
+    /// One effect of the process outside of the disk; whether it dies there.
+    #[must_use]
+    pub fn spend(&self) -> bool {
+        self.state().spend()
+    }
+
+    /// Whether the process is dead or is to die.
+    #[must_use]
+    pub fn is_doomed(&self) -> bool {
+        let state = self.state();
+        state.dead || state.fuse.is_some()
+    }
+
+    /// A new process has the disk.
+    pub fn revive(&self) {
+        let mut state = self.state();
+        (state.fuse, state.dead) = (None, false);
+        state.locks.clear();
+    }
+
+    /// The next sync fails, and what it should have written is forgotten, as Linux does.
+    pub fn fail_sync(&self) {
+        self.state().fail_sync = true;
+    }
+
+    /// The next write writes half of its bytes and fails.
+    pub fn fail_write(&self) {
+        self.state().fail_write = true;
+    }
+
+    /// Room for `bytes` more; none is as much as anybody wants.
+    pub fn set_room(&self, bytes: Option<u64>) {
+        let mut state = self.state();
+        state.capacity_bytes = bytes.map(|bytes| state.used_bytes + bytes);
+    }
+
+    /// Whether there is a limit.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.state().capacity_bytes.is_some()
+    }
+
+    /// From here on the disk works.
+    pub fn forgive(&self) {
+        let mut state = self.state();
+        (state.fail_write, state.fail_sync, state.capacity_bytes) = (false, false, None);
+    }
+
+    /// Whether everything in files whose name begins with `prefix` would outlive a power cut.
+    #[must_use]
+    pub fn is_durable(&self, prefix: &str) -> bool {
+        let state = self.state();
+        state.names.iter().all(|(path, id)| {
+            let ours = path.file_name().and_then(|name| name.to_str());
+            if !ours.is_some_and(|name| name.starts_with(prefix)) {
+                return true;
+            }
+            let whole = state.files.get(id).is_some_and(|f| f.unsynced.is_empty() && !f.lost);
+            whole && state.durable_names.get(path) == Some(id)
+        })
+    }
+
+    /// The power goes; `coin` says of each unsynced thing whether it had arrived.
+    pub fn cut_power(&self, coin: &mut Rng) {
+        let mut state = self.state();
+        for file in state.files.values_mut() {
+            for unsynced in std::mem::take(&mut file.unsynced) {
+                file.arrive(unsynced, &mut || coin.chance(500));
+            }
+            file.live.clone_from(&file.durable);
+            file.lost = false;
+        }
+        let mut names = std::mem::take(&mut state.durable_names);
+        for change in std::mem::take(&mut state.changes) {
+            if coin.chance(500) {
+                change.apply(&mut names);
+            }
+        }
+        state.names.clone_from(&names);
+        state.durable_names = names;
+        state.tidy();
+    }
+}
+
+impl State {
+    /// Whether the process dies now or is dead already.
+    fn spend(&mut self) -> bool {
+        if let Some(left) = self.fuse {
+            self.fuse = Some(left.saturating_sub(1));
+            self.dead |= left <= 1;
+        }
+        self.dead
+    }
+
+    fn effect(&mut self) -> io::Result<()> {
+        if self.spend() { Err(killed()) } else { Ok(()) }
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.names);
+        self.changes.push(change);
+    }
+
+    /// Forgets what no name leads to, and counts.
+    fn tidy(&mut self) {
+        let named: BTreeSet<u64> =
+            self.names.values().chain(self.durable_names.values()).copied().collect();
+        self.files.retain(|id, _| named.contains(id));
+        self.used_bytes = self.files.values().map(|file| file.live.len() as u64).sum();
+    }
+
+    fn file(&mut self, id: u64) -> io::Result<&mut Contents> {
+        self.files.get_mut(&id).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}
+
+fn killed() -> io::Error {
+    io::Error::other("the process is dead")
+}
+
+impl Contents {
+    fn arrive(&mut self, unsynced: Unsynced, coin: &mut impl FnMut() -> bool) {
+        match unsynced {
+            Unsynced::Len(len) => {
+                if coin() {
+                    self.durable.resize(len, 0);
+                }
+            }
+            Unsynced::Bytes { at, bytes } => {
+                let (mut from, end) = (at, at + bytes.len());
+                while from < end {
+                    let until = ((from / SECTOR_BYTES + 1) * SECTOR_BYTES).min(end);
+                    if coin() {
+                        put(&mut self.durable, &bytes[from - at..until - at], from);
+                    }
+                    from = until;
+                }
+            }
+        }
+    }
+}
+
+fn put(into: &mut Vec<u8>, bytes: &[u8], at: usize) {
+    into.resize(into.len().max(at + bytes.len()), 0);
+    into[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+impl Change {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            Self::Add(path, id) => {
+                names.insert(path.clone(), *id);
+            }
+            Self::Remove(path) => {
+                names.remove(path);
+            }
+            Self::Rename(from, to) => {
+                if let Some(id) = names.remove(from) {
+                    names.insert(to.clone(), id);
+                }
+            }
+        }
+    }
+}
+
+impl Medium for Disk {
+    fn make_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.state();
+        let inside = state.names.keys().filter(|path| path.parent() == Some(dir));
+        let name = |path: &PathBuf| path.file_name()?.to_str().map(str::to_owned);
+        Ok(inside.filter_map(name).collect())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn MediumFile>> {
+        let mut state = self.state();
+        state.effect()?;
+        if state.names.contains_key(path) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let id = state.next_file;
+        state.next_file += 1;
+        state.files.insert(id, Contents::default());
+        state.change(Change::Add(path.to_owned(), id));
+        Ok(Box::new(Open { disk: self.clone(), id }))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn MediumFile>> {
+        self.open_write(path)
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn MediumFile>> {
+        let id = *self.state().names.get(path).ok_or(ErrorKind::NotFound)?;
+        Ok(Box::new(Open { disk: self.clone(), id }))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.effect()?;
+        if !state.names.contains_key(path) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        state.change(Change::Remove(path.to_owned()));
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.effect()?;
+        state.change(Change::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.effect()?;
+        if std::mem::take(&mut state.fail_sync) {
+            return Err(io::Error::other("sync of the directory failed"));
+        }
+        if !state.changes.is_empty() {
+            state.changes.clear();
+            state.durable_names = state.names.clone();
+            state.tidy();
+        }
+        Ok(())
+    }
+
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        let state = self.state();
+        Ok(state.capacity_bytes.unwrap_or(u64::MAX).saturating_sub(state.used_bytes))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<MediumLock>> {
+        let fresh = self.state().locks.insert(path.to_owned());
+        Ok(fresh.then(|| Box::new(Held(self.clone(), path.to_owned())) as MediumLock))
+    }
+}
+
+struct Held(Disk, PathBuf);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.state().locks.remove(&self.1);
+    }
+}
+
+#[derive(Debug)]
+struct Open {
+    disk: Disk,
+    id: u64,
+}
+
+fn offset_of(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(|_| ErrorKind::FileTooLarge.into())
+}
+
+impl MediumFile for Open {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.disk.state().file(self.id)?.live.len() as u64)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.disk.state();
+        let rest = state.file(self.id)?.live.get(offset_of(offset)?..).unwrap_or_default();
+        let n = rest.len().min(buf.len());
+        buf[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.disk.state();
+        let at = offset_of(offset)?;
+        let dies = state.spend();
+        let fails = std::mem::take(&mut state.fail_write);
+        let mut wanted = if dies || fails { bytes.len() / 2 } else { bytes.len() };
+        let free = state.capacity_bytes.unwrap_or(u64::MAX).saturating_sub(state.used_bytes);
+        let file = state.file(self.id)?;
+        let grows = (at + wanted).saturating_sub(file.live.len());
+        let short = grows.saturating_sub(usize::try_from(free).unwrap_or(usize::MAX));
+        wanted = wanted.saturating_sub(short);
+        let grows = (at + wanted).saturating_sub(file.live.len()) as u64;
+        if wanted > 0 {
+            let bytes = bytes[..wanted].to_vec();
+            put(&mut file.live, &bytes, at);
+            file.unsynced.push(Unsynced::Bytes { at, bytes });
+            state.used_bytes += grows;
+        }
+        match (dies, fails, wanted) {
+            (true, _, _) => Err(killed()),
+            (false, true, _) => Err(io::Error::other("write failed")),
+            (false, false, 0) => Err(ErrorKind::StorageFull.into()),
+            (false, false, wanted) => Ok(wanted),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.effect()?;
+        let len = offset_of(len)?;
+        let file = state.file(self.id)?;
+        let (was, is) = (file.live.len() as u64, len as u64);
+        file.live.resize(len, 0);
+        file.unsynced.push(Unsynced::Len(len));
+        state.used_bytes = (state.used_bytes + is).saturating_sub(was);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.effect()?;
+        let fails = std::mem::take(&mut state.fail_sync);
+        let file = state.file(self.id)?;
+        // Only what is dirty is written: pages that an earlier sync lost count as clean.
+        for unsynced in std::mem::take(&mut file.unsynced) {
+            file.arrive(unsynced, &mut || !fails);
+        }
+        file.lost |= fails;
+        if fails { Err(io::Error::other("sync failed")) } else { Ok(()) }
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn preallocate(&self, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        if bytes > self.disk.free_bytes(Path::new(""))? {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.set_len(bytes)
+    }
+
+    fn forget_cache(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let file = state.file(self.id)?;
+        if file.unsynced.is_empty() {
+            file.live.clone_from(&file.durable);
+            file.lost = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! One bank as a place: what outlives the agent's runs. Doors, sensors, lines to the boards, a disk, a
+//! system clock, and the watcher.
+
+use locker_core::bank::{Observation, Pulse, PulseOutcome};
+use locker_core::compartment::{DoorReading, LockPosition};
+use locker_core::journal::View;
+use locker_core::units::UnixMillis;
+
+use crate::agent::{Agent, Around, Died};
+use crate::cast::{self, BOARDS, LOCKS, LOCKS_PER_BOARD};
+use crate::disk::Disk;
+use crate::net::Net;
+use crate::step::Fate;
+use crate::watch::Watch;
+
+/// A door and its sensor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Door {
+    pub open: bool,
+    /// What the sensor says.
+    pub reads_open: bool,
+}
+
+/// A bank.
+pub struct Site {
+    pub n: u8,
+    pub disk: Disk,
+    pub watch: Watch,
+    pub agent: Option<Agent>,
+    pub net: Net,
+    pub doors: [Door; LOCKS as usize],
+    /// Whether the line to each board is alive.
+    pub boards: [bool; BOARDS as usize],
+    /// Whether the agent has heard of each board since it started or since the line came back.
+    pub read: [bool; BOARDS as usize],
+    pub starts: u32,
+    sessions: u32,
+    floor: UnixMillis,
+    pub system_offset_ms: i64,
+    drift_ppm: i64,
+    /// Why the last run ended, if by itself.
+    pub died_of: String,
+}
+
+impl Site {
+    /// A bank whose agent has never run.
+    #[must_use]
+    pub fn new(n: u8) -> Self {
+        Self {
+            n,
+            disk: Disk::default(),
+            watch: Watch::default(),
+            agent: None,
+            net: Net::default(),
+            doors: [Door::default(); LOCKS as usize],
+            boards: [true; BOARDS as usize],
+            read: [false; BOARDS as usize],
+            starts: 0,
+            sessions: 0,
+            floor: UnixMillis(0),
+            system_offset_ms: 0,
+            drift_ppm: i64::from(n) * 40 - 40,
+            died_of: String::new(),
+        }
+    }
+
+    /// Does something with the agent, if it runs. When that ends the run, what is left of it goes.
+    pub fn with<T>(
+        &mut self,
+        now_ms: u64,
+        act: impl FnOnce(&mut Agent, &mut Around<'_>) -> Result<T, Died>,
+    ) -> Option<T> {
+        self.watch.now_ms = now_ms;
+        let mut agent = self.agent.take()?;
+        let mut around = Around {
+            watch: &mut self.watch,
+            now_ms,
+            system_offset_ms: self.system_offset_ms,
+            floor: &mut self.floor,
+            sessions: &mut self.sessions,
+        };
+        match act(&mut agent, &mut around) {
+            Ok(done) => {
+                self.agent = Some(agent);
+                Some(done)
+            }
+            Err(Died(why)) => {
+                self.died_of = why;
+                self.bury(agent);
+                None
+            }
+        }
+    }
+
+    /// The agent is gone, at once.
+    pub fn kill(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            self.bury(agent);
+        }
+    }
+
+    /// A pulse that a board has goes on without the agent.
+    fn bury(&mut self, agent: Agent) {
+        for pulse in &agent.pulses {
+            let door = &mut self.doors[cast::lock_no(pulse.lock)];
+            *door = Door { open: true, reads_open: true };
+        }
+        self.watch.left_behind = Some(agent.view);
+    }
+
+    /// Starts the agent.
+    pub fn start(&mut self, now_ms: u64, effects: u8) {
+        if self.agent.is_some() {
+            return;
+        }
+        self.watch.now_ms = now_ms;
+        self.disk.revive();
+        if effects > 0 {
+            self.disk.light_fuse(u32::from(effects));
+        }
+        self.starts += 1;
+        self.read = [false; BOARDS as usize];
+        let mut around = Around {
+            watch: &mut self.watch,
+            now_ms,
+            system_offset_ms: self.system_offset_ms,
+            floor: &mut self.floor,
+            sessions: &mut self.sessions,
+        };
+        let (disk, ppm) = (self.disk.clone(), self.drift_ppm);
+        match Agent::start(self.n, &disk, self.starts, ppm, &mut around) {
+            Ok(agent) => self.agent = Some(agent),
+            Err(Died(why)) => self.died_of = why,
+        }
+    }
+
+    /// The bus has something to say about a board: the first reading, or that it is silent.
+    pub fn read_board(&mut self, now_ms: u64, board: u8) {
+        let at = usize::from(board % BOARDS);
+        let board = board % BOARDS;
+        let up = self.boards[at];
+        if self.agent.is_none() || self.read[at] == up {
+            return;
+        }
+        self.read[at] = up;
+        let first = board * LOCKS_PER_BOARD;
+        let readings = (0..LOCKS_PER_BOARD).map(|lock| {
+            let door = self.doors[usize::from(first + lock)];
+            (lock, reading(door.reads_open))
+        });
+        let readings = readings.collect();
+        let told = self.with(now_ms, |agent, around| {
+            agent.observe(around, Observation::Board { board, online: up })
+        });
+        if told.is_some() && up {
+            self.with(now_ms, |agent, around| {
+                agent.observe(around, Observation::Baseline { board, readings })
+            });
+        }
+    }
+
+    /// A document may have wired compartments to locks that were read before: what the bus said of them is
+    /// told again.
+    pub fn read_new(&mut self, now_ms: u64) {
+        for board in 0..BOARDS {
+            let at = usize::from(board);
+            let Some(agent) = self.agent.as_ref().filter(|_| self.read[at] && self.boards[at])
+            else {
+                continue;
+            };
+            let unread = agent.view.compartments().into_iter().filter(|held| {
+                held.spec.lock.board == board
+                    && held.door == locker_core::compartment::Door::Unknown
+            });
+            let readings: Vec<_> = unread
+                .map(|held| {
+                    let LockPosition { lock, .. } = held.spec.lock;
+                    (lock, reading(self.doors[cast::lock_no(held.spec.lock)].reads_open))
+                })
+                .collect();
+            if !readings.is_empty() {
+                let seen = Observation::Baseline { board, readings };
+                self.with(now_ms, |agent, around| agent.observe(around, seen));
+            }
+        }
+    }
+
+    /// A sensor changed, and the bus sees it if the line is alive.
+    pub fn sense(&mut self, now_ms: u64, lock: u8) {
+        let at = cast::lock(lock);
+        if !self.read[usize::from(at.board)] || !self.boards[usize::from(at.board)] {
+            return;
+        }
+        let reading = reading(self.doors[usize::from(lock % LOCKS)].reads_open);
+        self.with(now_ms, |agent, around| {
+            agent.observe(around, Observation::Door { lock: at, reading })
+        });
+    }
+
+    /// The oldest pulse without an outcome gets one.
+    pub fn settle(&mut self, now_ms: u64, fate: Fate) {
+        let Some(pulse) = self.agent.as_mut().and_then(|agent| agent.pulses.pop_front()) else {
+            return;
+        };
+        let lock = cast::lock_no(pulse.lock);
+        let alive = self.boards[usize::from(pulse.lock.board)];
+        let fate = if alive { fate } else { silent(fate) };
+        let outcome = self.outcome(pulse, fate);
+        if matches!(fate, Fate::Opens | Fate::OpensUnseen | Fate::OpensSilently | Fate::OpensTwo) {
+            self.doors[lock].open = true;
+        }
+        if matches!(fate, Fate::Opens | Fate::OpensSilently | Fate::OpensTwo) {
+            self.doors[lock].reads_open = true;
+        }
+        self.with(now_ms, |agent, around| agent.settled(around, pulse, outcome));
+        let lock = u8::try_from(lock).unwrap_or_default();
+        if matches!(fate, Fate::Opens | Fate::OpensTwo) {
+            self.sense(now_ms, lock);
+        }
+        if fate == Fate::OpensTwo {
+            let neighbour = if lock % LOCKS_PER_BOARD == 0 { lock + 1 } else { lock - 1 };
+            self.doors[usize::from(neighbour)] = Door { open: true, reads_open: true };
+            self.sense(now_ms, neighbour);
+        }
+    }
+
+    fn outcome(&self, pulse: Pulse, fate: Fate) -> PulseOutcome {
+        let reads_open = self.doors[cast::lock_no(pulse.lock)].reads_open;
+        match fate {
+            Fate::NotSent => PulseOutcome::NotSent,
+            Fate::OpensSilently | Fate::SticksSilently => PulseOutcome::Unknown,
+            _ if reads_open => PulseOutcome::AlreadyOpen,
+            Fate::Opens | Fate::OpensTwo => PulseOutcome::Opened { after_ms: 80 },
+            Fate::WasOpen => PulseOutcome::AlreadyOpen,
+            Fate::Sticks | Fate::OpensUnseen => PulseOutcome::NotOpened,
+        }
+    }
+
+    /// What the agent is asked around it, to look.
+    pub fn around(&mut self, now_ms: u64) -> (Option<&Agent>, Around<'_>) {
+        let around = Around {
+            watch: &mut self.watch,
+            now_ms,
+            system_offset_ms: self.system_offset_ms,
+            floor: &mut self.floor,
+            sessions: &mut self.sessions,
+        };
+        (self.agent.as_ref(), around)
+    }
+}
+
+const fn reading(open: bool) -> DoorReading {
+    if open { DoorReading::Open } else { DoorReading::Closed }
+}
+
+/// What can be seen of it over a dead line.
+const fn silent(fate: Fate) -> Fate {
+    match fate {
+        Fate::NotSent => Fate::NotSent,
+        Fate::Opens | Fate::OpensUnseen | Fate::OpensSilently | Fate::OpensTwo => {
+            Fate::OpensSilently
+        }
+        Fate::Sticks | Fate::WasOpen | Fate::SticksSilently => Fate::SticksSilently,
+    }
+}

@@ -1,0 +1,473 @@
+//! The watcher of one bank: books of its own, kept from the records that became durable, against which
+//! every promise is held. It never asks the bank what it thinks.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use locker_core::bank::{AbortedContent, Finding, OpenerKind, PickupEnd, Pulse, PulseOutcome};
+use locker_core::bank::{PickupSettled, RecallEnd};
+use locker_core::compartment::{Allocation, Content, DoorReading};
+use locker_core::downlink::Grant;
+use locker_core::fact::Fact;
+use locker_core::governor::{GovernorLimits, Limit, REMEMBERED_MAX};
+use locker_core::ids::{CompartmentNo, CredentialId, ParcelId, SessionId};
+use locker_core::journal::{ChainHash, LastPickup, MemoryView, View};
+use locker_core::policy::{GRACE_MS, PULSES_PER_OPENING};
+use locker_core::session::{Actor, Phase};
+use locker_core::units::UnixMillis;
+
+use crate::disk::Disk;
+
+/// The hub's clock is never further ahead of the true time.
+pub const HUB_AHEAD_MAX_MS: u64 = 600_000;
+
+/// Why a code is dead that did what it was for.
+const USED_UP: &str = "used up";
+
+/// What must hold. The names are those that a counterexample shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// At most one live parcel in a compartment, and both name each other.
+    OneParcelACompartment,
+    /// Every pulse that a board got has a durable intent of its own, and an opening at most two.
+    OwnDurableIntent,
+    /// A code that was used up, withdrawn or replaced opens nothing.
+    DeadCodeOpensNothing,
+    /// A compartment is free only if somebody vouched for it since its door may have been open.
+    FreeWithEvidence,
+    /// Nobody opens faster than the governor allows.
+    WithinGovernor,
+    /// What was durable once, and so all that anybody was told, is there after every crash.
+    DurableOnceTold,
+    /// The hub has no record that the bank has not, and every record that it has, once.
+    HubClaimsNoMore,
+    /// At the same record hub and bank are in the same state; so is a bank before and after a start.
+    SameFold,
+    /// When all faults have ended everything is told, decided and answered.
+    HealsWhole,
+    /// Who holds a good code for a parcel that is inside gets it, network or not.
+    GoodCodeServed,
+    /// What a person was promised until a time does not end before it.
+    NothingLapsesEarly,
+    /// Nothing that happens here makes the agent refuse to start.
+    AgentStarts,
+    /// The hub stops no bank that did nothing wrong.
+    HubTrustsBank,
+    /// Nothing panics.
+    NoPanic,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub invariant: Invariant,
+    pub detail: String,
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub struct Watch {
+    pub broken: Option<Broken>,
+    /// Parcels put in and taken out, and pulses given: what a story is worth.
+    pub deposits: u64,
+    pub pickups: u64,
+    pub pulses_given: u64,
+    /// What became durable since somebody looked, if anybody wants to.
+    pub told: Option<Vec<String>>,
+    /// The true time.
+    pub now_ms: u64,
+    /// The chain's hash after each durable record, from the first.
+    pub chain: Vec<ChainHash>,
+    /// What the last run thought when it died.
+    pub left_behind: Option<MemoryView>,
+    last_intent: u64,
+    last_pulse: u64,
+    /// Intents that no pulse was given for yet; of one run.
+    intended: BTreeMap<u64, CompartmentNo>,
+    /// Pulses given in the present opening of a compartment, those not sent taken off.
+    pulses: BTreeMap<CompartmentNo, u8>,
+    /// Compartments whose door may have been open since anybody last vouched for their content,
+    /// and whether it is known that it was.
+    opened: BTreeMap<CompartmentNo, bool>,
+    actor: Option<Actor>,
+    /// Whose a code is, and why it opens nothing any more.
+    codes: BTreeMap<CredentialId, (ParcelId, Option<&'static str>)>,
+    /// A parcel's own code, and where it is if it is inside for its recipient.
+    stored: BTreeMap<ParcelId, CompartmentNo>,
+    openings: BTreeMap<OpenerKind, VecDeque<UnixMillis>>,
+    grace: Option<LastPickup>,
+    /// The session that a recipient's code has opened a door in.
+    let_in: Option<SessionId>,
+}
+
+impl Watch {
+    /// Notes that a promise was broken, if it is the first.
+    pub fn breaks(&mut self, invariant: Invariant, detail: impl Into<String>) {
+        if self.broken.is_none() {
+            self.broken = Some(Broken { invariant, detail: detail.into() });
+        }
+    }
+
+    fn must(&mut self, holds: bool, invariant: Invariant, detail: impl FnOnce() -> String) {
+        if !holds {
+            self.breaks(invariant, detail());
+        }
+    }
+
+    /// Records that were durable.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.chain.len() as u64
+    }
+
+    /// The chain's hash after record `seq`, if it was durable.
+    #[must_use]
+    pub fn hash_at(&self, seq: u64) -> Option<ChainHash> {
+        match usize::try_from(seq).ok()?.checked_sub(1) {
+            None => Some(locker_core::journal::CHAIN_START),
+            Some(at) => self.chain.get(at).copied(),
+        }
+    }
+
+    /// A record became durable at `at`; `before` is the bank before it.
+    pub fn fact(&mut self, fact: &Fact, before: &impl View, at: UnixMillis, hash: ChainHash) {
+        self.chain.push(hash);
+        if let Some(told) = &mut self.told {
+            told.push(format!("{fact:?}"));
+        }
+        self.openings_of(fact, before);
+        self.codes_of(fact, at);
+        self.lapse_of(fact, before);
+        match fact {
+            Fact::PulseIntended(intended) => {
+                let (intent, no) = (intended.intent.0, intended.compartment);
+                let fresh = intent > self.last_intent;
+                let last = self.last_intent;
+                self.must(fresh, Invariant::OwnDurableIntent, || {
+                    format!("intent {intent} after {last}")
+                });
+                self.last_intent = intent;
+                self.intended.insert(intent, no);
+                self.opening_at(at);
+            }
+            Fact::SessionStarted(started) => self.actor = Some(started.actor.clone()),
+            Fact::SessionEnded(_) => self.actor = None,
+            Fact::Booted(_) => self.intended.clear(),
+            _ => {}
+        }
+    }
+
+    /// A board got a pulse.
+    pub fn pulse(&mut self, pulse: Pulse, disk: &Disk) {
+        self.pulses_given += 1;
+        let intent = pulse.intent.0;
+        let intended = self.intended.remove(&intent);
+        self.must(disk.is_durable("seg-"), Invariant::OwnDurableIntent, || {
+            format!("pulse {intent} before its intent was durable")
+        });
+        let own = intended == Some(pulse.compartment);
+        self.must(own, Invariant::OwnDurableIntent, || {
+            format!("pulse {intent} on {} has the intent of {intended:?}", pulse.compartment)
+        });
+        let fresh = intent > self.last_pulse;
+        let last = self.last_pulse;
+        self.must(fresh, Invariant::OwnDurableIntent, || format!("pulse {intent} after {last}"));
+        self.last_pulse = intent;
+    }
+
+    /// Another opening by whoever is at the screen.
+    fn opening_at(&mut self, at: UnixMillis) {
+        let Some(actor) = &self.actor else { return };
+        let kind = OpenerKind::of(actor);
+        let openings = self.openings.entry(kind).or_default();
+        openings.push_back(at);
+        if openings.len() > REMEMBERED_MAX {
+            openings.pop_front();
+        }
+        let broken = limits(kind).into_iter().find_map(|limit| {
+            let recent = openings.iter().filter(|then| at.0.abs_diff(then.0) < limit.within_ms);
+            let count = recent.count();
+            (count > usize::from(limit.openings)).then_some((count, limit))
+        });
+        if let Some((count, limit)) = broken {
+            self.breaks(Invariant::WithinGovernor, format!("{count} by {kind:?}, {limit:?}"));
+        }
+    }
+
+    /// A booking or a stay has ended by itself.
+    fn lapse_of(&mut self, fact: &Fact, before: &impl View) {
+        let due = match fact {
+            Fact::BookingLapsed(lapsed) => {
+                before.parcel(lapsed.parcel).and_then(|parcel| parcel.terms.book_until)
+            }
+            // A stay that counts from the deposit counts by the clock that the bank had then.
+            Fact::KeepLapsed(lapsed) => {
+                before.parcel(lapsed.parcel).and_then(|parcel| parcel.terms.keep_until)
+            }
+            _ => None,
+        };
+        let Some(due) = due else { return };
+        let latest_ms = self.now_ms + HUB_AHEAD_MAX_MS;
+        self.must(due.0 < latest_ms, Invariant::NothingLapsesEarly, || {
+            format!("due in {} ms", due.0.saturating_sub(latest_ms))
+        });
+    }
+
+    /// What a record says of codes.
+    fn codes_of(&mut self, fact: &Fact, at: UnixMillis) {
+        match fact {
+            Fact::GrantAccepted(accepted) => self.granted(&accepted.grant),
+            Fact::PickupStarted(started) => {
+                let known = self.codes.get(&started.credential);
+                let (own, why) = known.map_or((None, None), |(own, dead)| (Some(*own), *dead));
+                // Whoever was let in by it takes out the others of the same person, too.
+                let next = own != Some(started.parcel)
+                    && self.let_in == Some(started.session)
+                    && why == Some(USED_UP);
+                self.must(why.is_none() || next, Invariant::DeadCodeOpensNothing, || {
+                    format!("a code that is {} opens {}", why.unwrap_or(""), started.compartment)
+                });
+                self.let_in = Some(started.session);
+            }
+            Fact::InspectionStarted(started) => {
+                let Some(Actor::Recipient { credential }) = self.actor else { return };
+                let again = self.grace.is_some_and(|last| {
+                    last.compartment == started.compartment
+                        && last.credential == credential
+                        && at < last.until
+                });
+                self.must(again, Invariant::DeadCodeOpensNothing, || {
+                    format!("a recipient looks into {} again", started.compartment)
+                });
+            }
+            Fact::DepositConfirmed(confirmed) => {
+                self.deposits += 1;
+                self.stored.insert(confirmed.parcel, confirmed.compartment);
+            }
+            Fact::PickupSettled(settled) => self.picked_up(*settled, at),
+            Fact::RecallSettled(settled) => match settled.end {
+                RecallEnd::Removed => {
+                    self.stored.remove(&settled.parcel);
+                    self.kill_codes(settled.parcel, "of a parcel that was taken out");
+                }
+                RecallEnd::FoundEmpty => {
+                    self.stored.remove(&settled.parcel);
+                }
+                RecallEnd::NotTaken | RecallEnd::NotOpened | RecallEnd::Interrupted => {}
+            },
+            Fact::InspectionSettled(settled) => {
+                let no = settled.compartment;
+                match settled.finding {
+                    Finding::Empty => self.stored.retain(|_, at| *at != no),
+                    Finding::Holds(parcel) => {
+                        self.stored.retain(|_, at| *at != no);
+                        self.stored.insert(parcel, no);
+                    }
+                    Finding::TakenOut(parcel) | Finding::HandedOver(parcel) => {
+                        self.stored.retain(|other, at| *at != no && *other != parcel);
+                        self.kill_codes(parcel, "of a parcel that staff took out");
+                    }
+                    Finding::NotOpened | Finding::Unfinished => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn picked_up(&mut self, settled: PickupSettled, at: UnixMillis) {
+        let PickupSettled { parcel, compartment, end, .. } = settled;
+        match end {
+            PickupEnd::Collected { .. } => {
+                self.pickups += 1;
+                if let Some(Actor::Recipient { credential }) = self.actor {
+                    let until = at.plus_ms(GRACE_MS);
+                    self.grace = Some(LastPickup { parcel, compartment, credential, until });
+                }
+                self.stored.remove(&parcel);
+                self.kill_codes(parcel, USED_UP);
+            }
+            PickupEnd::CollectedDoorOpen => {
+                self.stored.remove(&parcel);
+                self.kill_codes(parcel, USED_UP);
+            }
+            PickupEnd::FoundEmpty | PickupEnd::WrongParcel => {
+                self.stored.remove(&parcel);
+            }
+            PickupEnd::NotTaken
+            | PickupEnd::NotOpened
+            | PickupEnd::Interrupted
+            | PickupEnd::Unconfirmed
+            | PickupEnd::Refused => {}
+        }
+    }
+
+    fn granted(&mut self, grant: &Grant) {
+        match grant {
+            Grant::Book(booking) => {
+                self.kill_codes(booking.parcel, "replaced by a booking");
+                self.codes.insert(booking.credential, (booking.parcel, None));
+            }
+            Grant::Cancel { parcel, .. } => self.kill_codes(*parcel, "of a cancelled parcel"),
+            Grant::Reissue { parcel, credential, .. } => {
+                self.kill_codes(*parcel, "replaced");
+                self.codes.insert(*credential, (*parcel, None));
+            }
+            Grant::Delegate { parcel, credential, .. } => {
+                self.codes.insert(*credential, (*parcel, None));
+            }
+            Grant::Revoke { credential, .. } => {
+                if let Some((_, dead)) = self.codes.get_mut(credential) {
+                    *dead = Some("withdrawn");
+                }
+            }
+            Grant::Keep { .. } | Grant::Recall { .. } | Grant::Slots(_) => {}
+        }
+    }
+
+    fn kill_codes(&mut self, parcel: ParcelId, why: &'static str) {
+        for (_, dead) in self.codes.values_mut().filter(|(of, _)| *of == parcel) {
+            dead.get_or_insert(why);
+        }
+    }
+
+    /// Whether `code` is good, and where its parcel is.
+    #[must_use]
+    pub fn good_code(&self, code: CredentialId) -> Option<(ParcelId, CompartmentNo)> {
+        let (parcel, _) = self.codes.get(&code).filter(|(_, dead)| dead.is_none())?;
+        self.stored.get(parcel).map(|no| (*parcel, *no))
+    }
+
+    /// What a record says of doors, for evidence.
+    fn openings_of(&mut self, fact: &Fact, before: &impl View) {
+        match fact {
+            Fact::DepositStarted(started) => drop(self.pulses.insert(started.compartment, 0)),
+            Fact::PickupStarted(started) => drop(self.pulses.insert(started.compartment, 0)),
+            Fact::RecallStarted(started) => drop(self.pulses.insert(started.compartment, 0)),
+            Fact::InspectionStarted(started) => drop(self.pulses.insert(started.compartment, 0)),
+            Fact::PulseIntended(intended) => self.pulsed(intended.compartment, before),
+            Fact::PulseSettled(settled) => self.outcome(settled.compartment, settled.outcome),
+            Fact::DoorMoved(moved) if moved.reading == DoorReading::Open => {
+                self.opened.insert(moved.compartment, true);
+            }
+            Fact::DoorsRead(read) => {
+                let open = read.readings.iter().filter(|(_, door)| *door == DoorReading::Open);
+                self.opened.extend(open.map(|(no, _)| (*no, true)));
+            }
+            Fact::BoardChanged(changed) if !changed.online => {
+                // A stuck door that was pushed while nobody looked may have sprung open.
+                let session = before.session();
+                let opening = session.as_ref().and_then(|session| session.opening());
+                if let Some(opening) = opening.filter(|opening| opening.phase == Phase::Stuck) {
+                    let no = opening.compartment;
+                    let board = before.compartment(no).map(|held| held.spec.lock.board);
+                    if board == Some(changed.board) {
+                        self.opened.insert(no, true);
+                    }
+                }
+            }
+            Fact::DepositMisfit(misfit) => drop(self.opened.remove(&misfit.compartment)),
+            Fact::DepositConfirmed(confirmed) => drop(self.opened.remove(&confirmed.compartment)),
+            Fact::DepositAborted(aborted) if aborted.content == AbortedContent::TakenBack => {
+                self.opened.remove(&aborted.compartment);
+            }
+            Fact::RecallSettled(settled) => match settled.end {
+                RecallEnd::Removed | RecallEnd::NotTaken => {
+                    self.opened.remove(&settled.compartment);
+                }
+                RecallEnd::FoundEmpty | RecallEnd::NotOpened | RecallEnd::Interrupted => {}
+            },
+            Fact::InspectionSettled(settled) => match settled.finding {
+                Finding::Empty
+                | Finding::Holds(_)
+                | Finding::TakenOut(_)
+                | Finding::HandedOver(_) => drop(self.opened.remove(&settled.compartment)),
+                Finding::NotOpened | Finding::Unfinished => {}
+            },
+            Fact::PickupSettled(settled) => match settled.end {
+                PickupEnd::Collected { .. } | PickupEnd::NotTaken | PickupEnd::Refused => {
+                    self.opened.remove(&settled.compartment);
+                }
+                PickupEnd::CollectedDoorOpen
+                | PickupEnd::NotOpened
+                | PickupEnd::Interrupted
+                | PickupEnd::Unconfirmed
+                | PickupEnd::FoundEmpty
+                | PickupEnd::WrongParcel => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn pulsed(&mut self, no: CompartmentNo, before: &impl View) {
+        // Opened again after it was shut: a new opening.
+        let again = self.opened.get(&no) == Some(&true);
+        let session = before.session();
+        let phase = session.as_ref().and_then(|session| session.opening()).map(|held| held.phase);
+        let pulses = self.pulses.entry(no).or_default();
+        *pulses = if again && phase == Some(Phase::Shut) { 1 } else { *pulses + 1 };
+        let count = *pulses;
+        self.must(count <= PULSES_PER_OPENING, Invariant::OwnDurableIntent, || {
+            format!("pulse {count} of one opening of {no}")
+        });
+        self.opened.entry(no).or_insert(false);
+    }
+
+    fn outcome(&mut self, no: CompartmentNo, outcome: PulseOutcome) {
+        match outcome {
+            PulseOutcome::NotOpened | PulseOutcome::NotSent => {
+                if self.opened.get(&no) == Some(&false) {
+                    self.opened.remove(&no);
+                }
+                if outcome == PulseOutcome::NotSent {
+                    let pulses = self.pulses.entry(no).or_default();
+                    *pulses = pulses.saturating_sub(1);
+                }
+            }
+            PulseOutcome::Opened { .. }
+            | PulseOutcome::AlreadyOpen
+            | PulseOutcome::Unknown
+            | PulseOutcome::Recovered => {
+                if let Some(seen) = self.opened.get_mut(&no) {
+                    *seen = true;
+                }
+            }
+        }
+    }
+
+    /// What must hold of the bank's state, whatever happened.
+    pub fn state(&mut self, view: &impl View) {
+        let compartments = view.compartments();
+        for held in &compartments {
+            let no = held.spec.no;
+            if held.allocation == Allocation::Free {
+                let empty = matches!(held.content, Content::Empty(_));
+                let vouched = !self.opened.contains_key(&no);
+                self.must(empty && vouched, Invariant::FreeWithEvidence, || {
+                    format!("{no} is free: content {:?}, vouched for {vouched}", held.content)
+                });
+            }
+        }
+        let mut live = BTreeSet::new();
+        for known in view.parcels() {
+            let Some(no) = known.state.compartment() else { continue };
+            let held = compartments.iter().find(|held| held.spec.no == no);
+            let owner = held.and_then(|held| held.parcel());
+            let alone = live.insert(no) && owner == Some(known.id);
+            self.must(alone, Invariant::OneParcelACompartment, || {
+                format!("{no} belongs to {owner:?}, and {} is {:?}", known.id, known.state)
+            });
+        }
+    }
+}
+
+fn limits(kind: OpenerKind) -> Vec<Limit> {
+    let limits = GovernorLimits::default();
+    match kind {
+        OpenerKind::Courier => limits.courier.to_vec(),
+        OpenerKind::Recipient => limits.recipient.to_vec(),
+        OpenerKind::Staff => limits.staff.to_vec(),
+        OpenerKind::Remote => limits.remote.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
