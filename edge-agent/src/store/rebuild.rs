@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use locker_core::ids::StreamId;
-use locker_core::journal::{ChainHash, FOLD_VERSION};
+use locker_core::journal::{ChainHash, FOLD_VERSION, Overlay};
 use locker_proto::entity::{self, decode_snapshot};
 use locker_proto::record::{DecodeError, decode_record};
 use thiserror::Error;
@@ -14,10 +14,13 @@ use tracing::{info, warn};
 
 use super::fold::{Applied, FoldError, SledFold, move_aside};
 use super::is_in_doubt;
-use crate::journal::{self, Journal, Medium, load_snapshots_on, write_snapshot_on};
+use crate::journal::{self, Journal, Medium, Stored, load_snapshots_on, write_snapshot_on};
 
 /// Records read at a time while replaying.
 const REPLAY_RECORDS: usize = 1_024;
+/// Records whose changes go into sled together while replaying: a transaction for each would cost more
+/// than all the folding, and what is not in sled yet is looked for one change after the other.
+const FOLDED_TOGETHER: usize = 32;
 /// Bytes read at a time while replaying.
 const REPLAY_BYTES: usize = 1024 * 1024;
 
@@ -175,19 +178,38 @@ fn replay(fold: &mut SledFold, journal: &Journal, stream: StreamId) -> Result<u6
         if run.is_empty() {
             return Ok(replayed);
         }
-        for stored in run {
-            let seq = stored.seq;
-            let unreadable = |source| RebuildError::Record { seq, source };
-            let record = decode_record(&stored.record).map_err(unreadable)?;
-            let changes = super::fold_record(fold, &record);
-            if let Some(fault) = fold.take_fault() {
-                return Err(fault.into());
-            }
-            let hash = locker_core::journal::next_hash(record.previous, &stored.record);
-            fold.apply(changes, Applied { stream, seq, hash })?;
-            replayed += 1;
+        for some in run.chunks(FOLDED_TOGETHER) {
+            fold_together(fold, some, stream)?;
+            replayed += u64::try_from(some.len()).unwrap_or(u64::MAX);
         }
     }
+}
+
+/// Folds a few records and puts what they add up to into sled at once.
+fn fold_together(
+    fold: &mut SledFold,
+    records: &[Stored],
+    stream: StreamId,
+) -> Result<(), RebuildError> {
+    let mut overlay = Overlay::new(&*fold);
+    let mut applied = None;
+    for stored in records {
+        let seq = stored.seq;
+        let unreadable = |source| RebuildError::Record { seq, source };
+        let record = decode_record(&stored.record).map_err(unreadable)?;
+        let changes = super::fold_record(&overlay, &record);
+        overlay.push(changes);
+        let hash = locker_core::journal::next_hash(record.previous, &stored.record);
+        applied = Some(Applied { stream, seq, hash });
+    }
+    let changes = overlay.into_changes();
+    if let Some(fault) = fold.take_fault() {
+        return Err(fault.into());
+    }
+    if let Some(applied) = applied {
+        fold.apply(changes, applied)?;
+    }
+    Ok(())
 }
 
 /// An error with its cause, for the log.
