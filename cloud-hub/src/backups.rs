@@ -120,7 +120,7 @@ impl BackupJob {
         self.store.note_safe(backup.watermarks).await?;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(path = %path.display(), bytes, banks, took_ms, "backup made");
-        made.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+        made.sort_unstable_by_key(|(_, at)| *at);
         let keep = usize::try_from(backups.keep).unwrap_or(usize::MAX);
         let excess = (made.len() + 1).saturating_sub(keep);
         for (old, _) in made.into_iter().take(excess) {

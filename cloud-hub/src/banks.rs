@@ -1,11 +1,12 @@
 //! What the hub decides about banks: make one known, issue its layout, its mode and its quota, say
-//! whose couriers have codes there, lock it down, sign badges of couriers and staff.
+//! whose couriers have codes there and where it stands in time, lock it down, sign badges of
+//! couriers and staff.
 
 mod configure;
 mod decisions;
 mod lock_down;
 
-pub use configure::{ConfigureBankError, set_keypad_couriers, set_mode, set_quota};
+pub use configure::{ConfigureBankError, set_keypad_couriers, set_mode, set_quota, set_time_zone};
 pub use lock_down::{LockDownError, lock_down};
 
 use locker_core::compartment::{CompartmentSpec, Layout};
@@ -15,6 +16,7 @@ use locker_core::units::UnixMillis;
 use thiserror::Error;
 
 use crate::credential_keys::{HubKeys, SignTokenError};
+use crate::site_zone::SiteZone;
 use crate::store::{BankRow, Call, RequestKey, Store, WriteError};
 
 /// A bank to be made known.
@@ -23,6 +25,7 @@ pub struct NewBank {
     pub id: BankId,
     pub display_name: String,
     pub address: String,
+    pub time_zone: SiteZone,
     pub compartments: Vec<CompartmentSpec>,
 }
 
@@ -32,6 +35,8 @@ pub struct Badge {
     /// What its QR code says.
     pub text: String,
     pub expires_at: UnixMillis,
+    /// That of its bank.
+    pub time_zone: SiteZone,
 }
 
 /// Why a bank was not made known.
@@ -88,17 +93,23 @@ pub async fn create_bank(
     if !layout.is_sound() {
         return Err(CreateBankError::UnsoundLayout);
     }
-    let content = [
+    let document = locker_proto::encode_layout(&layout);
+    let mut content = vec![
         new.id.as_str().as_bytes(),
         new.display_name.as_bytes(),
         new.address.as_bytes(),
-        &locker_proto::encode_layout(&layout),
+        &document,
     ];
+    // So that a call from before there were zones is the same call.
+    if new.time_zone != SiteZone::UTC {
+        content.push(new.time_zone.name().as_bytes());
+    }
     let decision = decisions::Create {
         call: Call::new(request, "CreateBank", &content),
         id: new.id,
         display_name: new.display_name,
         address: new.address,
+        time_zone: new.time_zone,
         layout,
         now,
     };
@@ -178,7 +189,8 @@ pub async fn issue_badge(
         BadgeHolder::Staff => Action::Staff,
     };
     let text = keys.sign_token(&bank, &badge.held, badge.id, badge.expires_at, action);
-    Ok(Badge { text: text.map_err(IssueBadgeError::Sign)?, expires_at: badge.expires_at })
+    let text = text.map_err(IssueBadgeError::Sign)?;
+    Ok(Badge { text, expires_at: badge.expires_at, time_zone: badge.time_zone })
 }
 
 #[cfg(test)]

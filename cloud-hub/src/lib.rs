@@ -2,6 +2,7 @@
 //! retailers and operators over gRPC.
 
 pub mod alarms;
+pub mod audit;
 pub mod backups;
 pub mod banks;
 pub mod codes;
@@ -17,6 +18,7 @@ pub mod notify;
 pub mod parcels;
 pub mod pki;
 pub mod serve;
+pub mod site_zone;
 pub mod store;
 pub mod store_cli;
 pub mod telemetry;

@@ -90,15 +90,10 @@ struct Running {
 
 async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> {
     let keys = Arc::new(load_keys(config)?);
-    let limits = config.store.limits.store(config.parcels.retention_ms());
     let codes = load_codes(config)?;
     let file = file_of(&config.store.url);
     let lock = file.as_deref().map(lock).transpose()?;
-    let mut store = Store::open(&config.store.url, limits).await.map_err(ServeError::Store)?;
-    if let Some(codes) = &codes {
-        store = store.with_code_master(Arc::clone(&codes.master));
-    }
-    info!(epoch = store.epoch().0, "store opened");
+    let store = open_store(config, codes.as_ref()).await?;
     let revocations = Revocations::default();
     for certificate in store.revoked_certificates().await.map_err(ServeError::Revoked)? {
         revocations.revoke(certificate);
@@ -156,6 +151,20 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let grpc = Part::start("call listener", |stopped| grpc.run(surface, stopped, grace));
     tell_addresses(config.addresses_file.as_deref(), addresses)?;
     Ok(Running { store, _lock: lock, backups, spans, ingest, mqtt, minting, notices, grpc })
+}
+
+async fn open_store(config: &Config, codes: Option<&CodeKeys>) -> Result<Store, ServeError> {
+    let limits = config.store.limits.store(config.parcels.retention_ms());
+    let mut store = Store::open(&config.store.url, limits).await.map_err(ServeError::Store)?;
+    if let Some(codes) = codes {
+        store = store.with_code_master(Arc::clone(&codes.master));
+    }
+    info!(epoch = store.epoch().0, "store opened");
+    let banks = store.banks_catching_up().await.map_err(ServeError::Read)?;
+    if banks > 0 {
+        warn!(banks, "store was restored, and banks have not told yet what they did meanwhile");
+    }
+    Ok(store)
 }
 
 /// Takes the store for this process alone.
@@ -385,6 +394,9 @@ pub enum ServeError {
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[source] OpenStoreError),
+    /// It cannot be read how the banks stand.
+    #[error("the banks cannot be read")]
+    Read(#[source] ReadError),
     /// It cannot be read which certificates count no more.
     #[error("the revoked certificates cannot be read")]
     Revoked(#[source] ReadError),

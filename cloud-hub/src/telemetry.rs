@@ -12,8 +12,10 @@ use opentelemetry::trace::{SpanId, TraceId, TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, SdkTracerProvider};
-use tracing::warn;
+use tracing::{Subscriber, warn};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{self, LogFormat};
 
@@ -94,18 +96,27 @@ pub fn start(config: &config::Telemetry) -> Result<Traces, StartTelemetryError> 
 }
 
 fn start_log(config: &config::Telemetry) -> Result<(), StartTelemetryError> {
+    let log = log_to(config, std::io::stderr, std::io::stderr().is_terminal())?;
+    log.try_init().map_err(|_| StartTelemetryError::Twice)
+}
+
+/// Writes log lines as configured, each with its time in UTC.
+fn log_to<W>(config: &config::Telemetry, writer: W, ansi: bool) -> Result<Log, StartTelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|error| StartTelemetryError::Filter { reason: error.to_string() })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = match config.log {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
-    };
-    started.map_err(|_| StartTelemetryError::Twice)
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(writer);
+    Ok(match config.log {
+        LogFormat::Text => Box::new(log.finish()),
+        LogFormat::Json => {
+            Box::new(log.json().flatten_event(true).with_current_span(false).finish())
+        }
+    })
 }
+
+type Log = Box<dyn Subscriber + Send + Sync>;
 
 /// Ids at random, unless the caller has one to give: a span that is made from a record gets the
 /// same id however often it is made.

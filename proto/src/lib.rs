@@ -74,6 +74,22 @@ pub mod wire {
             include!("gen/locker.fleet.v1.rs");
         }
     }
+
+    /// What auditors call.
+    #[cfg(feature = "grpc")]
+    pub mod audit {
+        #[expect(
+            unused_qualifications,
+            clippy::allow_attributes,
+            clippy::allow_attributes_without_reason,
+            clippy::missing_errors_doc,
+            clippy::too_many_lines,
+            reason = "generated code"
+        )]
+        pub mod v1 {
+            include!("gen/locker.audit.v1.rs");
+        }
+    }
 }
 
 /// All services and messages as an encoded `google.protobuf.FileDescriptorSet`: what gRPC reflection shows.

@@ -1,5 +1,6 @@
 //! How a bank works: whether it takes deposits, what it keeps back for hard bookings, and whose
-//! couriers can sign in at its keypad. Documents that the bank takes over when it hears of them.
+//! couriers can sign in at its keypad: documents that the bank takes over when it hears of them. And
+//! its time zone, which only the hub needs to know.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +11,7 @@ use locker_core::units::{Dimensions, UnixMillis};
 use thiserror::Error;
 
 use super::decisions::decided;
+use crate::site_zone::SiteZone;
 use crate::store::{
     BankRow, Call, Decision, EventKind, KeypadCouriers, RequestKey, Seen, Store, Tx, WriteError,
 };
@@ -102,6 +104,23 @@ pub async fn set_keypad_couriers(
     configure(store, call, bank, Document::KeypadCouriers { carriers }, now).await
 }
 
+/// Says in which time zone a bank stands.
+///
+/// # Errors
+///
+/// See [`ConfigureBankError`]; nothing has changed then.
+pub async fn set_time_zone(
+    store: &Store,
+    bank: &BankId,
+    zone: SiteZone,
+    request: RequestKey,
+    now: UnixMillis,
+) -> Result<BankRow, ConfigureBankError> {
+    let content = [bank.as_str().as_bytes(), zone.name().as_bytes()];
+    let call = Call::new(request, "SetTimeZone", &content);
+    configure(store, call, bank, Document::TimeZone { zone }, now).await
+}
+
 async fn configure(
     store: &Store,
     call: Call,
@@ -117,6 +136,25 @@ enum Document {
     Mode { maintenance: bool },
     Quota { ceded: Vec<(Dimensions, u16)> },
     KeypadCouriers { carriers: Vec<CarrierId> },
+    TimeZone { zone: SiteZone },
+}
+
+impl Document {
+    /// What the event says.
+    fn detail(&self, generation: Generation) -> String {
+        let said = match self {
+            Self::Mode { maintenance: true } => "maintenance".to_owned(),
+            Self::Mode { maintenance: false } => "in service".to_owned(),
+            Self::Quota { .. } => return format!("generation {}", generation.0),
+            Self::KeypadCouriers { carriers } if carriers.is_empty() => "nobody's".to_owned(),
+            Self::KeypadCouriers { carriers } => {
+                let names = carriers.iter().map(|carrier| format!("carriers/{carrier}"));
+                names.collect::<Vec<_>>().join(" ")
+            }
+            Self::TimeZone { zone } => return zone.to_string(),
+        };
+        format!("generation {}, {said}", generation.0)
+    }
 }
 
 struct Configure {
@@ -163,23 +201,14 @@ impl Decision for Configure {
                 let keypad = KeypadCouriers { carriers, issued, held: known.keypad.held };
                 (BankRow { keypad, ..known }, EventKind::BankKeypadCouriersSet, issued)
             }
-        };
-        let detail = match &self.document {
-            Document::Mode { maintenance: true } => {
-                format!("generation {}, maintenance", generation.0)
-            }
-            Document::Mode { maintenance: false } => {
-                format!("generation {}, in service", generation.0)
-            }
-            Document::Quota { .. } => format!("generation {}", generation.0),
-            Document::KeypadCouriers { carriers } => {
-                let names: Vec<String> =
-                    carriers.iter().map(|carrier| format!("carriers/{carrier}")).collect();
-                let names = if names.is_empty() { "nobody's".to_owned() } else { names.join(" ") };
-                format!("generation {}, {names}", generation.0)
+            Document::TimeZone { zone } => {
+                tx.set_time_zone(&self.bank, zone).await?;
+                let row = BankRow { time_zone: zone.clone(), ..known };
+                // The bank is told nothing, so that there are no generations of it.
+                (row, EventKind::BankTimeZoneSet, Generation(0))
             }
         };
-        decided(tx, kind, &bank, detail, self.now);
+        decided(tx, kind, &bank, self.document.detail(generation), self.now);
         self.call.answered(tx, &generation.0, self.now).await?;
         Ok(Ok(bank))
     }

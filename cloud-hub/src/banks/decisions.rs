@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CreateBankError, IssueBadgeError, SetLayoutError};
 use crate::credential_keys::SignTokenError;
+use crate::site_zone::SiteZone;
 use crate::store::{
     BankRow, Call, Decision, EventKind, KeypadCouriers, NewEvent, Seen, Tx, WriteError,
 };
@@ -21,6 +22,7 @@ pub(super) struct Create {
     pub(super) id: BankId,
     pub(super) display_name: String,
     pub(super) address: String,
+    pub(super) time_zone: SiteZone,
     pub(super) layout: Layout,
     pub(super) now: UnixMillis,
 }
@@ -42,6 +44,7 @@ impl Decision for Create {
             id: self.id.clone(),
             display_name: self.display_name.clone(),
             address: self.address.clone(),
+            time_zone: self.time_zone.clone(),
             layout: self.layout.clone(),
             layout_held: Generation(0),
             keys_held: KeySet::default(),
@@ -112,6 +115,7 @@ pub(super) struct BadgeClaims {
     pub(super) id: CredentialId,
     pub(super) expires_at: UnixMillis,
     pub(super) held: KeySet,
+    pub(super) time_zone: SiteZone,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,7 +145,7 @@ impl Decision for Badge {
             }
         };
         let (id, expires_at) = (CredentialId(answer.id), UnixMillis(answer.expires_at));
-        Ok(Ok(BadgeClaims { id, expires_at, held: bank.keys_held }))
+        Ok(Ok(BadgeClaims { id, expires_at, held: bank.keys_held, time_zone: bank.time_zone }))
     }
 }
 

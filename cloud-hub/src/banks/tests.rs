@@ -22,6 +22,7 @@ async fn a_bank_is_made_once_and_its_layouts_are_numbered() {
         id: bank_id(),
         display_name: String::new(),
         address: String::new(),
+        time_zone: SiteZone::UTC,
         compartments: specs(&[300]),
     };
     let exists = create_bank(&store, new, request("other"), NOW).await;
@@ -126,4 +127,47 @@ async fn modes_and_quotas_are_numbered_and_a_repeat_makes_no_new_one() {
     }
     let missing = set_mode(&store, &"none".parse().unwrap(), true, request("n"), NOW).await;
     assert!(matches!(missing, Err(ConfigureBankError::NotFound)));
+}
+
+#[tokio::test]
+async fn t07_a_bank_stands_in_utc_until_somebody_says_where_and_a_repeat_says_it_once() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    let id = bank_id();
+    let stored = async || store.bank(&id).await.unwrap().unwrap().time_zone;
+    assert_eq!(stored().await, SiteZone::UTC);
+    let zone: SiteZone = "Pacific/Auckland".parse().unwrap();
+    for _ in 0..2 {
+        let row = set_time_zone(&store, &id, zone.clone(), request("z"), NOW).await.unwrap();
+        assert_eq!((row.time_zone, stored().await), (zone.clone(), zone.clone()));
+    }
+    let reused = set_time_zone(&store, &id, SiteZone::UTC, request("z"), NOW).await;
+    assert!(matches!(reused, Err(ConfigureBankError::RequestIdReused)));
+    let events = store.events_after(2, None, 10).await.unwrap();
+    let told: Vec<_> = events.iter().map(|event| (event.kind, event.detail.as_str())).collect();
+    assert_eq!(told, [(EventKind::BankTimeZoneSet, "Pacific/Auckland")]);
+    let missing = set_time_zone(&store, &"none".parse().unwrap(), zone, request("n"), NOW).await;
+    assert!(matches!(missing, Err(ConfigureBankError::NotFound)));
+}
+
+#[tokio::test]
+async fn t07_a_bank_can_be_made_known_with_its_zone_which_is_part_of_the_call() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let new = |zone: &str| NewBank {
+        id: bank_id(),
+        display_name: "Bank".to_owned(),
+        address: "Street 1".to_owned(),
+        time_zone: zone.parse().unwrap(),
+        compartments: specs(&[300]),
+    };
+    for _ in 0..2 {
+        let row = create_bank(&store, new("Europe/Berlin"), request("bank"), NOW).await.unwrap();
+        assert_eq!(row.time_zone.name(), "Europe/Berlin");
+    }
+    for other in ["UTC", "Europe/Paris"] {
+        let reused = create_bank(&store, new(other), request("bank"), NOW).await;
+        assert!(matches!(reused, Err(CreateBankError::RequestIdReused)), "{other}");
+    }
 }

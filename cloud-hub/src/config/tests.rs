@@ -130,3 +130,22 @@ fn six_digit_codes_are_set_up_with_their_keys_or_not_at_all() {
     let refused = refusal(&format!("{SMALLEST}[codes]\nmaster_file = \"m\"\nsealing = []\n"));
     assert!(refused.contains("codes.sealing: expected 1 to 8 keys"), "{refused}");
 }
+
+#[test]
+fn backups_are_made_by_the_clock_once_there_is_a_folder_for_them() {
+    let store = load(SMALLEST).unwrap().store;
+    assert!(store.backup.is_none());
+    assert_eq!(store.safe_after_ms(), 7 * 86_400_000);
+    let with = |more: &str| format!("{SMALLEST}[store.backup]\nfolder = \"backups\"\n{more}");
+    let backup = load(&with("")).unwrap().store.backup.unwrap();
+    assert_eq!((backup.every_minutes, backup.keep), (60, 48));
+    assert!(backup.folder.is_absolute() && backup.folder.ends_with("backups"));
+    for (more, wrong) in [
+        ("every_minutes = 0", "store.backup.every_minutes: expected 1 to 10080, found 0"),
+        ("keep = 0", "store.backup.keep"),
+        ("often = 1", "often"),
+    ] {
+        let refused = refusal(&with(more));
+        assert!(refused.contains(wrong), "{refused}");
+    }
+}

@@ -13,6 +13,7 @@ use prost_types::Timestamp;
 use uuid::Uuid;
 
 use super::names;
+use crate::site_zone::SiteZone;
 use crate::store::{
     BankRow, EventParcel, EventRow, HubParcelState, ParcelRow, lockdown_reason, quarantine_reason,
 };
@@ -85,8 +86,12 @@ pub(super) fn event(row: EventRow) -> fleet::Event {
     }
 }
 
-/// A parcel as operators see it.
-pub(super) fn found_parcel(row: &ParcelRow, events: Vec<EventRow>) -> fleet::FindParcelResponse {
+/// A parcel as operators see it; `zone` is that of its bank.
+pub(super) fn found_parcel(
+    row: &ParcelRow,
+    zone: Option<SiteZone>,
+    events: Vec<EventRow>,
+) -> fleet::FindParcelResponse {
     fleet::FindParcelResponse {
         name: names::of_parcel(&row.carrier, &row.name),
         uid: uid(row.uid),
@@ -95,6 +100,8 @@ pub(super) fn found_parcel(row: &ParcelRow, events: Vec<EventRow>) -> fleet::Fin
         bank: bank_name(row.bank.as_ref()),
         compartment: number(row.compartment),
         events: events.into_iter().map(event).collect(),
+        expire_time: row.expires_at.map(timestamp),
+        time_zone: zone.map(|zone| zone.to_string()).unwrap_or_default(),
     }
 }
 
@@ -104,6 +111,7 @@ pub(super) fn bank(row: BankRow, connected: bool) -> fleet::Bank {
         name: names::of_bank(&row.id),
         display_name: row.display_name,
         address: row.address,
+        time_zone: row.time_zone.to_string(),
         layout: Some(layout(&row.layout)),
         layout_held: row.layout_held.0,
         key_set_held: row.keys_held.generation.0,

@@ -27,6 +27,7 @@ use crate::banks::{self, BadgeHolder, BadgeOrder, NewBank};
 use crate::credential_keys::HubKeys;
 use crate::ingest::{Orders, Presence};
 use crate::notify::qr;
+use crate::site_zone::SiteZone;
 use crate::store::{BankRow, DISPLAY_NAME_MAX_CHARS, RequestKey, Store};
 use crate::wall_clock::now;
 
@@ -103,6 +104,7 @@ impl Operators {
             text: badge.text,
             qr_png,
             expire_time: Some(convert::timestamp(badge.expires_at)),
+            time_zone: badge.time_zone.name().to_owned(),
         }))
     }
 
@@ -133,9 +135,14 @@ impl FleetService for Operators {
             fields.text("bank.display_name", bank.display_name, 1, DISPLAY_NAME_MAX_CHARS);
         let address = fields.text("bank.address", bank.address, 0, ADDRESS_MAX_CHARS);
         let compartments = layout(&mut fields, "bank.layout", bank.layout);
+        let zone = match bank.time_zone.as_str() {
+            "" => Some(SiteZone::UTC),
+            name => fields.take("bank.time_zone", name.parse()),
+        };
         let whole = || {
             let (id, display_name, address) = (id?, display_name?, address?);
-            Some((NewBank { id, display_name, address, compartments: compartments? }, key?))
+            let (time_zone, compartments) = (zone?, compartments?);
+            Some((NewBank { id, display_name, address, time_zone, compartments }, key?))
         };
         let (new, key) = fields.done(whole())?;
         let name = names::of_bank(&new.id);
@@ -202,6 +209,23 @@ impl FleetService for Operators {
         let (id, compartments, key) = fields.done((|| Some((id?, compartments?, key?)))())?;
         let row = banks::set_layout(&self.store, &id, compartments, key, now()).await;
         let row = row.map_err(|error| status::of_set_layout(error, &request.name))?;
+        self.whole_bank(row).await.map(Response::new)
+    }
+
+    async fn set_time_zone(
+        &self,
+        request: Request<wire::SetTimeZoneRequest>,
+    ) -> Result<Response<wire::Bank>, Status> {
+        let peer = peer(request.extensions())?.clone();
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let id = fields.take("name", names::bank(&request.name));
+        let key = fields.request(&peer, &request.request_id);
+        let zone = fields.take("time_zone", request.time_zone.parse::<SiteZone>());
+        let (id, zone, key) = fields.done((|| Some((id?, zone?, key?)))())?;
+        info!(operator = %peer.identity, bank = %id, zone = %zone, "time zone set");
+        let row = banks::set_time_zone(&self.store, &id, zone, key, now()).await;
+        let row = row.map_err(|error| status::of_configure_bank(error, &request.name))?;
         self.whole_bank(row).await.map(Response::new)
     }
 
@@ -326,7 +350,11 @@ impl FleetService for Operators {
         let row = self.store.parcel(&carrier, &parcel).await.map_err(status::of_read)?;
         let row = row.ok_or_else(|| status::parcel_not_found(&request.name))?;
         let events = self.store.parcel_events(row.uid).await.map_err(status::of_read)?;
-        Ok(Response::new(convert::found_parcel(&row, events)))
+        let bank = match &row.bank {
+            Some(bank) => self.store.bank(bank).await.map_err(status::of_read)?,
+            None => None,
+        };
+        Ok(Response::new(convert::found_parcel(&row, bank.map(|bank| bank.time_zone), events)))
     }
 
     async fn watch_events(

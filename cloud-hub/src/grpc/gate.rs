@@ -20,7 +20,10 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::debug;
 
-use super::{COURIER_SERVICE, FLEET_SERVICE, PARCEL_SERVICE, SECURITY_SERVICE, Surface, status};
+use super::{
+    AUDIT_SERVICE, COURIER_SERVICE, FLEET_SERVICE, PARCEL_SERVICE, SECURITY_SERVICE, Surface,
+    status,
+};
 use crate::identity::IdentityKind;
 use crate::tls::{Peer, Revocations};
 use crate::trace_spans::context_of;
@@ -204,7 +207,7 @@ fn check_role(role: IdentityKind, path: &str) -> Result<(), Status> {
                 || COMMON_SERVICES.contains(&service)
         }
         IdentityKind::Operator => {
-            [FLEET_SERVICE, SECURITY_SERVICE].contains(&service)
+            [FLEET_SERVICE, SECURITY_SERVICE, AUDIT_SERVICE].contains(&service)
                 || COMMON_SERVICES.contains(&service)
         }
         IdentityKind::Bank | IdentityKind::Hub => false,

@@ -2,9 +2,10 @@
 //!
 //! Every call passes the `gate`: who calls, whether the certificate still counts, what its role
 //! may call, by when it must be answered, its span, and an ErrorInfo on whatever error comes out.
-//! `carrier`, `courier` and `fleet` check fields and ask the hub's decisions; `watch` follows the event
+//! `carrier`, `courier`, `fleet` and `audit` check fields and ask the hub's decisions; `watch` follows the event
 //! log; `status` is the only file that turns errors into gRPC statuses.
 
+mod audit;
 mod carrier;
 mod convert;
 mod courier;
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use locker_proto::wire::audit::v1::audit_service_server::AuditServiceServer;
 use locker_proto::wire::carrier::v1::courier_service_server::CourierServiceServer;
 use locker_proto::wire::carrier::v1::parcel_service_server::ParcelServiceServer;
 use locker_proto::wire::fleet::v1::fleet_service_server::FleetServiceServer;
@@ -34,6 +36,7 @@ use tonic_health::ServingStatus;
 use tonic_reflection::server::Builder as Reflection;
 use tracing::{error, info, warn};
 
+use self::audit::Auditors;
 use self::carrier::Carriers;
 use self::courier::Dispatchers;
 use self::fleet::Operators;
@@ -120,10 +123,17 @@ impl GrpcListener {
             .max_decoding_message_size(limits.request_bytes);
         let security = SecurityServiceServer::new(Guards::new(&surface, &self.revocations))
             .max_decoding_message_size(limits.request_bytes);
+        let audit = AuditServiceServer::new(Auditors::new(
+            &surface,
+            &self.revocations,
+            stop_seen.clone(),
+        ))
+        .max_decoding_message_size(limits.request_bytes);
         health.set_serving::<ParcelServiceServer<Carriers>>().await;
         health.set_serving::<CourierServiceServer<Dispatchers>>().await;
         health.set_serving::<FleetServiceServer<Operators>>().await;
         health.set_serving::<SecurityServiceServer<Guards>>().await;
+        health.set_serving::<AuditServiceServer<Auditors>>().await;
         let reflection = || {
             Reflection::configure()
                 .register_encoded_file_descriptor_set(locker_proto::DESCRIPTOR)
@@ -140,7 +150,8 @@ impl GrpcListener {
             .add_service(parcels)
             .add_service(couriers)
             .add_service(fleet)
-            .add_service(security);
+            .add_service(security)
+            .add_service(audit);
         let stopped = async {
             stop.await;
             for service in SERVICES {
@@ -161,8 +172,11 @@ const COURIER_SERVICE: &str = locker_proto::wire::carrier::v1::courier_service_s
 const FLEET_SERVICE: &str = locker_proto::wire::fleet::v1::fleet_service_server::SERVICE_NAME;
 const SECURITY_SERVICE: &str = locker_proto::wire::fleet::v1::security_service_server::SERVICE_NAME;
 
+const AUDIT_SERVICE: &str = locker_proto::wire::audit::v1::audit_service_server::SERVICE_NAME;
+
 /// Whose health is told, the whole listener's first.
-const SERVICES: [&str; 5] = ["", PARCEL_SERVICE, COURIER_SERVICE, FLEET_SERVICE, SECURITY_SERVICE];
+const SERVICES: [&str; 6] =
+    ["", PARCEL_SERVICE, COURIER_SERVICE, FLEET_SERVICE, SECURITY_SERVICE, AUDIT_SERVICE];
 
 async fn serve_with_grace(
     serving: impl Future<Output = Result<(), tonic::transport::Error>>,

@@ -157,6 +157,12 @@ pub(super) fn bank_not_found(name: &str) -> Status {
     with_reason(Code::NotFound, Refusal::BankUnknown.reason(), &message, &[("bank", name)])
 }
 
+pub(super) fn stream_not_found(bank: &str, stream: &str) -> Status {
+    let message = format!("{bank} has no stream {stream}");
+    let facts = [("bank", bank), ("stream", stream)];
+    with_reason(Code::NotFound, "STREAM_NOT_FOUND", &message, &facts)
+}
+
 pub(super) fn of_create_parcel(error: CreateParcelError, name: &str) -> Status {
     match error {
         CreateParcelError::Exists => {

@@ -3,6 +3,7 @@
 mod keypad;
 mod roles;
 mod watches;
+mod zones;
 
 use std::time::Duration;
 

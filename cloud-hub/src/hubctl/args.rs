@@ -17,8 +17,9 @@ given with --context or POSTERN_CONTEXT:
   cert = \"operators/olga.pem\"
   key = \"operators/olga.key\"
 
-Exit codes: 0 done; 1 the hub refused; 2 the command line or a file is wrong; 3 the hub cannot be
-reached or did not answer in time (repeat the call with the same --request-id to be safe).";
+Exit codes: 0 done; 1 the hub refused, or what was checked does not hold; 2 the command line or a
+file is wrong; 3 the hub cannot be reached or did not answer in time (repeat the call with the same
+--request-id to be safe).";
 
 /// Operate a Postern hub from the terminal.
 #[derive(Debug, Parser)]
@@ -69,6 +70,12 @@ pub enum Command {
         #[command(subcommand)]
         command: AlarmCommand,
     },
+    /// Check what banks have recorded, and make evidence that others can check.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Make banks known, look at them, change how they work, sign badges.
     Bank {
         /// What to do.
@@ -112,6 +119,80 @@ pub enum AlarmCommand {
     },
 }
 
+/// What to do with records and evidence.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Read everything that a bank has recorded, and check it on this machine.
+    ///
+    /// A bank's records are a chain: each one holds the hash of the one before. Every minute or so
+    /// the bank adds a seal, a signature with its device key over the chain so far and over the
+    /// state of its compartments. This command reads all records from the hub and checks, without
+    /// trusting the hub: that no record was changed, dropped or put in; that every seal is signed
+    /// and names the state that the records add up to; that each change of the device key is signed
+    /// by the key before it; and that each stream (a bank begins a new one when its storage is
+    /// replaced) goes on where the one before it was left.
+    ///
+    /// One line is written for each thing that does not hold, and the exit code is 1 then. Records
+    /// after the last seal are named; that they are not sealed yet is no error.
+    ///
+    /// The bank's public keys come from the hub. To be sure that they are the bank's, give its
+    /// certificates with --certificate: they are checked against --ca.
+    Verify {
+        /// The bank.
+        bank: BankId,
+        /// A certificate of the bank or of an intermediate authority (PEM). Can be given often.
+        #[arg(long, value_name = "FILE")]
+        certificate: Vec<PathBuf>,
+    },
+    /// Write everything that proves what happened to a parcel into one file.
+    ///
+    /// The file holds the bank's records from the first one about the parcel to the first seal after
+    /// the last one, with the bank's public keys. All records between are in it, those about other
+    /// parcels too, because the signature covers the whole chain: it is large for a parcel that
+    /// stayed long, and it is not for everybody's eyes: the records name other carriers and barcodes, but no recipients.
+    ///
+    /// Whoever gets it can check it with `hubctl audit check`, without this hub or any network.
+    Bundle {
+        /// The parcel, as acme/p-1 or carriers/acme/parcels/p-1.
+        parcel: ParcelArg,
+        /// The file to write; it must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// A certificate to put in, of the bank or of an intermediate authority (PEM): with it the
+        /// file also proves whose key signed. The hub keeps the banks' keys, not their certificates.
+        /// Can be given often.
+        #[arg(long, value_name = "FILE")]
+        certificate: Vec<PathBuf>,
+    },
+    /// Check an evidence file, without a hub or a network.
+    ///
+    /// Says what happened to the parcel, when, by whose clock and how good that clock was, which key
+    /// signed it, and what the file does not prove. With --ca it also checks that the key is the
+    /// bank's, by the certificates in the file. The exit code is 1 if anything does not hold.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// A carrier's parcel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParcelArg(pub String);
+
+impl FromStr for ParcelArg {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let short = text.strip_prefix("carriers/").map(|rest| rest.replacen("/parcels/", "/", 1));
+        let short = short.as_deref().unwrap_or(text);
+        let (carrier, parcel) = short.split_once('/').unwrap_or_default();
+        let fits = carrier.parse::<CarrierId>().is_ok() && !parcel.is_empty();
+        let name = || Self(format!("carriers/{carrier}/parcels/{parcel}"));
+        let fits = fits && !parcel.contains('/');
+        if fits { Ok(name()) } else { Err("expected carrier and parcel, such as acme/p-1") }
+    }
+}
+
 /// What to do with banks.
 #[derive(Debug, Subcommand)]
 pub enum BankCommand {
@@ -125,6 +206,10 @@ pub enum BankCommand {
         /// Where it is; shown in notices.
         #[arg(long, default_value = "", hide_default_value = true)]
         address: String,
+        /// The time zone where it stands, by its IANA name, such as Europe/Berlin: notices state
+        /// times in it.
+        #[arg(long, default_value = "UTC", value_name = "ZONE")]
+        time_zone: String,
         /// Its compartments.
         #[command(flatten)]
         layout: LayoutArgs,
@@ -146,6 +231,19 @@ pub enum BankCommand {
         /// Its compartments.
         #[command(flatten)]
         layout: LayoutArgs,
+        /// The call's id.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// Say in which time zone a bank stands; no deadline moves by that.
+    ///
+    /// Notices that are written from then on, and what this program shows about the bank, state
+    /// times in it.
+    SetTimeZone {
+        /// The bank.
+        bank: BankId,
+        /// The IANA name, such as Europe/Berlin.
+        zone: String,
         /// The call's id.
         #[command(flatten)]
         request: RequestArgs,

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use locker_core::ids::{BankId, CarrierId};
+use locker_core::units::UnixMillis;
 use locker_proto::wire::fleet::v1 as wire;
+use prost_types::Timestamp;
 use serde_json::{Value, json};
 
 use super::args::{BankCommand, Ceded, Switch};
 use super::connection::Connection;
 use super::table::{pairs, table};
 use super::{Failure, Output, alarm, layout_file};
+use crate::site_zone::SiteZone;
 
 /// Banks asked for at a time.
 const PAGE: i32 = 200;
@@ -20,13 +23,14 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     match command {
-        BankCommand::Create { bank, name, address, layout, request } => {
+        BankCommand::Create { bank, name, address, time_zone, layout, request } => {
             let layout = Some(layout_file::load(&layout.layout)?);
             let call = wire::CreateBankRequest {
                 bank_id: bank.to_string(),
                 bank: Some(wire::Bank {
                     display_name: name,
                     address,
+                    time_zone,
                     layout,
                     ..wire::Bank::default()
                 }),
@@ -47,6 +51,12 @@ pub(super) async fn run(
             let call = wire::SetLayoutRequest { name, layout, request_id: request.id() };
             let mut client = connection.client().await?;
             show(&client.set_layout(connection.call(call)).await?.into_inner(), output)
+        }
+        BankCommand::SetTimeZone { bank, zone, request } => {
+            let (name, request_id) = (format!("banks/{bank}"), request.id());
+            let call = wire::SetTimeZoneRequest { name, time_zone: zone, request_id };
+            let mut client = connection.client().await?;
+            show(&client.set_time_zone(connection.call(call)).await?.into_inner(), output)
         }
         BankCommand::ReplaceCertificate { bank, certificate, request } => {
             alarm::replace_certificate(connection, &bank, certificate, request.id(), output).await
@@ -149,12 +159,21 @@ async fn list(connection: &Connection, output: &mut Output<'_>) -> Result<(), Fa
         return banks.iter().try_for_each(|bank| output.json(&bank_json(bank)));
     }
     let rows: Vec<_> = banks.iter().map(row).collect();
-    let heading =
-        ["BANK", "NAME", "CONNECTED", "COMPARTMENTS", "LAYOUT", "KEYS", "LAST SEEN", "STOPPED"];
+    let heading = [
+        "BANK",
+        "NAME",
+        "CONNECTED",
+        "COMPARTMENTS",
+        "LAYOUT",
+        "KEYS",
+        "TIME ZONE",
+        "LAST SEEN",
+        "STOPPED",
+    ];
     output.text(&table(heading, &rows))
 }
 
-fn row(bank: &wire::Bank) -> [String; 8] {
+fn row(bank: &wire::Bank) -> [String; 9] {
     [
         id(bank),
         bank.display_name.clone(),
@@ -162,7 +181,8 @@ fn row(bank: &wire::Bank) -> [String; 8] {
         compartments_built(bank).to_string(),
         layout_state(bank),
         bank.key_set_held.to_string(),
-        time(bank.last_seen_time.as_ref()),
+        bank.time_zone.clone(),
+        site_time(bank.last_seen_time.as_ref(), &bank.time_zone),
         bank.stopped_reason.clone(),
     ]
 }
@@ -175,8 +195,9 @@ fn show(bank: &wire::Bank, output: &mut Output<'_>) -> Result<(), Failure> {
         ("bank", id(bank)),
         ("name", bank.display_name.clone()),
         ("address", bank.address.clone()),
+        ("time zone", bank.time_zone.clone()),
         ("connected", yes_no(bank.connected)),
-        ("last seen", time(bank.last_seen_time.as_ref())),
+        ("last seen", site_time(bank.last_seen_time.as_ref(), &bank.time_zone)),
         ("layout", layout_state(bank)),
         ("keys held", bank.key_set_held.to_string()),
         ("records", bank.committed_seq.to_string()),
@@ -216,7 +237,7 @@ fn show(bank: &wire::Bank, output: &mut Output<'_>) -> Result<(), Failure> {
     output.text(&table(["NO", "ALLOCATION", "DOOR", "CONTENT", "LOCK", "PARCEL"], &rows))
 }
 
-fn show_badge(
+pub(super) fn show_badge(
     badge: &wire::Badge,
     png: Option<PathBuf>,
     output: &mut Output<'_>,
@@ -225,10 +246,13 @@ fn show_badge(
         std::fs::write(&path, &badge.qr_png)
             .map_err(|error| Failure::File { path, reason: error.to_string() })?;
     }
-    let until = time(badge.expire_time.as_ref());
     if output.json {
-        return output.json(&json!({ "text": badge.text, "expire_time": until }));
+        let until = time(badge.expire_time.as_ref());
+        let (text, time_zone) = (&badge.text, &badge.time_zone);
+        let badge = json!({ "text": text, "expire_time": until, "time_zone": time_zone });
+        return output.json(&badge);
     }
+    let until = deadline(badge.expire_time.as_ref(), &badge.time_zone);
     output.text(&pairs(&[("badge", badge.text.clone()), ("works until", until)]))
 }
 
@@ -259,6 +283,7 @@ fn bank_json(bank: &wire::Bank) -> Value {
         "name": bank.name,
         "display_name": bank.display_name,
         "address": bank.address,
+        "time_zone": bank.time_zone,
         "connected": bank.connected,
         "last_seen_time": time(bank.last_seen_time.as_ref()),
         "committed_seq": bank.committed_seq,
@@ -344,6 +369,28 @@ fn yes_no(yes: bool) -> String {
     if yes { "yes" } else { "no" }.to_owned()
 }
 
-pub(super) fn time(at: Option<&prost_types::Timestamp>) -> String {
+/// For programmes, and where there is no bank: in UTC.
+pub(super) fn time(at: Option<&Timestamp>) -> String {
     at.map(ToString::to_string).unwrap_or_default()
+}
+
+/// As the clocks at a bank show it, with their offset.
+pub(super) fn site_time(at: Option<&Timestamp>, zone: &str) -> String {
+    at.map(|at| known(zone).rfc3339(millis(at))).unwrap_or_default()
+}
+
+/// As in a letter.
+pub(super) fn deadline(at: Option<&Timestamp>, zone: &str) -> String {
+    at.map(|at| known(zone).readable(millis(at))).unwrap_or_default()
+}
+
+/// UTC instead of one that only the hub knows: what is shown names its zone in any case.
+fn known(zone: &str) -> SiteZone {
+    zone.parse().unwrap_or(SiteZone::UTC)
+}
+
+fn millis(at: &Timestamp) -> UnixMillis {
+    let (seconds, nanos) = (u64::try_from(at.seconds), u64::try_from(at.nanos));
+    let whole = seconds.unwrap_or_default().saturating_mul(1_000);
+    UnixMillis(whole.saturating_add(nanos.unwrap_or_default() / 1_000_000))
 }

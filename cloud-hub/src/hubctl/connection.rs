@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use locker_proto::wire::audit::v1::audit_service_client::AuditServiceClient;
 use locker_proto::wire::fleet::v1::fleet_service_client::FleetServiceClient;
 use locker_proto::wire::fleet::v1::security_service_client::SecurityServiceClient;
 use serde::Deserialize;
@@ -74,6 +75,11 @@ impl Connection {
         Ok(SecurityServiceClient::new(self.channel().await?))
     }
 
+    /// Connects, for records and evidence.
+    pub(super) async fn audit(&self) -> Result<AuditServiceClient<Channel>, Failure> {
+        Ok(AuditServiceClient::new(self.channel().await?))
+    }
+
     async fn channel(&self) -> Result<Channel, Failure> {
         self.endpoint.connect().await.map_err(|error| Failure::Unreachable {
             hub: self.hub.clone(),
@@ -87,6 +93,12 @@ impl Connection {
         request.set_timeout(self.timeout);
         request
     }
+}
+
+/// The file with the authorities to trust, if one was named.
+pub(super) fn authority(args: &ConnectArgs) -> Result<Option<PathBuf>, Failure> {
+    let context = args.context.as_deref().map(Context::load).transpose()?.unwrap_or_default();
+    Ok(args.ca.clone().or(context.ca))
 }
 
 impl Context {

@@ -57,6 +57,18 @@ pub enum Failure {
     /// The hub answered with an error.
     #[error("{}", Refusal(.0))]
     Refused(Box<Status>),
+    /// What was checked does not hold; what does not was written already.
+    #[error("{findings} of the things checked {} not hold", if *findings == 1 { "does" } else { "do" })]
+    NotHolding {
+        /// How many things.
+        findings: u64,
+    },
+    /// There is nothing to make evidence of.
+    #[error("no bank has recorded anything about {parcel}")]
+    NoEvidence {
+        /// About which parcel.
+        parcel: String,
+    },
     /// Results could not be written.
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
@@ -70,7 +82,10 @@ impl Failure {
             Self::Missing { .. } | Self::File { .. } | Self::Address { .. } => 2,
             Self::Unreachable { .. } | Self::Broken { .. } => 3,
             Self::Refused(status) if is_passing(status) => 3,
-            Self::Refused(_) | Self::Output(_) => 1,
+            Self::Refused(_)
+            | Self::NotHolding { .. }
+            | Self::NoEvidence { .. }
+            | Self::Output(_) => 1,
         }
     }
 

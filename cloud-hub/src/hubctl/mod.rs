@@ -5,6 +5,7 @@
 
 mod alarm;
 pub mod args;
+mod audit;
 mod bank;
 mod connection;
 mod failure;
@@ -17,7 +18,7 @@ pub use failure::Failure;
 
 use std::io::Write;
 
-use self::args::{Args, Command};
+use self::args::{Args, AuditCommand, Command};
 use self::connection::Connection;
 
 /// Where results and remarks go.
@@ -37,9 +38,16 @@ pub struct Output<'a> {
 pub async fn run(args: Args, out: &mut dyn Write, remarks: &mut dyn Write) -> Result<(), Failure> {
     let Args { connect, json, command } = args;
     let mut output = Output { out, remarks, json };
+    // Whoever checks evidence may have no hub.
+    if let Command::Audit { command: AuditCommand::Check { file } } = &command {
+        return audit::check(&connect, file, &mut output);
+    }
     let connection = Connection::new(&connect)?;
     match command {
         Command::Alarm { command } => alarm::run(&connection, command, &mut output).await,
+        Command::Audit { command } => {
+            audit::run(&connection, &connect, command, &mut output).await
+        }
         Command::Bank { command } => bank::run(&connection, command, &mut output).await,
         Command::Parcel { command } => parcel::run(&connection, command, &mut output).await,
         Command::Watch(watch) => watch::run(&connection, &watch, &mut output).await,
@@ -50,6 +58,11 @@ impl Output<'_> {
     /// Writes one JSON value a line.
     fn json(&mut self, value: &serde_json::Value) -> Result<(), Failure> {
         writeln!(self.out, "{value}").map_err(Failure::Output)
+    }
+
+    /// Writes a line.
+    fn line(&mut self, line: &str) -> Result<(), Failure> {
+        writeln!(self.out, "{line}").map_err(Failure::Output)
     }
 
     fn text(&mut self, text: &str) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use locker_proto::wire::fleet::v1 as wire;
 use serde_json::json;
 
 use super::args::ParcelCommand;
-use super::bank::time;
+use super::bank::{deadline, site_time, time};
 use super::connection::Connection;
 use super::table::{pairs, table};
 use super::watch::event_json;
@@ -21,7 +21,10 @@ pub(super) async fn run(
     show(&client.find_parcel(connection.call(call)).await?.into_inner(), output)
 }
 
-fn show(parcel: &wire::FindParcelResponse, output: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn show(
+    parcel: &wire::FindParcelResponse,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
     if output.json {
         return output.json(&json!({
             "name": parcel.name,
@@ -30,6 +33,8 @@ fn show(parcel: &wire::FindParcelResponse, output: &mut Output<'_>) -> Result<()
             "state": parcel.state,
             "bank": parcel.bank,
             "compartment": parcel.compartment,
+            "expire_time": time(parcel.expire_time.as_ref()),
+            "time_zone": parcel.time_zone,
             "events": parcel.events.iter().map(event_json).collect::<Vec<_>>(),
         }));
     }
@@ -41,6 +46,7 @@ fn show(parcel: &wire::FindParcelResponse, output: &mut Output<'_>) -> Result<()
         ("state", parcel.state.clone()),
         ("bank", parcel.bank.clone()),
         ("compartment", compartment.map(|no| no.to_string()).unwrap_or_default()),
+        ("until", deadline(parcel.expire_time.as_ref(), &parcel.time_zone)),
     ]))?;
     let rows: Vec<_> = parcel
         .events
@@ -48,7 +54,7 @@ fn show(parcel: &wire::FindParcelResponse, output: &mut Output<'_>) -> Result<()
         .map(|event| {
             let compartment = Some(event.compartment).filter(|no| *no > 0);
             [
-                time(event.occur_time.as_ref()),
+                site_time(event.occur_time.as_ref(), &parcel.time_zone),
                 event.kind.clone(),
                 event.bank.clone(),
                 compartment.map(|no| no.to_string()).unwrap_or_default(),

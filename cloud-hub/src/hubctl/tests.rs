@@ -1,5 +1,7 @@
 //! What a person sees: commands against a hub on loopback, and every way they fail.
 
+mod zones;
+
 use clap::Parser as _;
 use serde_json::Value;
 

@@ -78,6 +78,8 @@ fn is_worth_another(failure: &Failure) -> bool {
         Failure::Missing { .. }
         | Failure::File { .. }
         | Failure::Address { .. }
+        | Failure::NotHolding { .. }
+        | Failure::NoEvidence { .. }
         | Failure::Output(_) => false,
     }
 }

@@ -7,13 +7,15 @@ use locker_core::code::tag::FINGERPRINT_BYTES;
 use locker_core::downlink::GrantPosition;
 use locker_core::ids::{BankId, Generation, HubEpoch, StreamId};
 use locker_core::journal::{MemoryView, Meta};
-use locker_core::uplink::inlet::{Cursor, UNREADABLE_MAX};
+use locker_core::uplink::inlet::{Cursor, Past, UNREADABLE_MAX};
 use locker_proto::message::{Birth, Nonce};
 use tokio::time::Instant;
 
 use super::link::{Caller, Link};
+use super::streams::GivingBack;
 use crate::credential_keys::CommandSigner;
 use crate::store::{LoadedBank, Party, Standing};
+use crate::tls::DeviceKey;
 
 /// A bank.
 pub(super) struct Bank<L: Link> {
@@ -33,6 +35,8 @@ pub(super) struct Waiting<T> {
     /// As it came.
     pub(super) payload: Bytes,
     pub(super) token: Option<T>,
+    /// How its ladder compares with what is stored, once that was looked up.
+    pub(super) past: Option<Past>,
 }
 
 impl<L: Link> Default for Bank<L> {
@@ -82,13 +86,16 @@ pub(super) struct Known {
     /// How it introduced itself when it was last accepted.
     pub(super) last: Option<Party>,
     pub(super) closed: Vec<StreamId>,
+    /// Those that its sessions have proved: one of them seals.
+    pub(super) device_keys: Vec<DeviceKey>,
     pub(super) incomplete: bool,
 }
 
 impl From<LoadedBank> for Known {
     fn from(loaded: LoadedBank) -> Self {
-        let LoadedBank { cursor, view, standing, last, closed, incomplete } = loaded;
-        Self { cursor, durable: cursor, view, standing, last, closed, incomplete }
+        let LoadedBank { cursor, view, standing, last, closed, device_keys, incomplete, .. } =
+            loaded;
+        Self { cursor, durable: cursor, view, standing, last, closed, device_keys, incomplete }
     }
 }
 
@@ -105,12 +112,28 @@ pub(super) struct Live<S> {
     pub(super) before: Option<Party>,
     /// Once its birth was accepted.
     pub(super) born: Option<Born>,
+    /// Who signs what it is told, once it has introduced itself.
+    pub(super) signer: CommandSigner,
+    /// How its ladder compares with what is stored, if its agent can be given records back.
+    pub(super) past: Option<Past>,
+    /// What it is given back, if its journal lacks something.
+    pub(super) giving_back: Option<GivingBack>,
 }
 
 impl<S> Live<S> {
     pub(super) const fn new(id: S, caller: Caller, took_over: bool) -> Self {
-        let (subscribed, party, before, born) = (false, None, None, None);
-        Self { id, caller, took_over, subscribed, party, before, born }
+        Self {
+            id,
+            caller,
+            took_over,
+            subscribed: false,
+            party: None,
+            before: None,
+            born: None,
+            signer: CommandSigner::NEWEST,
+            past: None,
+            giving_back: None,
+        }
     }
 }
 
@@ -118,8 +141,6 @@ impl<S> Live<S> {
 #[derive(Debug)]
 pub(super) struct Born {
     pub(super) nonce: Nonce,
-    /// Who signs what it is told.
-    pub(super) signer: CommandSigner,
     /// The last record that the bank had.
     pub(super) head: u64,
     /// What it holds or was sent.

@@ -12,12 +12,14 @@ use locker_proto::message::Batch;
 use locker_proto::record::decode_record;
 use thiserror::Error;
 
+use super::seals::Seals;
 use super::stamp::TraceStamp;
 use super::{codes, facts};
 use crate::live::DoorNote;
 use crate::store::{
     CodesWrite, EntityKind, EntityRow, EventKind, FactEffect, FactRow, IngestWrite, Meaning,
 };
+use crate::tls::DeviceKey;
 
 /// A batch that was judged to continue the stream.
 pub(super) struct Accepted<'a> {
@@ -29,6 +31,8 @@ pub(super) struct Accepted<'a> {
     pub(super) next: Cursor,
     /// Whether a record of this bank could not be read before.
     pub(super) incomplete: bool,
+    /// Those that the bank may have sealed with.
+    pub(super) device_keys: &'a [DeviceKey],
     pub(super) now: UnixMillis,
 }
 
@@ -49,6 +53,7 @@ pub(super) struct News {
     pub(super) doors: Vec<DoorNote>,
     /// Grants of code slots that the bank refused.
     pub(super) slots_refused: u64,
+    pub(super) seals: Seals,
 }
 
 /// What a batch says about the chances of a layout.
@@ -76,7 +81,7 @@ pub(super) fn fold_batch(
     view: &mut MemoryView,
     accepted: Accepted<'_>,
 ) -> Result<Outcome, Misplaced> {
-    let Accepted { bank, batch, skip, before, next, incomplete, now } = accepted;
+    let Accepted { bank, batch, skip, before, next, incomplete, device_keys, now } = accepted;
     let numbered = (before.committed + 1..).zip(batch.records.into_iter().skip(skip));
     let mut decoded = Vec::new();
     for (seq, bytes) in numbered {
@@ -97,10 +102,11 @@ pub(super) fn fold_batch(
         entities: Vec::new(),
         effects: Vec::new(),
         codes: CodesWrite::default(),
+        alarms: Vec::new(),
         now,
     };
-    let mut folding =
-        Folding { view, write, changed: BTreeMap::new(), news: News::default(), unread: 0 };
+    let (changed, news) = (BTreeMap::new(), News::default());
+    let mut folding = Folding { view, write, device_keys, changed, news, unread: 0 };
     for (seq, bytes, record) in decoded {
         folding.take(seq, bytes, record);
     }
@@ -110,6 +116,7 @@ pub(super) fn fold_batch(
 struct Folding<'a> {
     view: &'a mut MemoryView,
     write: IngestWrite,
+    device_keys: &'a [DeviceKey],
     /// Each entity's newest change, encoded only at the end.
     changed: BTreeMap<(EntityKind, Vec<u8>), Change>,
     news: News,
@@ -138,6 +145,8 @@ impl Folding<'_> {
             TimeQuality::Bounded { .. } => record.at.max(self.write.now),
         };
         let inspected = facts::trace_of_inspected(self.view, &record.fact);
+        let is_whole = !self.write.incomplete;
+        self.news.seals.look(self.view, &record, self.device_keys, is_whole);
         let changes = fold(&*self.view, &record);
         self.news.slots_refused += codes::note(&mut self.write, &record, &changes);
         for what in facts::meanings(self.view, &record.fact, &changes) {
@@ -196,9 +205,19 @@ impl Folding<'_> {
         for ((kind, key), change) in self.changed {
             entities.push(EntityRow { kind, key, bytes: encode(&change) });
         }
+        self.write.alarms.clone_from(&self.news.seals.broken);
         self.news.facts = u64::try_from(self.write.facts.len()).unwrap_or(u64::MAX);
         Outcome { write: self.write, news: self.news, unread: self.unread }
     }
+}
+
+/// A state as it is stored.
+pub(super) fn rows_of(state: &[Change]) -> Vec<EntityRow> {
+    let row = |change: &Change| {
+        let (kind, key) = key(change);
+        EntityRow { kind, key, bytes: encode(change) }
+    };
+    state.iter().map(row).collect()
 }
 
 /// Which entity a change is about.

@@ -37,11 +37,19 @@ pub enum Count {
     ReplacedCertificates,
     /// Grants of code slots that banks refused.
     SlotsRefused,
+    /// Banks that were given records back.
+    Restores,
+    /// Seals that hold.
+    SealsHeld,
+    /// Those of them whose state is ours, too.
+    StatesCompared,
+    /// Seals, or changes of a device key, that do not hold.
+    SealsBroken,
 }
 
 impl Count {
     /// Everything that is counted, for metrics.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Facts,
         Self::Batches,
         Self::Duplicates,
@@ -58,6 +66,10 @@ impl Count {
         Self::KeptApart,
         Self::ReplacedCertificates,
         Self::SlotsRefused,
+        Self::Restores,
+        Self::SealsHeld,
+        Self::StatesCompared,
+        Self::SealsBroken,
     ];
 
     /// The count as a metric label.
@@ -80,6 +92,10 @@ impl Count {
             Self::KeptApart => "kept_apart",
             Self::ReplacedCertificates => "replaced_certificates",
             Self::SlotsRefused => "slots_refused",
+            Self::Restores => "restores",
+            Self::SealsHeld => "seals_held",
+            Self::StatesCompared => "states_compared",
+            Self::SealsBroken => "seals_broken",
         }
     }
 }

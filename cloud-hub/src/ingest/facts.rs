@@ -4,7 +4,8 @@ mod names;
 
 pub(super) use names::{kind, place};
 
-use locker_core::bank::{AbortedContent, Alarm, DepositMisfit, OpeningClass, PickupEnd, RecallEnd};
+use locker_core::bank::{AbortedContent, Alarm, DepositAborted, DepositMisfit, OpeningClass};
+use locker_core::bank::{PickupEnd, RecallEnd};
 use locker_core::compartment::{Allocation, QuarantineReason};
 use locker_core::downlink::{
     ConfigDocument, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantAccepted, GrantRefusal,
@@ -89,18 +90,7 @@ fn of_parcel(fact: &Fact) -> Option<Meaning> {
             step(started.parcel, ParcelStep::DepositStarted(started.compartment), "")
         }
         Fact::DepositMisfit(misfit) => misfit_meaning(*misfit),
-        Fact::DepositAborted(aborted) => {
-            let returned = |detail| step(aborted.parcel, ParcelStep::DepositReturned, detail);
-            match aborted.content {
-                AbortedContent::Untouched => returned("UNTOUCHED"),
-                AbortedContent::TakenBack => returned("TAKEN_BACK"),
-                AbortedContent::Foreign => returned("FOUND_OCCUPIED"),
-                AbortedContent::Unknown(reason) => {
-                    let unresolved = ParcelStep::DepositUnresolved(aborted.compartment);
-                    step(aborted.parcel, unresolved, quarantine_reason(reason))
-                }
-            }
-        }
+        Fact::DepositAborted(aborted) => aborted_meaning(*aborted),
         Fact::DepositConfirmed(confirmed) => {
             let detail = if confirmed.presumed { "PRESUMED" } else { "" };
             step(confirmed.parcel, ParcelStep::DepositConfirmed(confirmed.compartment), detail)
@@ -150,6 +140,19 @@ fn of_parcel(fact: &Fact) -> Option<Meaning> {
         | Fact::StateCarried(_) => return None,
     };
     Some(meaning)
+}
+
+fn aborted_meaning(aborted: DepositAborted) -> Meaning {
+    let returned = |detail| step(aborted.parcel, ParcelStep::DepositReturned, detail);
+    match aborted.content {
+        AbortedContent::Untouched => returned("UNTOUCHED"),
+        AbortedContent::TakenBack => returned("TAKEN_BACK"),
+        AbortedContent::Foreign => returned("FOUND_OCCUPIED"),
+        AbortedContent::Unknown(reason) => {
+            let unresolved = ParcelStep::DepositUnresolved(aborted.compartment);
+            step(aborted.parcel, unresolved, quarantine_reason(reason))
+        }
+    }
 }
 
 fn grant_refused(refused: GrantRefused) -> Option<Meaning> {
@@ -245,6 +248,15 @@ fn inspected(view: &MemoryView, no: CompartmentNo, changes: &[Change]) -> Vec<Me
             ParcelState::Collected { .. } => (ParcelStep::Collected, "HANDED_OVER_BY_STAFF"),
             ParcelState::Recalled { .. } => (ParcelStep::Recalled, "TAKEN_OUT_BY_STAFF"),
             ParcelState::Missing { .. } => (ParcelStep::Missing, "MISSING"),
+            // Nobody knew whether it had been put in, and it was not: its courier may bring it.
+            ParcelState::Booked
+                if matches!(
+                    before,
+                    Some(ParcelState::Unresolved { .. } | ParcelState::Depositing { .. })
+                ) =>
+            {
+                (ParcelStep::DepositReturned, "FOUND_EMPTY")
+            }
             ParcelState::Booked
             | ParcelState::Depositing { .. }
             | ParcelState::Collecting { .. }
@@ -293,18 +305,10 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
             let (kind, generation) = taken_over(&accepted.document)?;
             bank(kind, format!("generation {}", generation.0))
         }
-        Fact::ConfigRefused(refused) => {
-            let (kind, reason) = (config_kind(refused.kind), config_refusal(refused.reason));
-            let detail = format!("{kind} generation {}: {reason}", refused.generation.0);
-            bank(EventKind::BankConfigRefused, detail)
-        }
+        Fact::ConfigRefused(refused) => bank(EventKind::BankConfigRefused, refused_text(*refused)),
         Fact::BoardChanged(changed) => {
-            let kind = if changed.online {
-                EventKind::BankBoardOnline
-            } else {
-                EventKind::BankBoardOffline
-            };
-            bank(kind, format!("board {}", changed.board))
+            let kinds = [EventKind::BankBoardOffline, EventKind::BankBoardOnline];
+            bank(kinds[usize::from(changed.online)], format!("board {}", changed.board))
         }
         Fact::DoorMoved(moved) => alarm(names::opening_class(moved.class?).to_owned()),
         Fact::Alarm(raised) => alarm(alarm_class(*raised)),
@@ -313,10 +317,10 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
         }
         Fact::LockdownLiftAsked(asked) => by(EventKind::BankLockdownLiftAsked, asked.badge),
         Fact::KeypadReset(reset) => by(EventKind::BankKeypadReset, reset.badge),
-        Fact::LockdownLifted(lifted) => {
-            let detail = format!("badges {} and {}", lifted.first, lifted.second);
-            bank(EventKind::BankLockdownLifted, detail)
-        }
+        Fact::LockdownLifted(lifted) => bank(
+            EventKind::BankLockdownLifted,
+            format!("badges {} and {}", lifted.first, lifted.second),
+        ),
         Fact::BoardReset(reset) => {
             let detail = format!("board {}, badge {}", reset.board, reset.badge);
             bank(EventKind::BankBoardReset, detail)
@@ -325,8 +329,8 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
             bank(EventKind::BankPowerChanged, names::power_source(changed.source).to_owned())
         }
         Fact::CommandAnswered(answered) => {
-            let (command, answer) = (answered.command, names::command_answer(answered.answer));
-            bank(EventKind::BankCommandAnswered, format!("{command} {answer}"))
+            let answer = names::command_answer(answered.answer);
+            bank(EventKind::BankCommandAnswered, format!("{} {answer}", answered.command))
         }
         Fact::StreamOpened(_)
         | Fact::GrantAccepted(_)
@@ -355,6 +359,11 @@ fn of_bank(fact: &Fact) -> Option<Meaning> {
         | Fact::KeyChanged(_)
         | Fact::StateCarried(_) => None,
     }
+}
+
+fn refused_text(refused: ConfigRefused) -> String {
+    let (kind, reason) = (config_kind(refused.kind), config_refusal(refused.reason));
+    format!("{kind} generation {}: {reason}", refused.generation.0)
 }
 
 const fn taken_over(accepted: &ConfigDocument) -> Option<(EventKind, Generation)> {

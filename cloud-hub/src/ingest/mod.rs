@@ -14,7 +14,10 @@ mod link;
 mod order;
 mod outage;
 mod presence;
+mod refold;
+mod seals;
 mod stamp;
+mod streams;
 mod takeover;
 mod talk;
 mod uplink;
@@ -34,6 +37,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use locker_core::ids::{BankId, Generation};
+use locker_core::journal::Place;
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
 use thiserror::Error;
@@ -44,11 +48,13 @@ use crate::credential_keys::HubKeys;
 use crate::live::Lane;
 use crate::mqtt::{Sessions, UpTopic};
 use crate::store::{
-    Downlink, LoadedBank, NoteKeySet, ReadError, Standing, Store, WriteBatchError, WriteError,
+    Downlink, LoadedBank, NoteKeySet, ReadError, Standing, Store, StoredRun, WriteBatchError,
+    WriteError,
 };
 use bank::{Bank, Strikes, Waiting};
 use batch::News;
 use outage::{Outages, Turn};
+use refold::LoadBankError;
 use takeover::Quarrels;
 
 /// The bounds of ingest.
@@ -108,7 +114,7 @@ pub struct Ingest<L: Link = Sessions> {
 enum Done<L: Link> {
     Loaded {
         bank: BankId,
-        loaded: Result<Option<Box<LoadedBank>>, ReadError>,
+        loaded: Result<Option<Box<LoadedBank>>, LoadBankError>,
     },
     Committed {
         bank: BankId,
@@ -148,6 +154,22 @@ enum Done<L: Link> {
     GrantLogBegun {
         bank: BankId,
         session: L::Session,
+        outcome: Result<(), WriteError>,
+    },
+    /// What the rungs of a birth's ladder must be held against.
+    Compared {
+        bank: BankId,
+        session: L::Session,
+        cursor: Cursor,
+        ours: Result<Vec<Place>, ReadError>,
+    },
+    StoredRun {
+        bank: BankId,
+        session: L::Session,
+        read: Result<StoredRun, ReadError>,
+    },
+    Learnt {
+        bank: BankId,
         outcome: Result<(), WriteError>,
     },
     Turned {
@@ -396,6 +418,19 @@ impl<L: Link> Ingest<L> {
             Done::Downlink { bank, session, read } => self.on_downlink(&bank, session, read),
             Done::GrantLogBegun { bank, session, outcome } => {
                 self.on_grant_log_begun(&bank, session, outcome);
+            }
+            Done::Compared { bank, session, cursor, ours } => {
+                self.on_compared(&bank, session, cursor, ours).await;
+            }
+            Done::StoredRun { bank, session, read } => self.on_stored_run(&bank, session, read),
+            Done::Learnt { bank, outcome } => {
+                self.landed(&bank);
+                if let Err(error) = outcome {
+                    // It is learnt again with the next connection.
+                    tracing::error!(%bank, %error, "device key not noted");
+                }
+                self.advance(&bank).await;
+                self.tidy(&bank);
             }
             Done::Turned { turn, outcome } => self.on_turned(&turn, outcome),
         }

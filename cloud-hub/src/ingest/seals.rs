@@ -60,7 +60,9 @@ impl Seals {
         let message = changed.signed_bytes(record.stream, seq);
         let key = keys.iter().find(|key| key.hash == old);
         if !key.is_some_and(|key| holds(key, &message, &signature)) {
-            self.broken.push(format!("the change of the device key at {seq} is not signed by the old one"));
+            self.broken.push(format!(
+                "the change of the device key at {seq} is not signed by the old one"
+            ));
         }
     }
 }

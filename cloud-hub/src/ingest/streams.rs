@@ -5,14 +5,13 @@
 //! anew when it has all.
 
 use locker_core::ids::{BankId, StreamId};
-use locker_core::journal::{ChainHash, Place, StreamBreak};
+use locker_core::journal::{Place, StreamBreak};
 use locker_core::uplink::inlet::{BirthVerdict, Cursor, Past};
 use locker_proto::message::{Nonce, Restore, RestoreKind};
 use tracing::{error, info, warn};
 
 use super::bank::Memory;
 use super::link::Link;
-use super::talk::signer;
 use super::{Count, Done, Ingest};
 use crate::mqtt::DownTopic;
 use crate::store::{ReadError, StopReason, StoredRun};
@@ -94,7 +93,8 @@ impl<L: Link> Ingest<L> {
     /// session, nor told.
     pub(super) fn differs(&mut self, bank: &BankId, nonce: Nonce, verdict: BirthVerdict) {
         let Some(entry) = self.banks.get_mut(bank) else { return };
-        let Some(cursor) = entry.known().and_then(|known| known.cursor) else { return };
+        // What is on its way to the store cannot be read yet.
+        let Some(cursor) = entry.known().and_then(|known| known.durable) else { return };
         let Some(live) = entry.session.as_mut() else { return };
         live.born = None;
         let until = Place { seq: cursor.committed, hash: cursor.hash };
@@ -111,7 +111,7 @@ impl<L: Link> Ingest<L> {
             BirthVerdict::Fork { last_common } => {
                 let detail = match last_common {
                     Some(seq) => format!("its history differs from ours after {seq}"),
-                    None => "its history differs from ours".to_owned(),
+                    None => "nothing that it has goes on from ours".to_owned(),
                 };
                 self.stop_bank(bank, StopReason::Fork, detail);
                 let kind = RestoreKind::NewStream { reason: StreamBreak::Forked, common: None };

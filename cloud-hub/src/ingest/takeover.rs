@@ -7,21 +7,23 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use locker_core::ids::BankId;
+use locker_core::journal::View as _;
 use locker_core::uplink::clone::{self, CloneSign, Introduction, Takeover, Takeovers};
-use locker_core::uplink::inlet::{self, BirthVerdict, Cursor, Past};
+use locker_core::uplink::inlet::{self, BirthVerdict, Cursor};
 use locker_proto::message::Birth;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::bank::{Memory, Waiting};
 use super::link::{Caller, Link};
-use super::talk::sweep_grants;
+use super::talk::{signer, sweep_grants};
 use super::uplink::{Arrived, decided, topic_name};
 use super::{Count, Done, Ingest, now};
+use crate::alarms::hex;
 use crate::mqtt::UpTopic;
 use crate::store::{
-    AlarmKind, Apart, KeepApart, OpenStream, Party, ReadError, Standing, StopBank, StopReason,
-    WriteError,
+    AlarmKind, Apart, KeepApart, LearnKey, Looking, OpenStream, Party, ReadError, Standing,
+    StopBank, StopReason, WriteError,
 };
 
 /// Takeovers of all banks, and who was displaced just now. Outlives sessions; bounded by the number
@@ -95,6 +97,9 @@ pub(super) fn party(birth: &Birth, caller: Caller) -> Party {
 impl<L: Link> Ingest<L> {
     /// Answers a birth whose bank is in memory.
     pub(super) async fn answer_birth(&mut self, bank: &BankId) {
+        if !self.knows_past(bank) {
+            return;
+        }
         let Some(entry) = self.banks.get_mut(bank) else { return };
         let Some(waiting) = entry.birth.take() else { return };
         let (Some(live), Memory::Ready(known)) = (entry.session.as_mut(), &entry.memory) else {
@@ -109,11 +114,16 @@ impl<L: Link> Ingest<L> {
         }
         let party = party(&waiting.birth, caller);
         live.party = Some(party.clone());
-        // The rungs are not looked up yet: all streams of one name agree before their first record.
-        let ends_below = |cursor: Cursor| waiting.birth.head_seq < cursor.committed;
-        let common = known.cursor.is_some_and(ends_below).then_some(0);
-        let past = Past { common, differs: false, held_from: 1 };
-        let chain = inlet::on_birth(known.cursor, waiting.birth.journal(), past);
+        // What is folded may lag behind the bank, which then hears once more what it holds.
+        let held = known.view.meta();
+        live.signer = signer(&self.keys, bank, waiting.birth.key_set, &held.keys);
+        let past = waiting.past.unwrap_or_default();
+        live.past = waiting.past.filter(|_| !waiting.birth.ladder.is_empty());
+        let chain = if lacks_our_next(known.cursor, &waiting.birth) {
+            BirthVerdict::Fork { last_common: None }
+        } else {
+            inlet::on_birth(known.cursor, waiting.birth.journal(), past)
+        };
         let before = clone::Known {
             last: known.last.as_ref().map(|last| last.introduction),
             closed: &known.closed,
@@ -131,8 +141,10 @@ impl<L: Link> Ingest<L> {
                 self.keep_apart(Arrived { bank, session, topic, payload: &payload, token });
             }
             (Takeover::Clone(sign), _) => self.found_clone(bank, sign, waiting),
-            (Takeover::Normal(BirthVerdict::Successor { .. }), Some(StopReason::Fork)) => {
-                self.open_stream(bank, waiting, party, true);
+            (Takeover::Normal(verdict), Some(reason))
+                if settles(verdict, reason, &waiting.birth) =>
+            {
+                self.follow(bank, waiting, party, verdict).await;
             }
             (Takeover::Normal(_), Some(reason)) => {
                 warn!(%bank, reason = reason.as_str(), "birth of a stopped bank");
@@ -152,22 +164,70 @@ impl<L: Link> Ingest<L> {
         party: Party,
         verdict: BirthVerdict,
     ) {
-        let reason = match verdict {
+        self.learn_key(bank);
+        let birth = &waiting.birth;
+        match verdict {
             BirthVerdict::GoOn => {
                 self.acknowledge(waiting.token);
-                return self.accept(bank, &waiting.birth, party).await;
+                self.accept(bank, &waiting.birth, party).await;
             }
-            BirthVerdict::Successor { .. } => {
-                return self.open_stream(bank, waiting, party, false);
+            BirthVerdict::Successor { behind } => {
+                let looking = self.looking(bank, birth, behind);
+                self.open_stream(bank, waiting, party, looking);
             }
-            BirthVerdict::Unrelated => return self.open_stream(bank, waiting, party, true),
-            BirthVerdict::Restore { .. } => StopReason::Behind,
-            BirthVerdict::Fork { .. } => StopReason::Fork,
+            BirthVerdict::Unrelated => {
+                self.open_stream(bank, waiting, party, Looking::Everywhere);
+            }
+            BirthVerdict::Restore { .. } | BirthVerdict::Fork { .. } if birth.ladder.is_empty() => {
+                let known = self.banks.get_mut(bank).and_then(|entry| entry.known());
+                let cursor = known.and_then(|known| known.cursor);
+                let behind = cursor.is_some_and(|cursor| birth.head_seq < cursor.committed);
+                let reason = if behind { StopReason::Behind } else { StopReason::Fork };
+                let detail =
+                    format!("birth of stream {} with head {}", birth.stream, birth.head_seq);
+                self.acknowledge(waiting.token);
+                self.stop_bank(bank, reason, detail);
+            }
+            BirthVerdict::Restore { .. } | BirthVerdict::Fork { .. } => {
+                let Waiting { birth, token, .. } = waiting;
+                self.acknowledge(token);
+                // Whoever comes next must count on from here.
+                if self.note_introduction(bank, &birth, party).await {
+                    self.differs(bank, birth.nonce, verdict);
+                }
+            }
+        }
+    }
+
+    /// What must be looked at after a bank has begun a stream that goes on from the one we know.
+    fn looking(&mut self, bank: &BankId, birth: &Birth, behind: bool) -> Looking {
+        let known = self.banks.get_mut(bank).and_then(|entry| entry.known());
+        let forked = known.is_some_and(|known| known.standing.stopped == Some(StopReason::Fork));
+        match birth.parent.and_then(|parent| parent.reason) {
+            Some(_) if behind => Looking::Everywhere,
+            Some(_) => Looking::WhereHistoryIsLost,
+            // An agent that is too old to say why.
+            None if forked => Looking::Everywhere,
+            None => Looking::Nowhere,
+        }
+    }
+
+    /// Notes the key that the bank's session has proved, so that its seals can be checked for ever.
+    fn learn_key(&mut self, bank: &BankId) {
+        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let Some(key) = entry.session.as_ref().and_then(|live| live.caller.key) else { return };
+        let Some(known) = entry.known().filter(|known| !known.device_keys.contains(&key)) else {
+            return;
         };
-        self.acknowledge(waiting.token);
-        let birth = waiting.birth;
-        let detail = format!("birth of stream {} with head {}", birth.stream, birth.head_seq);
-        self.stop_bank(bank, reason, detail);
+        known.device_keys.push(key);
+        info!(%bank, key = %hex(&key.hash), "device key of a bank is new");
+        self.take_off(bank);
+        let learn = LearnKey { bank: bank.clone(), key, now: now() };
+        let (outcome, bank) = (decided(&self.store, learn), bank.clone());
+        self.work.push(Box::pin(async move {
+            let outcome = outcome.await;
+            Done::Learnt { bank, outcome }
+        }));
     }
 
     fn acknowledge(&self, token: Option<L::Token>) {
@@ -257,7 +317,7 @@ impl<L: Link> Ingest<L> {
         bank: &BankId,
         waiting: Waiting<L::Token>,
         party: Party,
-        inventory: bool,
+        looking: Looking,
     ) {
         let Some(entry) = self.banks.get_mut(bank) else { return };
         let Some(live) = entry.session.as_ref().map(|live| live.id) else { return };
@@ -266,14 +326,16 @@ impl<L: Link> Ingest<L> {
             bank: bank.clone(),
             closes,
             opens: waiting.birth.stream,
-            inventory,
+            looking,
+            carries: waiting.birth.parent.is_some_and(|parent| parent.reason.is_some()),
             party,
             code_master: self.store.code_master(),
             event_id: uuid::Uuid::new_v4().simple().to_string(),
             now: now(),
         };
         let Cursor { stream, committed, .. } = closes;
-        warn!(%bank, closed = %stream, committed, opened = %open.opens, inventory, "stream opened");
+        let inventory = looking == Looking::Everywhere;
+        warn!(%bank, closed = %stream, committed, opened = %open.opens, ?looking, "stream opened");
         self.take_off(bank);
         let (outcome, bank) = (decided(&self.store, open), bank.clone());
         self.work.push(Box::pin(async move {
@@ -364,6 +426,24 @@ impl<L: Link> Ingest<L> {
         self.quarrels.settle(bank);
         self.link.end(session, "a person has decided about the bank");
         false
+    }
+}
+
+/// Whether the bank has deleted the record that comes next here: this hub was restored from an older
+/// backup than the one by which the bank was told what is safe.
+fn lacks_our_next(cursor: Option<Cursor>, birth: &Birth) -> bool {
+    let ours = cursor.filter(|cursor| cursor.stream == birth.stream);
+    ours.is_some_and(|cursor| birth.oldest_seq > cursor.committed.saturating_add(1))
+}
+
+/// Whether what a bank comes with can end what it was stopped for.
+fn settles(verdict: BirthVerdict, reason: StopReason, birth: &Birth) -> bool {
+    match verdict {
+        BirthVerdict::Successor { .. } => reason == StopReason::Fork,
+        BirthVerdict::Restore { .. } | BirthVerdict::Fork { .. } => {
+            matches!(reason, StopReason::Fork | StopReason::Behind) && !birth.ladder.is_empty()
+        }
+        BirthVerdict::GoOn | BirthVerdict::Unrelated => false,
     }
 }
 

@@ -37,11 +37,9 @@ impl<L: Link> Ingest<L> {
         let Some(entry) = self.banks.get_mut(bank) else { return };
         // What is folded may lag behind the bank, which then hears once more what it holds.
         let held = entry.known().map(|known| known.view.meta()).unwrap_or_default();
-        let signer = signer(&self.keys, bank, birth.key_set, &held.keys);
         let Some(live) = entry.session.as_mut() else { return };
         live.born = Some(Born {
             nonce: birth.nonce,
-            signer,
             head: birth.head_seq,
             grants_sent: birth.grants,
             awaits_facts: false,
@@ -304,6 +302,7 @@ impl<L: Link> Ingest<L> {
             self.send_ack(&bank);
         }
         for bank in std::mem::take(&mut self.hungry) {
+            self.give_back(&bank);
             self.read_downlink(&bank);
         }
         for bank in std::mem::take(&mut self.unplaced) {
@@ -335,7 +334,7 @@ impl<L: Link> Ingest<L> {
         let Some(live) = self.banks.get(bank).and_then(|entry| entry.session.as_ref()) else {
             return;
         };
-        let signer = live.born.as_ref().map_or(CommandSigner::NEWEST, |born| born.signer);
+        let signer = live.signer;
         let signed = self.keys.sign_down(signer, signed_topic(topic), bank, payload);
         match self.link.send(live.id, topic, signed) {
             Ok(()) => {}
@@ -369,7 +368,12 @@ pub(super) fn sweep_grants(store: &Store) {
 
 /// Which key the bank believes in this session. `held` is what is folded of it, which may lag behind
 /// what it says it holds.
-fn signer(keys: &HubKeys, bank: &BankId, says: Generation, held: &KeySet) -> CommandSigner {
+pub(super) fn signer(
+    keys: &HubKeys,
+    bank: &BankId,
+    says: Generation,
+    held: &KeySet,
+) -> CommandSigner {
     let ours = keys.key_set().generation;
     if says > ours {
         warn!(%bank, held = says.0, ours = ours.0, "bank holds a newer key set than this hub");

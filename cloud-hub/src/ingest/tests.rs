@@ -6,9 +6,11 @@ pub(crate) mod fixture;
 mod keys;
 mod reconnects;
 mod restored;
+mod streams;
 
 use locker_core::bank::{AbortedContent, CommandAnswer, CommandAnswered, DepositAborted};
 use locker_core::bank::{DepositMisfit, LockdownBegan, LockdownReason, PickupEnd};
+use locker_core::bank::{Finding, InspectionSettled, InspectionStarted};
 use locker_core::compartment::QuarantineReason;
 use locker_core::downlink::{
     ConfigDocument, ConfigKind, ConfigRefusal, ConfigRefused, Grant, GrantPosition, GrantRefusal,
@@ -502,6 +504,22 @@ async fn an_unresolved_deposit_shows_the_parcel_and_its_compartment() {
         (Some(CompartmentNo(1)), "DEPOSIT_UNRESOLVED")
     );
     assert_eq!(last.event_id, format!("bank-1:{}:8:1", journal.stream));
+    // Staff looks and finds nothing: its courier has it, and may bring it again.
+    let (session, compartment) = (SessionId([5; 16]), CompartmentNo(1));
+    let finding = Finding::Empty;
+    journal.append(Fact::InspectionStarted(InspectionStarted { session, compartment }));
+    journal.append(Fact::InspectionSettled(InspectionSettled { session, compartment, finding }));
+    let known = journal.head();
+    journal.start_deposit(1, 1);
+    world.facts(journal.batch(9, known), 2).await;
+    world.acknowledged(2).await;
+    assert_eq!(state(&store, 1).await, HubParcelState::Booked);
+    let events = store.events_after(last.position, None, 100).await.unwrap();
+    let told: Vec<_> = events.iter().map(|event| (event.kind, event.detail.as_str())).collect();
+    assert!(told.contains(&(EventKind::ParcelDepositAborted, "FOUND_EMPTY")), "{told:?}");
+    world.facts(journal.batch(known + 1, journal.head()), 3).await;
+    world.acknowledged(3).await;
+    assert_eq!(state(&store, 1).await, HubParcelState::Depositing);
     world.stop().await;
 }
 
@@ -610,7 +628,16 @@ fn a_deposit_that_is_heard_of_late_promises_as_long_as_any_other() {
     let late = NOW.plus_ms(30 * 24 * 3_600 * 1_000);
     for (now, expected) in [(NOW, in_time), (late, late)] {
         let (bank, batch) = (&bank_id(), journal.batch(1, journal.head()));
-        let accepted = Accepted { bank, batch, skip: 0, before, next, incomplete: false, now };
+        let accepted = Accepted {
+            bank,
+            batch,
+            skip: 0,
+            before,
+            next,
+            incomplete: false,
+            device_keys: &[],
+            now,
+        };
         let outcome = fold_batch(&mut MemoryView::default(), accepted).unwrap();
         let deposited = outcome.write.effects.last().unwrap();
         assert_eq!((deposited.at, deposited.promised_from), (in_time, expected));

@@ -14,10 +14,11 @@ use super::bank::{Known, Memory, Waiting};
 use super::batch::{Accepted, News, Outcome, fold_batch};
 use super::facts::printable;
 use super::link::Link;
+use super::refold::{self, LoadBankError};
 use super::{Count, Done, Ingest, now};
 use crate::mqtt::UpTopic;
 use crate::store::{
-    Apart, CodesWrite, Decision, IngestWrite, Introduced, LoadedBank, Party, Quarantine, ReadError,
+    Apart, CodesWrite, Decision, IngestWrite, Introduced, LoadedBank, Party, Quarantine,
     StopReason, Store, WriteBatchError, WriteError,
 };
 
@@ -57,7 +58,7 @@ impl<L: Link> Ingest<L> {
             return;
         }
         let payload = payload.clone();
-        entry.birth = Some(Waiting { birth: Box::new(birth), payload, token });
+        entry.birth = Some(Waiting { birth: Box::new(birth), payload, token, past: None });
         self.advance(bank).await;
     }
 
@@ -76,7 +77,7 @@ impl<L: Link> Ingest<L> {
                 entry.memory = Memory::Loading;
                 let (store, bank) = (self.store.clone(), bank.clone());
                 self.work.push(Box::pin(async move {
-                    let loaded = store.load_bank(&bank).await.map(|known| known.map(Box::new));
+                    let loaded = refold::load(&store, &bank).await;
                     Done::Loaded { bank, loaded }
                 }));
             }
@@ -87,7 +88,7 @@ impl<L: Link> Ingest<L> {
     pub(super) async fn on_loaded(
         &mut self,
         bank: &BankId,
-        loaded: Result<Option<Box<LoadedBank>>, ReadError>,
+        loaded: Result<Option<Box<LoadedBank>>, LoadBankError>,
     ) {
         let Some(entry) = self.banks.get_mut(bank) else { return };
         entry.memory = Memory::Absent;
@@ -116,8 +117,20 @@ impl<L: Link> Ingest<L> {
     }
 
     pub(super) async fn accept(&mut self, bank: &BankId, birth: &Birth, party: Party) {
-        let Some(entry) = self.banks.get_mut(bank) else { return };
-        let Some(known) = entry.known() else { return };
+        if self.note_introduction(bank, birth, party).await {
+            self.begin_downlink(bank, birth);
+        }
+    }
+
+    /// Notes how the bank has introduced itself; `false` if nothing can be written any more.
+    pub(super) async fn note_introduction(
+        &mut self,
+        bank: &BankId,
+        birth: &Birth,
+        party: Party,
+    ) -> bool {
+        let Some(entry) = self.banks.get_mut(bank) else { return false };
+        let Some(known) = entry.known() else { return false };
         let before = known.last.replace(party.clone());
         let first = Cursor { stream: birth.stream, committed: 0, hash: CHAIN_START };
         let follows = known.cursor.map(|cursor| cursor.committed);
@@ -140,11 +153,10 @@ impl<L: Link> Ingest<L> {
             entities: Vec::new(),
             effects: Vec::new(),
             codes: CodesWrite::default(),
+            alarms: Vec::new(),
             now: now(),
         };
-        if self.write(seen, None, News::default()).await {
-            self.begin_downlink(bank, birth);
-        }
+        self.write(seen, None, News::default()).await
     }
 
     pub(super) async fn on_facts(
@@ -208,9 +220,11 @@ impl<L: Link> Ingest<L> {
     ) {
         let bank = arrived.bank;
         let Some(known) = self.banks.get_mut(bank).and_then(|entry| entry.known()) else { return };
-        let incomplete = known.incomplete;
-        let accepted = Accepted { bank, batch, skip, before, next, incomplete, now: now() };
-        let Outcome { write, news, unread } = match fold_batch(&mut known.view, accepted) {
+        let Known { view, device_keys, incomplete, .. } = known;
+        let incomplete = *incomplete;
+        let accepted =
+            Accepted { bank, batch, skip, before, next, incomplete, device_keys, now: now() };
+        let Outcome { write, news, unread } = match fold_batch(view, accepted) {
             Ok(outcome) => outcome,
             Err(misplaced) => return self.unreadable(arrived, &misplaced),
         };
@@ -249,7 +263,7 @@ impl<L: Link> Ingest<L> {
         next: Cursor,
         news: News,
     ) {
-        let News { facts, stamps, layout, doors, slots_refused } = news;
+        let News { facts, stamps, layout, doors, slots_refused, seals } = news;
         if let Some(token) = token {
             self.link.acknowledge(token);
         }
@@ -257,6 +271,13 @@ impl<L: Link> Ingest<L> {
             self.counters.add(Count::Batches, 1);
             self.counters.add(Count::Facts, facts);
             self.counters.add(Count::SlotsRefused, slots_refused);
+            self.counters.add(Count::SealsHeld, seals.held);
+            self.counters.add(Count::StatesCompared, seals.compared);
+            let broken = u64::try_from(seals.broken.len()).unwrap_or(u64::MAX);
+            self.counters.add(Count::SealsBroken, broken);
+            for detail in seals.broken {
+                error!(%bank, detail, "seal does not hold");
+            }
             self.strikes.clear(bank);
         }
         self.lane.doors(bank, &doors);
@@ -370,8 +391,16 @@ impl<L: Link> Ingest<L> {
             self.stop_clone(bank, CloneSign::OtherHash, before, apart, arrived.token);
             return;
         }
-        let detail = format!("batch continues another history at {seq}");
-        self.stop_bank(bank, StopReason::Fork, detail);
+        // An agent that can be given records back connects anew with them, or in a new stream.
+        let live = self.banks.get_mut(bank).and_then(|entry| entry.live(arrived.session));
+        let healed = live.and_then(|live| Some((live.past?, live.born.as_ref()?.nonce)));
+        if let Some((past, nonce)) = healed {
+            warn!(%bank, seq, "batch continues another history");
+            self.differs(bank, nonce, past.on_difference());
+        } else {
+            let detail = format!("batch continues another history at {seq}");
+            self.stop_bank(bank, StopReason::Fork, detail);
+        }
         self.quarantine(arrived, "it continues another history".to_owned());
     }
 

@@ -10,7 +10,7 @@ use locker_core::code::digits::Digits;
 use locker_core::units::UnixMillis;
 
 use super::qr::{self, DrawQrError};
-use super::when;
+use crate::site_zone::SiteZone;
 use crate::store::NoticeKind;
 
 /// The content id of the QR code inside the letter.
@@ -34,6 +34,8 @@ pub struct PickupLetter<'a> {
     pub bank_name: &'a str,
     /// Where the bank is; may be empty.
     pub bank_address: &'a str,
+    /// In which the letter states times: who comes looks at the clocks there, wherever they read it.
+    pub zone: &'a SiteZone,
     /// Until when the code works.
     pub expires: UnixMillis,
     /// The pickup token's text.
@@ -137,8 +139,7 @@ impl PickupLetter<'_> {
 
     fn text(&self) -> String {
         let greeting = greeting(self.display_name);
-        let (bank, until, exact) =
-            (self.bank_name, when::readable(self.expires), when::rfc3339(self.expires));
+        let (bank, until) = (self.bank_name, self.zone.readable(self.expires));
         let place = if self.bank_address.is_empty() {
             bank.to_owned()
         } else {
@@ -154,7 +155,7 @@ impl PickupLetter<'_> {
             "{greeting}\n\n\
              {opening}\n\n\
              {place}\n\n\
-             until {until} ({exact}).\n\n\
+             until {until}.\n\n\
              Hold the QR code of this message in front of the scanner. The screen then tells you \
              which door opens.\n\n\
              {keypad}\
@@ -173,7 +174,8 @@ impl PickupLetter<'_> {
             escaped(self.bank_name),
             escaped(self.bank_address),
         );
-        let (until, exact) = (when::readable(self.expires), when::rfc3339(self.expires));
+        let until = escaped(&self.zone.readable(self.expires));
+        let exact = self.zone.rfc3339(self.expires);
         let place = if address.is_empty() {
             format!("<strong>{bank}</strong>")
         } else {

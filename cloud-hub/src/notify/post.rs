@@ -133,6 +133,7 @@ impl Post {
             display_name: parcel.display_name.as_str(),
             bank_name: &bank.display_name,
             bank_address: &bank.address,
+            zone: &bank.time_zone,
             expires,
             token: &token,
             keypad: self.keypad(notice),

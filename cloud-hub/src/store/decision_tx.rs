@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use locker_core::compartment::{Compartment, Layout};
 use locker_core::downlink::{Mode, Quota};
 use locker_core::ids::{BankId, CarrierId, CredentialId, Generation, GroupId, ParcelId};
+use locker_core::journal::FOLD_VERSION;
 use locker_core::units::UnixMillis;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
@@ -15,6 +16,7 @@ use super::queries::{self, LAYOUT, MODE, QUOTA};
 use super::rows::{BankRow, ParcelRow};
 use super::tx::{Insert, Tx};
 use super::{ReadError, WriteError, codes};
+use crate::site_zone::SiteZone;
 
 const BANKS: Insert = Insert {
     name: "banks",
@@ -28,6 +30,8 @@ const BANKS: Insert = Insert {
         "quarantined",
         "created_at",
         "grants_epoch",
+        "folded_by",
+        "time_zone",
     ],
     conflict: "",
 };
@@ -218,9 +222,22 @@ impl Tx {
             0_i64.into(),
             int(bank.created_at.0).into(),
             int(self.context.epoch.0).into(),
+            i64::from(FOLD_VERSION).into(),
+            bank.time_zone.name().into(),
         ];
         self.insert(&BANKS, row).await?;
         self.issue_layout(&bank.id, &bank.layout, bank.created_at).await
+    }
+
+    /// Notes in which time zone a bank stands.
+    pub(crate) async fn set_time_zone(
+        &mut self,
+        bank: &BankId,
+        zone: &SiteZone,
+    ) -> Result<(), WriteError> {
+        let sql = "UPDATE banks SET time_zone = $1 WHERE id = $2";
+        self.execute("banks", sql, [zone.name().into(), bank.as_str().into()]).await?;
+        Ok(())
     }
 
     /// Makes `layout` the newest of the bank and wakes whoever sends it.

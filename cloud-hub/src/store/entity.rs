@@ -46,6 +46,8 @@ table!(banks, "banks", {
     courier_codes_generation: i64,
     restored_epoch: Option<i64>,
     restored_gseq: Option<i64>,
+    folded_by: i64,
+    time_zone: String,
 });
 
 table!(configs, "configs", {
@@ -287,4 +289,26 @@ table!(safe_marks, "safe_marks", {
     bank: String,
     stream: Vec<u8>,
     safe: i64,
+});
+
+table!(device_keys, "device_keys", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    spki_hash: Vec<u8>,
+    spki: Vec<u8>,
+    learned_at: i64,
+});
+
+table!(facts, "facts", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    bank: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    stream: Vec<u8>,
+    #[sea_orm(primary_key, auto_increment = false)]
+    seq: i64,
+    at_ms: i64,
+    kind: i32,
+    bytes: Vec<u8>,
+    recorded_at: i64,
 });

@@ -15,7 +15,7 @@ use locker_core::downlink::{Booking, Grant, GrantPosition};
 use locker_core::ids::{BankId, HubEpoch, ParcelId, Version};
 use locker_core::parcel::{Parcel, ParcelState, Terms};
 use locker_core::units::UnixMillis;
-use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, EntityTrait, Order, PaginatorTrait, QueryFilter, QueryOrder};
 
 use super::codes::{self, retire_unheld};
 use super::convert::{damaged, int, uint};
@@ -23,7 +23,7 @@ use super::entity::{banks, grants};
 use super::rows::ParcelRow;
 use super::tx::Tx;
 use super::writer::Decision;
-use super::{ReadError, WriteError, adopt, queries};
+use super::{ReadError, Store, WriteError, adopt, queries};
 use crate::codes::pepper::CodeMaster;
 
 /// Grants of ended logs that one transaction deletes; what is left waits for the next one.
@@ -43,6 +43,23 @@ pub(super) async fn begin_for_stream(
     forget_what_waits(tx, bank, now).await?;
     let grants = bookings(tx, bank, code_master, now).await?;
     begin(tx, bank, epoch, &grants, now).await
+}
+
+/// Ends the log of a bank that begins a journal with all that it knows. What it has not heard comes
+/// first in the next one, once what it has carried over is folded here.
+pub(super) async fn wait_for_stream(tx: &mut Tx, bank: &BankId) -> Result<(), WriteError> {
+    let log = log_of(tx, bank).await?;
+    if log.ended.is_some() {
+        // It waits already, and what was decided since is not sent yet.
+        return Ok(());
+    }
+    let known = log.end;
+    let epoch = tx.context.epoch.max(HubEpoch(known.epoch.0.saturating_add(1)));
+    let sql = "UPDATE banks SET restored_epoch = grants_epoch, restored_gseq = gseq, \
+               grants_epoch = $1, gseq = 0 WHERE id = $2";
+    tx.execute("banks", sql, [int(epoch.0).into(), bank.as_str().into()]).await?;
+    tx.wake(bank);
+    Ok(())
 }
 
 /// Begins the log of a bank anew after the store was restored: with what the bank has not heard of
@@ -149,6 +166,19 @@ async fn forget_what_waits(tx: &mut Tx, bank: &BankId, now: UnixMillis) -> Resul
 async fn held_parcels(tx: &Tx, bank: &BankId) -> Result<HashMap<ParcelId, Parcel>, ReadError> {
     let held = queries::held_parcels(tx.connection(), bank).await?;
     Ok(held.into_iter().map(|parcel| (parcel.id, parcel)).collect())
+}
+
+impl Store {
+    /// How many banks are told nothing yet, because the store was restored and they have not told
+    /// what they did meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn banks_catching_up(&self) -> Result<u64, ReadError> {
+        let waiting = banks::Entity::find().filter(banks::Column::RestoredGseq.is_not_null());
+        Ok(waiting.count(&self.readers).await?)
+    }
 }
 
 impl Tx {

@@ -25,7 +25,7 @@ const FACTS: Insert = Insert {
     conflict: "",
 };
 
-const ENTITIES: Insert = Insert {
+pub(super) const ENTITIES: Insert = Insert {
     name: "bank_entities",
     table: "bank_entities",
     columns: &["bank", "kind", "key", "bytes"],
@@ -81,6 +81,8 @@ pub(crate) struct IngestWrite {
     pub(crate) entities: Vec<EntityRow>,
     pub(crate) effects: Vec<FactEffect>,
     pub(crate) codes: CodesWrite,
+    /// Seals that do not hold, in words.
+    pub(crate) alarms: Vec<String>,
     pub(crate) now: UnixMillis,
 }
 

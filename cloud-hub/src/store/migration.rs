@@ -8,12 +8,13 @@ mod alarms;
 mod codes;
 mod restores;
 mod terms;
+mod zones;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 
 /// The format that this hub writes. Raise it with every migration.
-pub(super) const FORMAT_VERSION: u64 = 5;
+pub(super) const FORMAT_VERSION: u64 = 6;
 
 pub(super) struct Migrator;
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(terms::M0003),
             Box::new(codes::M0004),
             Box::new(restores::M0005),
+            Box::new(zones::M0006),
         ]
     }
 }

@@ -151,7 +151,7 @@ fn turn(parcel: &mut ParcelRow, step: ParcelStep, times: Times) -> Option<Turn> 
         ParcelStep::DepositStarted(no) if may_be_brought(from) => {
             Some(Turn::new(State::Depositing, Some(no), Kind::ParcelDepositing))
         }
-        ParcelStep::DepositReturned if from == State::Depositing => {
+        ParcelStep::DepositReturned if matches!(from, State::Depositing | State::Unresolved) => {
             to(State::Booked, Kind::ParcelDepositAborted)
         }
         ParcelStep::DidNotFit if from == State::Depositing => {

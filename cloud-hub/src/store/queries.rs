@@ -18,11 +18,12 @@ use sea_orm::{
 use super::ReadError;
 use super::alarm_rows::Party;
 use super::convert::{self, damaged, id, int, text, uint};
-use super::{courier_codes, grant_log};
 use super::entity::{bank_entities, banks, configs, cursors, events, grants, meta, parcels};
 use super::ingest_write::EntityKind;
 use super::rows::{BankRow, EventRow, HubParcelState, ParcelRow, StopReason};
 use super::standing::{self, Standing};
+use super::{courier_codes, device_keys, grant_log};
+use crate::tls::DeviceKey;
 
 pub(super) use super::codes::code_of;
 
@@ -184,6 +185,7 @@ async fn bank_row(db: &impl ConnectionTrait, row: banks::Model) -> Result<BankRo
         id: bank,
         display_name: row.display_name,
         address: row.address,
+        time_zone: text("banks", "time_zone", &row.time_zone)?,
         layout_held: meta.layout,
         keys_held: meta.keys,
         mode_held: meta.mode,
@@ -348,6 +350,10 @@ pub(crate) struct LoadedBank {
     /// How it introduced itself when it was last accepted.
     pub(crate) last: Option<Party>,
     pub(crate) closed: Vec<StreamId>,
+    /// Those that its sessions have proved.
+    pub(crate) device_keys: Vec<DeviceKey>,
+    /// By which version of the rules `view` was folded.
+    pub(crate) folded_by: u32,
     pub(crate) incomplete: bool,
 }
 
@@ -375,7 +381,18 @@ pub(super) async fn load_bank(
     let closed =
         if some_closed { standing::closed_streams_of(db, bank).await? } else { Vec::new() };
     let (cursor, standing) = (cursor.transpose()?, standing::of_row(&row)?);
-    Ok(Some(LoadedBank { cursor, view, standing, last, closed, incomplete }))
+    let device_keys = device_keys::of_bank(db, bank).await?;
+    let folded_by = u32::try_from(row.folded_by).unwrap_or_default();
+    Ok(Some(LoadedBank {
+        cursor,
+        view,
+        standing,
+        last,
+        closed,
+        device_keys,
+        folded_by,
+        incomplete,
+    }))
 }
 
 /// What a bank is to be told.

@@ -13,6 +13,7 @@ use locker_core::parcel::{RecallReason, Terms};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 
 use super::personal::{DisplayName, Email, Phone};
+use crate::site_zone::SiteZone;
 
 /// A parcel as the hub knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +139,8 @@ pub struct BankRow {
     pub id: BankId,
     pub display_name: String,
     pub address: String,
+    /// In which people read times about it.
+    pub time_zone: SiteZone,
     /// The newest layout issued, whether or not the bank holds it yet.
     pub layout: Layout,
     /// The layout that the bank has taken over; 0 before the first.
@@ -362,6 +365,8 @@ event_kinds! {
     BankQuotaIssued => "BANK_QUOTA_ISSUED";
     /// Other carriers than before have keypad codes for their couriers; the detail names all.
     BankKeypadCouriersSet => "BANK_KEYPAD_COURIERS_SET";
+    /// It stands in another time zone than was known; the detail is the zone.
+    BankTimeZoneSet => "BANK_TIME_ZONE_SET";
     /// A carrier, whom the detail names, was told its couriers' keypad codes.
     BankKeypadCodesRead => "BANK_KEYPAD_CODES_READ";
     BankQuotaAccepted => "BANK_QUOTA_ACCEPTED";

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use locker_core::code::tag::FINGERPRINT_BYTES;
 use locker_core::ids::{BankId, StreamId};
-use locker_core::journal::CHAIN_START;
+use locker_core::journal::{CHAIN_START, FOLD_VERSION};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::clone::Introduction;
 use locker_core::uplink::inlet::Cursor;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Value};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Value};
 
 use super::alarm_rows::{AlarmKind, Cleared, Party, STREAMS_CLOSED_MAX};
 use super::alarms::{Apart, NewAlarm, THE_HUB, hash, one, open_alarm};
@@ -131,13 +131,19 @@ pub(super) async fn revoked(db: &impl ConnectionTrait) -> Result<Vec<[u8; 32]>, 
     rows.into_iter().map(|row| hash("revoked_certificates", row.certificate)).collect()
 }
 
-/// Writes how banks introduced themselves, in the transaction of what follows from it.
+/// Writes how banks introduced themselves, in the transaction of what follows from it, and what is
+/// wrong with what they sealed.
 pub(super) async fn write_introductions(
     tx: &mut Tx,
     batches: &[&IngestWrite],
-) -> Result<(), DbErr> {
+) -> Result<(), WriteError> {
     let mut values: Vec<Value> = Vec::new();
     for batch in batches {
+        for detail in &batch.alarms {
+            let IngestWrite { bank, now, .. } = batch;
+            tx.raise(NewAlarm { bank, kind: AlarmKind::Seal, detail, parties: &[], now: *now })
+                .await?;
+        }
         let Some(Introduced { party, code_keys }) = &batch.introduced else { continue };
         let Introduction { stream, boot, boot_count, connection_count } = party.introduction;
         values.extend([
@@ -153,7 +159,17 @@ pub(super) async fn write_introductions(
             code_keys.map(|keys| keys.to_vec()).into(),
         ]);
     }
-    tx.insert(&INTRODUCTIONS, values).await
+    Ok(tx.insert(&INTRODUCTIONS, values).await?)
+}
+
+/// What a person must look at when a bank has begun a new stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looking {
+    Nowhere,
+    /// Compartments whose history was lost; the bank keeps them shut to couriers itself.
+    WhereHistoryIsLost,
+    /// Nobody knows what is inside: the bank is told nothing before.
+    Everywhere,
 }
 
 /// Closes a bank's stream and begins another: what the old one added up to is folded no more, its
@@ -163,8 +179,10 @@ pub(crate) struct OpenStream {
     pub(crate) bank: BankId,
     pub(crate) closes: Cursor,
     pub(crate) opens: StreamId,
-    /// Nobody knows what is inside: a person must look before the bank is told anything.
-    pub(crate) inventory: bool,
+    /// What a person must look at.
+    pub(crate) looking: Looking,
+    /// The new stream takes over what the old one added up to.
+    pub(crate) carries: bool,
     pub(crate) party: Party,
     /// What six-digit codes are made with, if there are any.
     pub(crate) code_master: Option<Arc<CodeMaster>>,
@@ -178,9 +196,11 @@ impl Decision for OpenStream {
 
     async fn decide(&self, tx: &mut Tx) -> Result<bool, WriteError> {
         let bank = self.bank.as_str();
-        let sql = "UPDATE banks SET streams_closed = streams_closed + 1, codes_refused = NULL \
-                   WHERE id = $1 AND streams_closed < $2";
-        let counted = tx.execute("banks", sql, [bank.into(), int(STREAMS_CLOSED_MAX).into()]);
+        let sql = "UPDATE banks SET streams_closed = streams_closed + 1, codes_refused = NULL, \
+                   folded_by = $1 WHERE id = $2 AND streams_closed < $3";
+        let max = int(STREAMS_CLOSED_MAX);
+        let values = [i64::from(FOLD_VERSION).into(), bank.into(), max.into()];
+        let counted = tx.execute("banks", sql, values);
         if counted.await?.rows_affected() == 0 {
             return Ok(false);
         }
@@ -196,8 +216,13 @@ impl Decision for OpenStream {
         tx.insert(&CLOSED, closed).await?;
         let sql = "DELETE FROM bank_entities WHERE bank = $1";
         tx.execute("bank_entities", sql, [bank.into()]).await?;
-        retire_bound(tx, &self.bank, self.now).await?;
-        grant_log::begin_for_stream(tx, &self.bank, self.code_master.as_deref(), self.now).await?;
+        if self.carries {
+            grant_log::wait_for_stream(tx, &self.bank).await?;
+        } else {
+            retire_bound(tx, &self.bank, self.now).await?;
+            let master = self.code_master.as_deref();
+            grant_log::begin_for_stream(tx, &self.bank, master, self.now).await?;
+        }
         let cursor = vec![
             bank.into(),
             bytes(&self.opens.0),
@@ -219,9 +244,11 @@ impl Decision for OpenStream {
             recorded_at: self.now,
         });
         self.settle_fork(tx).await?;
-        if self.inventory {
+        if self.looking == Looking::Everywhere {
             let sql = "UPDATE banks SET inventory = TRUE WHERE id = $1";
             tx.execute("banks", sql, [bank.into()]).await?;
+        }
+        if self.looking != Looking::Nowhere {
             let (kind, parties) = (AlarmKind::Inventory, std::slice::from_ref(&self.party));
             let alarm =
                 NewAlarm { bank: &self.bank, kind, detail: &detail, parties, now: self.now };

@@ -3,14 +3,18 @@
 
 use locker_core::ids::{BankId, StreamId};
 use locker_core::journal::{
-    BATCH_MAX_BYTES, BATCH_MAX_RECORDS, CHAIN_START, ChainHash, Place, next_hash,
+    BATCH_MAX_BYTES, BATCH_MAX_RECORDS, CHAIN_START, ChainHash, FOLD_VERSION, Place, next_hash,
 };
+use locker_core::uplink::inlet::Cursor;
 use locker_proto::record::decode_record;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
-use super::convert::{damaged, int, uint};
+use super::convert::{bytes, damaged, int, uint};
 use super::entity::facts;
-use super::{ReadError, Store};
+use super::ingest_write::{ENTITIES, EntityRow};
+use super::tx::Tx;
+use super::writer::Decision;
+use super::{ReadError, Store, WriteError};
 
 /// Some records of a stream, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,14 +46,14 @@ impl Store {
         Ok(rows.iter().filter_map(place).collect())
     }
 
-    /// As many records from `first` to `last` as one message takes.
-    pub(crate) async fn stored_run(
+    /// As many records from `first` to `last` as one message takes: at least one.
+    pub(crate) async fn stored_records(
         &self,
         bank: &BankId,
         stream: StreamId,
         first: u64,
         last: u64,
-    ) -> Result<StoredRun, ReadError> {
+    ) -> Result<Vec<Vec<u8>>, ReadError> {
         let rows = of_stream(bank, stream)
             .filter(facts::Column::Seq.between(int(first), int(last)))
             .order_by(facts::Column::Seq, Order::Asc)
@@ -60,18 +64,44 @@ impl Store {
         if rows.is_empty() || !dense {
             return Err(damaged("facts", "seq"));
         }
-        let previous = match decode_record(&rows[0].bytes) {
-            Ok(record) => record.previous,
-            // This hub cannot read it; the one before may say as much.
-            Err(_) => self.hash_after(bank, stream, first - 1).await?,
-        };
         let mut bytes = 0;
-        let fits = |row: &facts::Model| {
+        let mut fits = |row: &facts::Model| {
             bytes += row.bytes.len();
             bytes <= BATCH_MAX_BYTES
         };
-        let records = rows.into_iter().map_while(|row| fits(&row).then_some(row.bytes)).collect();
+        Ok(rows.into_iter().map_while(|row| fits(&row).then_some(row.bytes)).collect())
+    }
+
+    /// The same, with the chain's hash before them.
+    pub(crate) async fn stored_run(
+        &self,
+        bank: &BankId,
+        stream: StreamId,
+        first: u64,
+        last: u64,
+    ) -> Result<StoredRun, ReadError> {
+        let records = self.stored_records(bank, stream, first, last).await?;
+        let previous = match records.first().map(|bytes| decode_record(bytes)) {
+            Some(Ok(record)) => record.previous,
+            // This hub cannot read it; the one before may say as much.
+            Some(Err(_)) | None => self.hash_after(bank, stream, first - 1).await?,
+        };
         Ok(StoredRun { previous, records })
+    }
+
+    /// The first record of a stream that could not be read when it came.
+    pub(crate) async fn first_unread(
+        &self,
+        bank: &BankId,
+        stream: StreamId,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let row = of_stream(bank, stream)
+            .filter(facts::Column::Kind.eq(0))
+            .order_by(facts::Column::Seq, Order::Asc)
+            .limit(1)
+            .one(&self.readers)
+            .await?;
+        Ok(row.map(|row| row.bytes))
     }
 
     async fn hash_after(
@@ -90,6 +120,43 @@ impl Store {
             .ok_or(damaged("facts", "seq"))?;
         let record = decode_record(&row.bytes).map_err(|_| damaged("facts", "bytes"))?;
         Ok(next_hash(record.previous, &row.bytes))
+    }
+}
+
+/// Puts what was folded anew in the place of what is stored of a bank.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplaceFold {
+    pub(crate) bank: BankId,
+    /// It was folded up to there.
+    pub(crate) cursor: Cursor,
+    pub(crate) entities: Vec<EntityRow>,
+    pub(crate) incomplete: bool,
+}
+
+impl Decision for ReplaceFold {
+    type Answer = ();
+
+    async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
+        let bank = self.bank.as_str();
+        let sql = "UPDATE cursors SET incomplete = $1 \
+                   WHERE bank = $2 AND stream = $3 AND committed = $4";
+        let (stream, committed) = (bytes(&self.cursor.stream.0), int(self.cursor.committed));
+        let values = [self.incomplete.into(), bank.into(), stream, committed.into()];
+        if tx.execute("cursors", sql, values).await?.rows_affected() == 0 {
+            return Err(damaged("cursors", "committed").into());
+        }
+        let sql = "DELETE FROM bank_entities WHERE bank = $1";
+        tx.execute("bank_entities", sql, [bank.into()]).await?;
+        let mut rows = Vec::with_capacity(self.entities.len() * ENTITIES.columns.len());
+        for EntityRow { kind, key, bytes: entity } in &self.entities {
+            if let Some(entity) = entity {
+                rows.extend([bank.into(), (*kind as i32).into(), bytes(key), bytes(entity)]);
+            }
+        }
+        tx.insert(&ENTITIES, rows).await?;
+        let sql = "UPDATE banks SET folded_by = $1 WHERE id = $2";
+        tx.execute("banks", sql, [i64::from(FOLD_VERSION).into(), bank.into()]).await?;
+        Ok(())
     }
 }
 

@@ -25,6 +25,18 @@ impl Decision for Broken {
     }
 }
 
+/// Changes what is stored behind everybody's back.
+pub(crate) struct Meddle(pub(crate) &'static str);
+
+impl Decision for Meddle {
+    type Answer = ();
+
+    async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
+        tx.execute("any", self.0, []).await?;
+        Ok(())
+    }
+}
+
 /// Lets the database grow by so many pages and no further; not at all limited without a number.
 pub(crate) struct Room(pub(crate) Option<u32>);
 
@@ -101,7 +113,7 @@ async fn a_newer_store_is_refused_with_instructions_and_left_as_it_is() {
     let url = format!("sqlite://{}?mode=rwc", directory.path().join("hub.db").display());
     for _ in 0..2 {
         let error = Store::open(&url, StoreLimits::default()).await.unwrap_err();
-        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 5 }));
+        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 6 }));
         assert!(error.to_string().contains("restore a backup"), "{error}");
     }
 }
@@ -123,6 +135,7 @@ async fn an_older_store_is_upgraded_with_what_is_in_it() {
     let store = Store::open(&url, StoreLimits::default()).await.unwrap();
     assert_eq!(store.epoch(), HubEpoch(7));
     assert_eq!(raw(&store, "SELECT codes_generation FROM banks").await, 1);
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM banks WHERE time_zone = 'UTC'").await, 1);
     assert_eq!(raw(&store, "SELECT COUNT(*) FROM code_slots").await, 0);
 }
 
@@ -163,6 +176,7 @@ async fn a_batch_that_does_not_follow_fails_alone_and_writes_nothing() {
         entities: Vec::new(),
         effects: Vec::new(),
         codes: CodesWrite::default(),
+        alarms: Vec::new(),
         now: NOW,
     };
     let outcome = store.ingest(write).await.unwrap().await.unwrap();

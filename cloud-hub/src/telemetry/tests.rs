@@ -1,3 +1,6 @@
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use opentelemetry::trace::{Span as _, Tracer as _};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
@@ -58,4 +61,39 @@ fn a_preset_id_is_used_once() {
     let preset = with_span_id(id, || tracer.start("a"));
     assert_eq!(preset.span_context().span_id(), id);
     assert_ne!(tracer.start("b").span_context().span_id(), id);
+}
+
+/// What was logged so far.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn t08_every_line_of_the_log_has_its_time_in_utc_and_says_so() {
+    for form in [LogFormat::Text, LogFormat::Json] {
+        let (lines, config) =
+            (Lines::default(), config::Telemetry { log: form, ..Default::default() });
+        let writer = lines.clone();
+        let log = log_to(&config, move || writer.clone(), false).unwrap();
+        tracing::subscriber::with_default(log, || warn!(bank = "bank-1", "clock is behind"));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("clock is behind"), "{text}");
+        let stamp = match form {
+            LogFormat::Text => text.split_whitespace().next().unwrap().to_owned(),
+            LogFormat::Json => {
+                let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+                line["timestamp"].as_str().unwrap().to_owned()
+            }
+        };
+        assert!(stamp.contains('T') && stamp.ends_with('Z'), "{stamp}");
+    }
 }

@@ -51,6 +51,8 @@ async fn a_client_with_our_certificate_is_let_in_and_named() {
         assert_eq!(server.peer().identity.to_string(), uri);
         assert_eq!(server.peer().address, client.get_ref().0.local_addr().unwrap());
         assert_eq!(server.connect_info(), *server.peer());
+        let key = server.peer().key.unwrap();
+        assert_eq!(DeviceKey::of_spki(&key.spki()), Some(key), "it can be kept and read again");
         client.write_all(b"ping").await.unwrap();
         let mut read = [0; 4];
         server.read_exact(&mut read).await.unwrap();

@@ -565,7 +565,9 @@ pub struct BookCompartmentRequest {
     /// who is late may still find room.
     #[prost(message, optional, tag = "5")]
     pub book_until: ::core::option::Option<::prost_types::Timestamp>,
-    /// How long it may stay once it is inside, 1 hour to 60 days; without it, as the hub is set up.
+    /// How long it may stay once it is inside, 1 hour to 60 days; without it, as the hub is set up. Time
+    /// that passes, not days of a calendar: five days are 120 hours, also when clocks are changed
+    /// meanwhile. Who wants the end of a day says it with ExtendRetention.
     #[prost(message, optional, tag = "6")]
     pub keep: ::core::option::Option<::prost_types::Duration>,
 }

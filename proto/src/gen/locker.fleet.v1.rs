@@ -56,6 +56,10 @@ pub struct Bank {
     /// Whether it has taken over the newest of their codes.
     #[prost(bool, tag = "18")]
     pub keypad_codes_held: bool,
+    /// The IANA name of the time zone in which it stands, such as `Europe/Berlin`; `UTC` if left out.
+    /// Deadlines in notices are stated in it.
+    #[prost(string, tag = "19")]
+    pub time_zone: ::prost::alloc::string::String,
 }
 /// Compartments of one size that a bank keeps back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -183,6 +187,19 @@ pub struct SetLayoutRequest {
     #[prost(string, tag = "3")]
     pub request_id: ::prost::alloc::string::String,
 }
+/// Sets in which time zone a bank stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTimeZoneRequest {
+    /// `banks/{bank}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// An IANA name, such as `Europe/Berlin`.
+    #[prost(string, tag = "2")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// A UUID made for this call; a repeat with the same content changes nothing more.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
 /// Asks for a courier's badge.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IssueBadgeRequest {
@@ -273,6 +290,9 @@ pub struct Badge {
     /// Until when it works.
     #[prost(message, optional, tag = "3")]
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The time zone of its bank, in which people read that: an IANA name.
+    #[prost(string, tag = "4")]
+    pub time_zone: ::prost::alloc::string::String,
 }
 /// Asks for a parcel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -305,6 +325,13 @@ pub struct FindParcelResponse {
     /// Everything that happened to it, oldest first.
     #[prost(message, repeated, tag = "7")]
     pub events: ::prost::alloc::vec::Vec<Event>,
+    /// Until when it may stay and its pickup code works, once it is inside.
+    #[prost(message, optional, tag = "8")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The time zone of its bank, in which people read these times: an IANA name; empty before it is
+    /// booked.
+    #[prost(string, tag = "9")]
+    pub time_zone: ::prost::alloc::string::String,
 }
 /// Follows the fleet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -337,16 +364,16 @@ pub struct Event {
     /// * To a parcel: as in `locker.carrier.v1.ParcelEvent`.
     /// * To a compartment: COMPARTMENT_QUARANTINED, COMPARTMENT_RELEASED.
     /// * Decided here: BANK_CREATED, BANK_LAYOUT_ISSUED, BANK_MODE_ISSUED, BANK_QUOTA_ISSUED,
-    ///   BANK_KEYPAD_COURIERS_SET.
+    ///   BANK_KEYPAD_COURIERS_SET, BANK_TIME_ZONE_SET, whose detail is the zone.
     /// * Asked here: BANK_KEYPAD_CODES_READ, whose detail names the carrier; at most one a minute of
     ///   each carrier and bank.
     /// * Answered by the bank: BANK_LAYOUT_ACCEPTED, BANK_MODE_ACCEPTED, BANK_QUOTA_ACCEPTED,
     ///   BANK_CONFIG_REFUSED, BANK_COMMAND_ANSWERED.
     /// * Said by the bank: BANK_STARTED, BANK_BOARD_OFFLINE, BANK_BOARD_ONLINE, BANK_BOARD_RESET,
-    ///   BANK_KEYPAD_RESET, BANK_LOCKDOWN_BEGAN, BANK_LOCKDOWN_LIFT_ASKED, BANK_LOCKDOWN_LIFTED, and
-    ///   BANK_ALARM, whose detail begins with the class: FORCED, SYMPATHETIC, LATE, CABLE_FAULT,
-    ///   ADDRESS_CLASH, DOOR_OPEN_TOO_LONG, SENSOR_DOUBT, BOARD_POWER, TOO_MANY_OPENINGS,
-    ///   KEYPAD_CLOSED.
+    ///   BANK_KEYPAD_RESET, BANK_LOCKDOWN_BEGAN, BANK_LOCKDOWN_LIFT_ASKED, BANK_LOCKDOWN_LIFTED,
+    ///   BANK_POWER_CHANGED, whose detail is MAINS or BATTERY, and BANK_ALARM, whose detail begins with
+    ///   the class: FORCED, SYMPATHETIC, LATE, CABLE_FAULT, ADDRESS_CLASH, DOOR_OPEN_TOO_LONG,
+    ///   SENSOR_DOUBT, BOARD_POWER, TOO_MANY_OPENINGS, KEYPAD_CLOSED, RESTARTING.
     /// * Found out about the bank: BANK_STOPPED, BANK_ALARM_RAISED, BANK_ALARM_CLEARED,
     ///   BANK_STREAM_OPENED, BANK_CERTIFICATE_REPLACED, BANK_INCOMPLETE.
     #[prost(string, tag = "2")]
@@ -551,6 +578,29 @@ pub mod fleet_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("locker.fleet.v1.FleetService", "SetLayout"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says in which time zone a bank stands. Notices that are written from then on, and what operators
+        /// read about the bank, state times in it; no deadline moves by that.
+        pub async fn set_time_zone(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetTimeZoneRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/locker.fleet.v1.FleetService/SetTimeZone",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("locker.fleet.v1.FleetService", "SetTimeZone"));
             self.inner.unary(req, path, codec).await
         }
         /// Signs a badge with which a courier of one carrier can deposit at one bank for up to a day.
@@ -784,6 +834,12 @@ pub mod fleet_service_server {
         async fn set_layout(
             &self,
             request: tonic::Request<super::SetLayoutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status>;
+        /// Says in which time zone a bank stands. Notices that are written from then on, and what operators
+        /// read about the bank, state times in it; no deadline moves by that.
+        async fn set_time_zone(
+            &self,
+            request: tonic::Request<super::SetTimeZoneRequest>,
         ) -> std::result::Result<tonic::Response<super::Bank>, tonic::Status>;
         /// Signs a badge with which a courier of one carrier can deposit at one bank for up to a day.
         async fn issue_badge(
@@ -1088,6 +1144,51 @@ pub mod fleet_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetLayoutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/locker.fleet.v1.FleetService/SetTimeZone" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetTimeZoneSvc<T: FleetService>(pub Arc<T>);
+                    impl<
+                        T: FleetService,
+                    > tonic::server::UnaryService<super::SetTimeZoneRequest>
+                    for SetTimeZoneSvc<T> {
+                        type Response = super::Bank;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetTimeZoneRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::set_time_zone(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetTimeZoneSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -31,7 +31,7 @@ use crate::ingest::tests::fixture::{
 use crate::mqtt::DownTopic;
 use crate::parcels::{book_compartment, create_parcel};
 use crate::store::{
-    CodeStep, CodesWrite, Decision, IngestWrite, OpenStream, StopBank, StopReason, Tx,
+    CodeStep, CodesWrite, Decision, IngestWrite, Looking, OpenStream, StopBank, StopReason, Tx,
 };
 
 const EDGES: &[u32] = &[300, 300, 300];
@@ -334,7 +334,8 @@ async fn c07_a_bank_that_lost_its_journal_is_given_only_codes_that_nobody_has() 
         bank: bank_id(),
         closes: loaded.cursor.unwrap(),
         opens: StreamId([2; 16]),
-        inventory: true,
+        looking: Looking::Everywhere,
+        carries: false,
         party: loaded.last.unwrap(),
         code_master: None,
         event_id: "open".to_owned(),
@@ -478,6 +479,7 @@ async fn write(store: &Store, codes: CodesWrite, now: UnixMillis) {
         entities: Vec::new(),
         effects: Vec::new(),
         codes,
+        alarms: Vec::new(),
         now,
     };
     store.ingest(write).await.unwrap().await.unwrap().unwrap();

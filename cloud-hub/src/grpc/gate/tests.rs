@@ -34,15 +34,16 @@ fn timeouts_are_read_as_the_protocol_writes_them() {
 fn roles_reach_their_own_service_and_no_other() {
     let carrier = format!("/{PARCEL_SERVICE}/GetParcel");
     let fleet = format!("/{FLEET_SERVICE}/GetBank");
+    let audit = format!("/{AUDIT_SERVICE}/ReadJournal");
     let health = "/grpc.health.v1.Health/Check";
     let rows = [
-        (IdentityKind::Carrier, [true, false, true, false]),
-        (IdentityKind::Operator, [false, true, true, false]),
-        (IdentityKind::Bank, [false; 4]),
-        (IdentityKind::Hub, [false; 4]),
+        (IdentityKind::Carrier, [true, false, false, true, false]),
+        (IdentityKind::Operator, [false, true, true, true, false]),
+        (IdentityKind::Bank, [false; 5]),
+        (IdentityKind::Hub, [false; 5]),
     ];
     for (role, expected) in rows {
-        let may = [&carrier[..], &fleet, health, "/locker.else.v1.Else/Do"]
+        let may = [&carrier[..], &fleet, &audit, health, "/locker.else.v1.Else/Do"]
             .map(|path| check_role(role, path).is_ok());
         assert_eq!(may, expected, "{role}");
     }

@@ -1,5 +1,7 @@
 //! Each method for each role, connections without a right certificate, and gRPC's own services.
 
+use locker_proto::wire::audit::v1 as audit;
+use locker_proto::wire::audit::v1::audit_service_client::AuditServiceClient;
 use locker_proto::wire::carrier::v1 as carrier;
 use locker_proto::wire::carrier::v1::courier_service_client::CourierServiceClient;
 use locker_proto::wire::carrier::v1::parcel_service_client::ParcelServiceClient;
@@ -48,12 +50,15 @@ async fn carriers_methods(channel: &Channel) -> Vec<bool> {
 async fn operators_methods(channel: &Channel) -> Vec<bool> {
     let mut client = FleetServiceClient::new(channel.clone());
     let mut guards = SecurityServiceClient::new(channel.clone());
+    let mut auditors = AuditServiceClient::new(channel.clone());
+    let evidence = audit::ReadParcelEvidenceRequest::default();
     let replace = fleet::ReplaceBankCertificateRequest::default();
     vec![
         refused(client.create_bank(fleet::CreateBankRequest::default()).await),
         refused(client.get_bank(fleet::GetBankRequest::default()).await),
         refused(client.list_banks(fleet::ListBanksRequest::default()).await),
         refused(client.set_layout(fleet::SetLayoutRequest::default()).await),
+        refused(client.set_time_zone(fleet::SetTimeZoneRequest::default()).await),
         refused(client.issue_badge(fleet::IssueBadgeRequest::default()).await),
         refused(client.issue_staff_badge(fleet::IssueStaffBadgeRequest::default()).await),
         refused(client.set_bank_mode(fleet::SetBankModeRequest::default()).await),
@@ -65,6 +70,8 @@ async fn operators_methods(channel: &Channel) -> Vec<bool> {
         refused(guards.list_alarms(fleet::ListAlarmsRequest::default()).await),
         refused(guards.clear_alarm(fleet::ClearAlarmRequest::default()).await),
         refused(guards.replace_bank_certificate(replace).await),
+        refused(auditors.read_journal(audit::ReadJournalRequest::default()).await),
+        refused(auditors.read_parcel_evidence(evidence).await),
     ]
 }
 
@@ -78,7 +85,7 @@ async fn each_role_reaches_its_own_methods_and_no_other() {
     ] {
         let channel = calls.connect(who).await.unwrap();
         assert_eq!(carriers_methods(&channel).await, [carriers_refused; 11], "{who}");
-        assert_eq!(operators_methods(&channel).await, [operators_refused; 15], "{who}");
+        assert_eq!(operators_methods(&channel).await, [operators_refused; 18], "{who}");
         let health = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
         assert_eq!(refused(health), who.starts_with("banks/"), "{who}");
     }

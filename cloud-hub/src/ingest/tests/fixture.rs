@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -108,6 +108,7 @@ pub(crate) async fn add_bank(store: &Store, edges_mm: &[u32]) {
         id: bank_id(),
         display_name: "Bank".to_owned(),
         address: "Street 1".to_owned(),
+        time_zone: crate::site_zone::SiteZone::UTC,
         compartments: specs(edges_mm),
     };
     create_bank(store, new, request("bank"), NOW).await.unwrap();
@@ -323,8 +324,16 @@ pub(crate) async fn commit_more(store: &Store, journal: &Journal, known: u64) {
     let before = Cursor { stream: journal.stream, committed: known, hash: hash_at(known) };
     let next = Cursor { committed: journal.head(), hash: hash_at(journal.head()), ..before };
     let batch = journal.batch(known + 1, journal.head());
-    let accepted =
-        Accepted { bank: &bank, batch, skip: 0, before, next, incomplete: false, now: NOW };
+    let accepted = Accepted {
+        bank: &bank,
+        batch,
+        skip: 0,
+        before,
+        next,
+        incomplete: false,
+        device_keys: &[],
+        now: NOW,
+    };
     let mut write = fold_batch(&mut view, accepted).unwrap().write;
     write.follows = (known > 0).then_some(known);
     store.ingest(write).await.unwrap().await.unwrap().unwrap();
@@ -337,7 +346,16 @@ pub(crate) async fn commit_as(store: &Store, bank: &BankId, journal: &Journal) {
     let next =
         Cursor { committed: journal.head(), hash: *journal.hashes.last().unwrap(), ..before };
     let batch = journal.batch(1, journal.head());
-    let accepted = Accepted { bank, batch, skip: 0, before, next, incomplete: false, now: NOW };
+    let accepted = Accepted {
+        bank,
+        batch,
+        skip: 0,
+        before,
+        next,
+        incomplete: false,
+        device_keys: &[],
+        now: NOW,
+    };
     let mut write = fold_batch(&mut view, accepted).unwrap().write;
     write.follows = None;
     store.ingest(write).await.unwrap().await.unwrap().unwrap();
@@ -352,11 +370,14 @@ pub(crate) enum Did {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct FakeLink(mpsc::Sender<Did>);
+pub(crate) struct FakeLink {
+    did: mpsc::Sender<Did>,
+    room: Arc<AtomicUsize>,
+}
 
 impl FakeLink {
-    pub(crate) const fn new(did: mpsc::Sender<Did>) -> Self {
-        Self(did)
+    pub(crate) fn new(did: mpsc::Sender<Did>) -> Self {
+        Self { did, room: Arc::new(AtomicUsize::new(64)) }
     }
 }
 
@@ -365,19 +386,19 @@ impl Link for FakeLink {
     type Token = u32;
 
     fn send(&self, session: u64, topic: DownTopic, payload: Vec<u8>) -> Result<(), SendError> {
-        self.0.try_send(Did::Sent { session, topic, payload }).map_err(|_| SendError::Gone)
+        self.did.try_send(Did::Sent { session, topic, payload }).map_err(|_| SendError::Gone)
     }
 
     fn room(&self, _session: u64) -> Option<usize> {
-        Some(64)
+        Some(self.room.load(Ordering::Relaxed))
     }
 
     fn acknowledge(&self, token: u32) {
-        let _ = self.0.try_send(Did::Acknowledged(token));
+        let _ = self.did.try_send(Did::Acknowledged(token));
     }
 
     fn end(&self, session: u64, reason: &'static str) {
-        let _ = self.0.try_send(Did::Ended { session, reason });
+        let _ = self.did.try_send(Did::Ended { session, reason });
     }
 }
 
@@ -393,6 +414,8 @@ pub(crate) struct World {
     pub(crate) held: KeySet,
     /// Generations of the key sets that it was told.
     pub(crate) told_sets: Vec<u64>,
+    /// How many messages a session's queue still takes.
+    pub(crate) room: Arc<AtomicUsize>,
     session: u64,
     pub(crate) caller: Caller,
     stop: oneshot::Sender<()>,
@@ -411,10 +434,12 @@ impl World {
         let (events, heard) = mpsc::channel(64);
         let (did_to, did) = mpsc::channel(4_096);
         let (stamps_to, stamps) = mpsc::channel(64);
+        let link = FakeLink::new(did_to);
+        let room = Arc::clone(&link.room);
         let parts = IngestParts {
             store: store.clone(),
             keys: Arc::new(keys),
-            sessions: FakeLink(did_to),
+            sessions: link,
             stamps: stamps_to,
         };
         let tick = Duration::from_millis(5);
@@ -438,6 +463,7 @@ impl World {
             orders,
             held,
             told_sets: Vec::new(),
+            room,
             session: 0,
             caller,
             stop,
@@ -459,6 +485,11 @@ impl World {
 
     async fn event(&self, event: LinkEvent<u64, u32>) {
         self.events.send(event).await.unwrap();
+    }
+
+    /// The newest session.
+    pub(crate) const fn session(&self) -> u64 {
+        self.session
     }
 
     /// A new session, subscribed.
@@ -518,6 +549,12 @@ impl World {
                 self.held = keys;
             }
         }
+    }
+
+    /// So far nothing more was done.
+    pub(crate) fn nothing_sent(&mut self) {
+        let next = self.did.try_recv();
+        assert!(next.is_err(), "{next:?}");
     }
 
     pub(crate) async fn acknowledged(&mut self, token: u32) {

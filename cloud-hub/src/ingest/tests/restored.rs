@@ -104,6 +104,7 @@ async fn r06_a_hub_restored_from_an_older_backup_learns_from_its_banks_what_it_l
     let store = open_store(directory.path()).await;
     let (journal, backed, held) = an_hour_lost(directory.path(), &store).await;
     let store = restored(directory.path(), store).await;
+    assert_eq!(store.banks_catching_up().await.unwrap(), 1);
     assert_eq!(state(&store, 1).await, HubParcelState::Stored);
     // Decided before the bank is there again.
     let until = NOW.plus_ms(9 * 24 * 3_600_000);
@@ -130,6 +131,7 @@ async fn r06_a_hub_restored_from_an_older_backup_learns_from_its_banks_what_it_l
     assert_eq!(about, [(ParcelId([5; 16]), Version(2)), (ParcelId([4; 16]), Version(4))]);
     assert!(matches!(grants[1], Grant::Keep { until: told, .. } if told == until));
     assert_eq!(store.code_pools(None, 10, NOW).await.unwrap().len(), 1);
+    assert_eq!(store.banks_catching_up().await.unwrap(), 0);
 
     assert_eq!(state(&store, 1).await, HubParcelState::Collected);
     let second = parcel(&store, 2).await;

@@ -157,7 +157,7 @@ fn a_subscribe_needs_a_packet_id_and_no_more_filters_than_there_are_topics() {
     let mut asked = Subscribe::new(topics.down(DownTopic::Ack), Q0);
     assert_eq!(subscribe(&topics, &asked), Err(Violation::PacketIdZero));
     asked.pkid = 1;
-    for _ in 0..5 {
+    for _ in 0..=DownTopic::ALL.len() {
         asked.add(topics.down(DownTopic::Ack), Q0);
     }
     assert_eq!(subscribe(&topics, &asked), Err(Violation::TooManyFilters));

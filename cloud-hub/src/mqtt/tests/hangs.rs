@@ -34,9 +34,9 @@ impl Decision for Hang {
 /// The next packet that is no publish: what the hub says of itself does not matter here.
 async fn answer(bank: &mut Bank) -> Packet {
     loop {
-        match bank.receive().await.expect("the session lives") {
-            Packet::Publish(_) => {}
-            other => return other,
+        let packet = bank.receive().await.expect("the session lives");
+        if !matches!(packet, Packet::Publish(_)) {
+            return packet;
         }
     }
 }

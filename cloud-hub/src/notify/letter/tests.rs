@@ -1,4 +1,8 @@
+use std::sync::LazyLock;
+
 use super::*;
+
+static BERLIN: LazyLock<SiteZone> = LazyLock::new(|| zone("Europe/Berlin"));
 
 pub(crate) const TOKEN: &str =
     "LK1:6BF0X2SU7H3Y1K8P-G0FVE2B.QBW4T%R5/8 HL-DMH9C+QUM/2E39+XKB88NFMWT0";
@@ -16,6 +20,7 @@ fn letter<'a>(from: &'a Mailbox, display_name: &'a str, bank_name: &'a str) -> P
         display_name,
         bank_name,
         bank_address: "Platform 2, Main Station",
+        zone: &BERLIN,
         expires: UnixMillis(1_795_543_200_000),
         token: TOKEN,
         keypad: None,
@@ -30,8 +35,7 @@ fn the_letter_says_where_until_when_and_the_code_but_not_the_compartment() {
         "Hello Rita,",
         "Main Station",
         "Platform 2",
-        "Tuesday, 24 November 2026, 18:00 UTC",
-        "2026-11-24T18:00:00Z",
+        "\nuntil Tuesday, 24 November 2026, 19:00 (Europe/Berlin, UTC+1).\n",
         &format!("\n{TOKEN}\n"),
     ] {
         assert!(text.contains(part), "{part:?} is missing in {text}");
@@ -157,40 +161,69 @@ fn neither_the_head_of_the_message_nor_debug_output_has_the_digits() {
     }
 }
 
-/// The times at which a parcel was put in, and until when it may stay five days: a span of 120 hours,
-/// whatever the clocks on the wall or the calendar do meanwhile.
+fn zone(name: &str) -> SiteZone {
+    name.parse().unwrap()
+}
+
+/// A parcel may stay five days: a span of 120 hours, whatever the clocks on the wall or the calendar
+/// do meanwhile. More vectors stand with the zones.
 #[test]
-fn t06_five_days_are_120_hours_over_a_change_of_the_clocks_and_a_leap_day() {
+fn t06_a_letter_states_the_end_of_120_hours_as_the_sites_clocks_will_show_it() {
     const FIVE_DAYS_MS: u64 = 5 * 24 * 3_600 * 1_000;
     let from = sender();
-    for (stored_ms, until, exact) in [
+    for (name, stored_ms, until, exact) in [
         // Clocks in Europe go back on 25 October 2026, forward on 28 March 2027.
-        (1_792_778_400_000, "Wednesday, 28 October 2026, 18:00 UTC", "2026-10-28T18:00:00Z"),
-        (1_806_163_200_000, "Thursday, 1 April 2027, 16:00 UTC", "2027-04-01T16:00:00Z"),
-        (1_834_876_800_000, "Monday, 28 February 2028, 00:00 UTC", "2028-02-28T00:00:00Z"),
-        (1_834_963_200_000, "Tuesday, 29 February 2028, 00:00 UTC", "2028-02-29T00:00:00Z"),
-        (1_835_049_600_000, "Wednesday, 1 March 2028, 00:00 UTC", "2028-03-01T00:00:00Z"),
+        (
+            "Europe/Berlin",
+            1_792_771_200_000,
+            "Wednesday, 28 October 2026, 17:00 (Europe/Berlin, UTC+1)",
+            "2026-10-28T17:00:00+01:00",
+        ),
+        (
+            "Europe/Berlin",
+            1_805_994_000_000,
+            "Tuesday, 30 March 2027, 19:00 (Europe/Berlin, UTC+2)",
+            "2027-03-30T19:00:00+02:00",
+        ),
+        (
+            "Europe/Berlin",
+            1_835_024_400_000,
+            "Tuesday, 29 February 2028, 18:00 (Europe/Berlin, UTC+1)",
+            "2028-02-29T18:00:00+01:00",
+        ),
+        // Of a bank whose zone nobody has said.
+        ("UTC", 1_834_963_200_000, "Tuesday, 29 February 2028, 00:00 UTC", "2028-02-29T00:00:00Z"),
     ] {
-        let expires = UnixMillis(stored_ms).plus_ms(FIVE_DAYS_MS);
-        let text = PickupLetter { expires, ..letter(&from, "Rita", "Main Station") }.text();
-        assert!(text.contains(&format!("until {until} ({exact}).")), "{text}");
+        let (zone, expires) = (zone(name), UnixMillis(stored_ms).plus_ms(FIVE_DAYS_MS));
+        let letter = PickupLetter { zone: &zone, expires, ..letter(&from, "Rita", "Main Station") };
+        let (text, html) = (letter.text(), letter.html());
+        assert!(text.contains(&format!("\nuntil {until}.\n")), "{text}");
+        let time = format!("until <time datetime=\"{exact}\">{until}</time>.");
+        assert!(html.contains(&time), "{html}");
     }
 }
 
+/// When the last minute of a Tuesday passes in Auckland it is noon for a recipient in Berlin, and in
+/// Honolulu Tuesday has just begun: what counts is the clock where the bank stands.
 #[test]
-fn t07_a_deadline_is_never_written_without_the_zone_that_it_is_in() {
+fn t07_a_letter_states_the_sites_deadline_wherever_its_recipient_reads_it() {
+    const END_OF_DAY_IN_AUCKLAND: UnixMillis = UnixMillis(1_795_517_940_000);
     let from = sender();
-    let letter = letter(&from, "Rita", "Main Station");
-    let text = letter.text();
-    assert!(text.contains("18:00 UTC (2026-11-24T18:00:00Z)"), "{text}");
-    let html = letter.html();
-    let time =
-        "<time datetime=\"2026-11-24T18:00:00Z\">Tuesday, 24 November 2026, 18:00 UTC</time>";
-    assert!(html.contains(time), "{html}");
-    for written in [text, html] {
-        let times = written.matches("18:00").count();
-        let with_zone = written.matches("18:00 UTC").count() + written.matches("18:00:00Z").count();
-        assert_eq!(times, with_zone, "{written}");
+    for (name, until) in [
+        ("Pacific/Auckland", "Tuesday, 24 November 2026, 23:59 (Pacific/Auckland, UTC+13)"),
+        ("Europe/Berlin", "Tuesday, 24 November 2026, 11:59 (Europe/Berlin, UTC+1)"),
+        ("Pacific/Honolulu", "Tuesday, 24 November 2026, 00:59 (Pacific/Honolulu, UTC-10)"),
+        ("America/Los_Angeles", "Tuesday, 24 November 2026, 02:59 (America/Los Angeles, UTC-8)"),
+        ("UTC", "Tuesday, 24 November 2026, 10:59 UTC"),
+    ] {
+        let zone = zone(name);
+        let expires = END_OF_DAY_IN_AUCKLAND;
+        let letter = PickupLetter { zone: &zone, expires, ..letter(&from, "Rita", "Station") };
+        for written in [letter.text(), letter.html()] {
+            assert_eq!(written.matches(until).count(), 1, "{written}");
+            // No other time stands in it, and none without its zone.
+            assert_eq!(written.matches(":59").count(), 1 + written.matches(":59:00").count());
+        }
     }
 }
 

@@ -76,6 +76,7 @@ fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
             id: "bank-1".parse().unwrap(),
             display_name: "Main Station".into(),
             address: "Platform 2".into(),
+            time_zone: "Europe/Berlin".parse().unwrap(),
             layout: Layout { generation: Generation(1), compartments: Vec::new() },
             layout_held: Generation(1),
             keys_held: keys.key_set().clone(),
@@ -277,5 +278,21 @@ async fn x02_no_letter_promises_a_time_that_the_bank_has_not_taken_over() {
     assert!(!folder.path().join("mailbox").read_dir().unwrap().any(|_| true));
     for held in [until, until.plus_ms(1)] {
         assert_eq!(post.attempt(&with(Some(held)), NOW).await, NoticeOutcome::Sent);
+    }
+}
+
+#[tokio::test]
+async fn t07_a_letter_is_written_in_the_zone_that_its_bank_is_in_when_it_goes_out() {
+    let Setting { folder, keys, post } = setting();
+    let mut notice = notice(&keys, HubParcelState::Stored);
+    notice.parcel.expires_at = Some(UnixMillis(1_795_543_200_000));
+    for (zone, until) in [
+        ("Europe/Berlin", "Tuesday, 24 November 2026, 19:00 (Europe/Berlin, UTC+1)"),
+        ("Asia/Kathmandu", "Tuesday, 24 November 2026, 23:45 (Asia/Kathmandu, UTC+5:45)"),
+    ] {
+        notice.bank.time_zone = zone.parse().unwrap();
+        assert_eq!(post.attempt(&notice, NOW).await, NoticeOutcome::Sent);
+        let letter = letters(folder.path()).remove(0);
+        assert!(letter.contains(&format!("until {until}.")), "{letter}");
     }
 }

@@ -32,6 +32,8 @@ const SQL: &[&str] = &[
     // is decided meanwhile stands in `grants_epoch` and waits.
     "ALTER TABLE banks ADD COLUMN restored_epoch BIGINT",
     "ALTER TABLE banks ADD COLUMN restored_gseq BIGINT",
+    // By which version of the rules what is stored of the bank was folded.
+    "ALTER TABLE banks ADD COLUMN folded_by BIGINT NOT NULL DEFAULT 0",
     // How far each bank's stream was durable here at a point in time.
     "CREATE TABLE watermarks (
         taken_at BIGINT NOT NULL,
