@@ -76,23 +76,24 @@ fn house_rules_hold() {
 }
 
 #[test]
-fn every_invariant_names_a_test_that_exists() {
+fn every_invariant_and_every_guarantee_names_tests_that_exist() {
     let files = files();
-    let page = files.iter().find(|file| file.path == "docs/architecture.md");
-    let page = page.expect("there is no docs/architecture.md");
-    let invariants = invariants::parse(&page.text);
-    assert!(!invariants.is_empty(), "docs/architecture.md has no line that begins with `I1.`");
-
     let has_test = |name: &String| {
         let function = format!("fn {name}(");
         files.iter().any(|file| file.path.ends_with(".rs") && file.text.contains(&function))
     };
-    let mut seen = std::collections::BTreeSet::new();
-    for invariant in &invariants {
-        let number = invariant.number;
-        assert!(seen.insert(number), "I{number} is there twice");
-        assert!(!invariant.tests.is_empty(), "I{number} names no test: (test: `name`)");
-        let gone: Vec<_> = invariant.tests.iter().filter(|name| !has_test(name)).collect();
-        assert!(gone.is_empty(), "I{number} names tests that do not exist: {gone:?}");
+    for (path, letter) in [("docs/architecture.md", 'I'), ("docs/guarantees.md", 'G')] {
+        let page = files.iter().find(|file| file.path == path);
+        let page = page.unwrap_or_else(|| panic!("there is no {path}"));
+        let promises = invariants::parse(&page.text, letter);
+        assert!(!promises.is_empty(), "{path} has no line that begins with `{letter}1.`");
+        let mut seen = std::collections::BTreeSet::new();
+        for promise in &promises {
+            let number = promise.number;
+            assert!(seen.insert(number), "{letter}{number} is there twice");
+            assert!(!promise.tests.is_empty(), "{letter}{number} names no test: (test: `name`)");
+            let gone: Vec<_> = promise.tests.iter().filter(|name| !has_test(name)).collect();
+            assert!(gone.is_empty(), "{letter}{number} names tests that do not exist: {gone:?}");
+        }
     }
 }

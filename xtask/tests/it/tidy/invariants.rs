@@ -1,17 +1,18 @@
-//! The numbered invariants of docs/architecture.md: paragraphs that begin with `I3.` and name their tests.
+//! The numbered promises of the pages: paragraphs that begin with `I3.` (invariants, docs/architecture.md) or `G3.`
+//! (guarantees, docs/guarantees.md) and name their tests.
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Invariant {
+pub(super) struct Promise {
     pub(super) number: u32,
     pub(super) tests: Vec<String>,
 }
 
-/// An invariant reaches from its number to the next one or to an empty line.
-pub(super) fn parse(page: &str) -> Vec<Invariant> {
+/// A promise reaches from its number, which `letter` precedes, to the next one or to an empty line.
+pub(super) fn parse(page: &str, letter: char) -> Vec<Promise> {
     let mut found: Vec<(u32, String)> = Vec::new();
     let mut is_inside = false;
     for line in page.lines() {
-        if let Some(number) = number(line) {
+        if let Some(number) = number(line, letter) {
             found.push((number, line.to_owned()));
             is_inside = true;
         } else if line.trim().is_empty() {
@@ -21,12 +22,12 @@ pub(super) fn parse(page: &str) -> Vec<Invariant> {
             text.push_str(line);
         }
     }
-    found.into_iter().map(|(number, text)| Invariant { number, tests: tests(&text) }).collect()
+    found.into_iter().map(|(number, text)| Promise { number, tests: tests(&text) }).collect()
 }
 
-/// The number of the invariant that `line` begins, in a list and in bold or not.
-fn number(line: &str) -> Option<u32> {
-    let text = line.trim_start_matches(['-', '*', ' ']).strip_prefix('I')?;
+/// The number of the promise that `line` begins, in a list and in bold or not.
+fn number(line: &str, letter: char) -> Option<u32> {
+    let text = line.trim_start_matches(['-', '*', ' ']).strip_prefix(letter)?;
     let (number, _) = text.split_once('.')?;
     number.parse().ok()
 }
@@ -42,21 +43,21 @@ fn tests(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn invariants_are_read_with_their_tests() {
+fn promises_are_read_with_their_tests() {
     let page = "# Code map\n\nIt is. I9. is not at the start.\n\n\
         I1. A pulse has an Intent. (test: `every_pulse_has_an_intent`)\n\
         - **I2.** A door\n  stays shut. (tests: `a`,\n  `bank::tests::b`) Said (in brackets) `c`.\n\n\
-        More `text` (test: `not_of_i2`).\nI30. Has none.\nInvariants. And so on.\n";
-    let invariant = |number, tests: &[&str]| Invariant {
+        More `text` (test: `not_of_i2`).\nG7. A guarantee.\n\nI30. Has none.\nInvariants. And so on.\n";
+    let promise = |number, tests: &[&str]| Promise {
         number,
         tests: tests.iter().map(ToString::to_string).collect(),
     };
     assert_eq!(
-        parse(page),
+        parse(page, 'I'),
         [
-            invariant(1, &["every_pulse_has_an_intent"]),
-            invariant(2, &["a", "b"]),
-            invariant(30, &[])
+            promise(1, &["every_pulse_has_an_intent"]),
+            promise(2, &["a", "b"]),
+            promise(30, &[])
         ]
     );
 }
