@@ -14,6 +14,7 @@ pub mod mailbox;
 pub mod panel;
 pub mod pki;
 pub mod processes;
+pub mod proxy;
 pub mod records;
 pub mod relay;
 pub mod tls;

@@ -3,6 +3,7 @@
 
 mod bad_board;
 mod bad_codes;
+mod bad_line;
 mod bad_parcels;
 mod clones;
 mod courier_codes;
@@ -14,9 +15,11 @@ mod first_parcel;
 mod foreign_readers;
 mod hub_down;
 mod keys;
+mod kill_loop;
 mod live;
 mod one_trace;
 mod other_endings;
+mod power_cuts;
 mod python_client;
 mod strangers;
 mod unreadable;
