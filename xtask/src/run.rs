@@ -26,8 +26,12 @@ pub(crate) enum Bench {
     Codes,
     /// Memory of an agent idle and busy, and how long it is away when it starts again
     Agent,
-    /// What telemetry of 10,000 banks into one operator's tool costs ingest
+    /// What telemetry of 10,000 banks into one operator's tool costs the machine
     Live,
+    /// An agent's state made from its journal, beside reading and hashing the same bytes
+    Recover,
+    /// A hub that takes in what 1,000 banks have kept for days, while others go on
+    Backlog,
 }
 
 /// Builds and becomes the demo.
