@@ -53,10 +53,7 @@ pub(super) async fn run(
             show(&client.set_layout(connection.call(call)).await?.into_inner(), output)
         }
         BankCommand::SetTimeZone { bank, zone, request } => {
-            let (name, request_id) = (format!("banks/{bank}"), request.id());
-            let call = wire::SetTimeZoneRequest { name, time_zone: zone, request_id };
-            let mut client = connection.client().await?;
-            show(&client.set_time_zone(connection.call(call)).await?.into_inner(), output)
+            set_time_zone(connection, &bank, zone, request.id(), output).await
         }
         BankCommand::ReplaceCertificate { bank, certificate, request } => {
             alarm::replace_certificate(connection, &bank, certificate, request.id(), output).await
@@ -89,12 +86,32 @@ pub(super) async fn run(
             set_keypad_couriers(connection, &bank, &carriers, request.id(), output).await
         }
         BankCommand::LockDown { bank, request } => {
-            let (name, request_id) = (format!("banks/{bank}"), request.id());
-            let call = wire::LockDownBankRequest { name, request_id };
-            let mut client = connection.client().await?;
-            show(&client.lock_down_bank(connection.call(call)).await?.into_inner(), output)
+            lock_down(connection, &bank, request.id(), output).await
         }
     }
+}
+
+async fn set_time_zone(
+    connection: &Connection,
+    bank: &BankId,
+    time_zone: String,
+    request_id: String,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let call = wire::SetTimeZoneRequest { name: format!("banks/{bank}"), time_zone, request_id };
+    let mut client = connection.client().await?;
+    show(&client.set_time_zone(connection.call(call)).await?.into_inner(), output)
+}
+
+async fn lock_down(
+    connection: &Connection,
+    bank: &BankId,
+    request_id: String,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let call = wire::LockDownBankRequest { name: format!("banks/{bank}"), request_id };
+    let mut client = connection.client().await?;
+    show(&client.lock_down_bank(connection.call(call)).await?.into_inner(), output)
 }
 
 async fn maintain(

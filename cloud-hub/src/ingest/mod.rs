@@ -41,7 +41,7 @@ use locker_core::journal::Place;
 use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::credential_keys::HubKeys;
@@ -56,6 +56,10 @@ use batch::News;
 use outage::{Outages, Turn};
 use refold::LoadBankError;
 use takeover::Quarrels;
+
+/// Reads at a time. Below the store's reading connections, which others use, too: whoever waits for a
+/// connection gives up after a while, and of a thousand banks that come at once all but a few would.
+const READS_AT_ONCE: usize = 2;
 
 /// The bounds of ingest.
 #[derive(Clone, Debug)]
@@ -96,6 +100,8 @@ pub struct Ingest<L: Link = Sessions> {
     quarrels: Quarrels,
     outages: Outages,
     work: FuturesUnordered<BoxFuture<'static, Done<L>>>,
+    /// Turns of those who read what is stored.
+    reads: Arc<Semaphore>,
     /// Banks that are owed an ack.
     unacked: BTreeSet<BankId>,
     /// Banks whose session had no room for all their grants.
@@ -253,6 +259,7 @@ impl<L: Link> Ingest<L> {
             strikes: Strikes::default(),
             quarrels: Quarrels::default(),
             work: FuturesUnordered::new(),
+            reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             unacked: BTreeSet::new(),
             hungry: BTreeSet::new(),
             unplaced: BTreeSet::new(),

@@ -1,6 +1,7 @@
 //! What banks say: births, batches, and what cannot be read.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use locker_core::ids::BankId;
@@ -8,6 +9,7 @@ use locker_core::journal::CHAIN_START;
 use locker_core::uplink::clone::CloneSign;
 use locker_core::uplink::inlet::{self, BatchVerdict, Cursor};
 use locker_proto::message::{Batch, Birth, Presence, Telemetry};
+use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use super::bank::{Known, Memory, Waiting};
@@ -76,8 +78,11 @@ impl<L: Link> Ingest<L> {
             Memory::Absent => {
                 entry.memory = Memory::Loading;
                 let (store, bank) = (self.store.clone(), bank.clone());
+                let of = bank.clone();
+                let loading = in_turn(&self.reads, async move { refold::load(&store, &of).await });
                 self.work.push(Box::pin(async move {
-                    let loaded = refold::load(&store, &bank).await;
+                    let gone = Err(LoadBankError::Write(WriteError::Closed));
+                    let loaded = loading.await.unwrap_or(gone);
                     Done::Loaded { bank, loaded }
                 }));
             }
@@ -409,6 +414,25 @@ impl<L: Link> Ingest<L> {
             entry.in_flight += 1;
         }
     }
+}
+
+/// Reads in a task of its own, when it is its turn, for the same reason: a future of the loop that has a
+/// connection would keep it from all others. `None` if the task has gone.
+pub(super) fn in_turn<T, F>(
+    reads: &Arc<Semaphore>,
+    reading: F,
+) -> impl Future<Output = Option<T>> + Send + use<T, F>
+where
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let reads = Arc::clone(reads);
+    let task = tokio::spawn(async move {
+        // Never closed: as long as there is somebody to read, there is ingest.
+        let _turn = reads.acquire_owned().await;
+        reading.await
+    });
+    async move { task.await.ok() }
 }
 
 /// Makes a decision in a task of its own. The loop waits for room in the store's queue itself, and

@@ -4,12 +4,15 @@
 
 mod agent;
 mod awake;
+mod backlog;
 mod codes;
 mod door;
 mod ingest;
 mod live;
 mod panel_client;
+mod recover;
 mod table;
+mod visits;
 
 use std::process::ExitCode;
 
@@ -27,6 +30,8 @@ struct Args {
 enum Bench {
     /// Memory of an agent, and how long it is away when it starts again.
     Agent(agent::Args),
+    /// Three days of a thousand banks, while others have something to say now.
+    Backlog(backlog::Args),
     /// Six digits at the keypad, against a bare hash.
     Codes(codes::Args),
     /// From the last frame of a scan to the first byte of the unlock frame.
@@ -35,6 +40,8 @@ enum Bench {
     Ingest(ingest::Args),
     /// What the live lane costs ingest.
     Live(live::Args),
+    /// An agent's state made from its journal, against reading and hashing the same bytes.
+    Recover(recover::Args),
     /// Keeps one core awake until its standard input is closed; for `door`.
     #[command(hide = true)]
     Spin,
@@ -56,10 +63,12 @@ fn run() -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match Args::parse().bench {
         Bench::Agent(args) => runtime.block_on(Box::pin(agent::run(&args))),
+        Bench::Backlog(args) => runtime.block_on(Box::pin(backlog::run(&args))),
         Bench::Codes(args) => codes::run(&args),
         Bench::Door(args) => runtime.block_on(door::run(&args)),
         Bench::Ingest(args) => runtime.block_on(ingest::run(&args)),
         Bench::Live(args) => runtime.block_on(Box::pin(live::run(&args))),
+        Bench::Recover(args) => recover::run(&args),
         Bench::Spin => {
             awake::spin();
             Ok(())

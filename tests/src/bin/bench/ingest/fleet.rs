@@ -12,28 +12,25 @@ use cloud_hub::ingest::{Caller, Link, LinkEvent};
 use cloud_hub::mqtt::{DownTopic, SendError, UpTopic};
 use cloud_hub::parcels::{BookingOrder, NewParcel, book_compartment, create_parcel};
 use cloud_hub::store::{DisplayName, ParcelRow, RequestKey, Store};
-use locker_core::bank::{
-    BoardChanged, DepositConfirmed, DepositStarted, DoorMoved, DoorsRead, PickupEnd, PickupSettled,
-    PickupStarted, PulseIntended, PulseOutcome, PulseSettled, SessionEnded, SessionStarted,
-};
+use locker_core::bank::{BoardChanged, DoorsRead};
 use locker_core::clock::TimeQuality;
 use locker_core::compartment::{CompartmentSpec, DoorReading, Layout, LockPosition};
 use locker_core::downlink::{Booking, ConfigDocument, Grant, GrantAccepted, GrantPosition};
 use locker_core::fact::Fact;
 use locker_core::ids::GroupId;
 use locker_core::ids::{
-    BankId, BootId, CompartmentNo, CredentialId, Generation, IntentId, ParcelId, SessionId,
-    StreamId,
+    BankId, BootId, CompartmentNo, CredentialId, Generation, ParcelId, StreamId,
 };
 use locker_core::journal::{Booted, CHAIN_START, ChainHash, Record, StreamOpened, next_hash};
 use locker_core::parcel::Terms;
-use locker_core::session::{Actor, CourierProof, SessionEnd};
 use locker_core::units::{Dimensions, Grams, UnixMillis};
 use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
 use locker_proto::message::{Batch, Birth, Nonce};
 use locker_proto::record::encode_record;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
+
+use crate::visits::Visits;
 
 /// The time of everything in this bench.
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -77,7 +74,7 @@ struct Bank {
     stream: StreamId,
     seq: u64,
     hash: ChainHash,
-    intent: u64,
+    visits: Visits,
     gseq: u64,
     specs: Vec<CompartmentSpec>,
     parcels: Vec<ParcelRow>,
@@ -112,6 +109,7 @@ impl Fleet {
                 id: bank.id.clone(),
                 display_name: "bench".to_owned(),
                 address: String::new(),
+                time_zone: cloud_hub::site_zone::SiteZone::UTC,
                 compartments: bank.specs.clone(),
             };
             create_bank(store, new, request(number, "bank"), NOW).await?;
@@ -274,7 +272,7 @@ impl Bank {
             stream: StreamId(u128::try_from(number)?.to_be_bytes()),
             seq: 0,
             hash: CHAIN_START,
-            intent: 0,
+            visits: Visits::default(),
             gseq: 0,
             specs: (0..compartments).map(spec).collect(),
             parcels: Vec::new(),
@@ -346,67 +344,10 @@ impl Bank {
             let position = GrantPosition { epoch: locker_core::ids::HubEpoch(1), gseq: self.gseq };
             let grant = Grant::Book(booking);
             facts.push(Fact::GrantAccepted(GrantAccepted { position, grant }));
-            self.visit(&mut facts, row.uid, spec.no, None);
-            self.visit(&mut facts, row.uid, spec.no, Some(credential));
+            self.visits.write(&mut facts, row.uid, spec.no, None);
+            self.visits.write(&mut facts, row.uid, spec.no, Some(credential));
         }
         Ok(facts)
-    }
-
-    /// One visit: a deposit without a credential, a pickup with one.
-    fn visit(
-        &mut self,
-        facts: &mut Vec<Fact>,
-        parcel: ParcelId,
-        compartment: CompartmentNo,
-        pickup: Option<CredentialId>,
-    ) {
-        self.intent += 1;
-        let intent = IntentId(self.intent);
-        let session = SessionId(u128::from(self.intent).to_be_bytes());
-        let actor = match pickup {
-            Some(credential) => Actor::Recipient { credential },
-            None => Actor::Courier {
-                carrier: "acme".parse().expect("a carrier's name"),
-                proof: CourierProof::Badge(CredentialId([9; 16])),
-            },
-        };
-        let outcome = PulseOutcome::Opened { after_ms: 80 };
-        let moved = |reading| {
-            Fact::DoorMoved(DoorMoved { compartment, reading, cause: Some(intent), class: None })
-        };
-        facts.push(Fact::SessionStarted(SessionStarted { session, actor }));
-        facts.push(match pickup {
-            Some(credential) => {
-                Fact::PickupStarted(PickupStarted { session, parcel, compartment, credential })
-            }
-            None => {
-                let tried = Vec::new();
-                Fact::DepositStarted(DepositStarted { session, parcel, compartment, tried })
-            }
-        });
-        facts.push(Fact::PulseIntended(PulseIntended {
-            intent,
-            session,
-            compartment,
-            parcel: Some(parcel),
-        }));
-        facts.push(Fact::PulseSettled(PulseSettled { intent, compartment, outcome }));
-        facts.push(moved(DoorReading::Open));
-        facts.push(moved(DoorReading::Closed));
-        facts.push(if pickup.is_some() {
-            let (end, lock_failed) = (PickupEnd::Collected { presumed: false }, false);
-            Fact::PickupSettled(PickupSettled { session, parcel, compartment, end, lock_failed })
-        } else {
-            let presumed = false;
-            Fact::DepositConfirmed(DepositConfirmed {
-                session,
-                parcel,
-                compartment,
-                presumed,
-                code: None,
-            })
-        });
-        facts.push(Fact::SessionEnded(SessionEnded { session, end: SessionEnd::Finished }));
     }
 
     fn batch(&mut self, facts: Vec<Fact>) -> Vec<u8> {
