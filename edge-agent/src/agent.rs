@@ -24,6 +24,7 @@ use crate::bank::{
 };
 use crate::board::{Bus, BusEvent, Jitter, PortConnector};
 use crate::config::Config;
+use crate::journal::Disk;
 use crate::link::{self, Link, TrustedKeys, tls};
 use crate::panel::{self, Access, AccessError};
 use crate::power;
@@ -119,13 +120,14 @@ impl Agent {
         }));
         tasks.push(tokio::spawn(power::run(config.power.clone(), events.clone(), stopped.clone())));
         tasks.push(tokio::spawn(outlast(Arc::clone(&starts), stopped.clone())));
-        let samples = Samples::new(config.telemetry);
+        let samples = Samples::default();
         tasks.push(tokio::spawn(telemetry::run(Sampling {
             limits: config.telemetry,
             sources: Sources::of_this_machine(&config.data_dir),
             buses: ports,
             head: watches.head.clone(),
             system_time,
+            medium: Arc::new(Disk),
             samples: samples.clone(),
             stop: stopped.clone(),
         })));

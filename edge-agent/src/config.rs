@@ -412,7 +412,14 @@ fn bank_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BankId, 
 /// A key of earlier versions that is in `text`, and what took its place.
 fn retired(text: &str) -> Option<(&'static str, &'static str)> {
     let table: toml::Table = text.parse().ok()?;
-    table.get("hub")?.get("command_keys")?;
+    let has = |section: &str, key: &str| table.get(section).is_some_and(|at| at.get(key).is_some());
+    if has("telemetry", "kept_samples") {
+        let instead = "gave way to telemetry.kept_bytes: samples wait on the disk, 128 bytes each";
+        return Some(("telemetry.kept_samples", instead));
+    }
+    if !has("hub", "command_keys") {
+        return None;
+    }
     let instead = "gave way to hub.root_keys: write the public key of the hub's root there, the \
                    line of hex in root.pub; command keys come from the hub, in the key set that the \
                    root has signed";

@@ -7,6 +7,7 @@ use edge_agent::config::{
     Config, DiskLimits, LinkLimits, LogConfig, OpeningsAllowed, PowerConfig, SessionLimits,
     StartLimits,
 };
+use edge_agent::telemetry::TelemetryLimits;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/edge-agent.toml");
 
@@ -51,6 +52,7 @@ fn the_defaults_it_tells_are_the_defaults() {
     same(&config.power, &PowerConfig { mains_file, ..PowerConfig::default() });
     same(&config.starts, &StartLimits::default());
     same(&config.disk, &DiskLimits::default());
+    same(&config.telemetry, &TelemetryLimits::default());
     same(&config.log, &LogConfig::default());
     same(&config.bus[0].timing, &BusTiming::default());
     same(&load(&std::fs::read_to_string(EXAMPLE).expect("the example")), &config);

@@ -123,12 +123,9 @@ impl GrpcListener {
             .max_decoding_message_size(limits.request_bytes);
         let security = SecurityServiceServer::new(Guards::new(&surface, &self.revocations))
             .max_decoding_message_size(limits.request_bytes);
-        let audit = AuditServiceServer::new(Auditors::new(
-            &surface,
-            &self.revocations,
-            stop_seen.clone(),
-        ))
-        .max_decoding_message_size(limits.request_bytes);
+        let audit =
+            AuditServiceServer::new(Auditors::new(&surface, &self.revocations, stop_seen.clone()))
+                .max_decoding_message_size(limits.request_bytes);
         health.set_serving::<ParcelServiceServer<Carriers>>().await;
         health.set_serving::<CourierServiceServer<Dispatchers>>().await;
         health.set_serving::<FleetServiceServer<Operators>>().await;

@@ -45,9 +45,7 @@ pub async fn run(args: Args, out: &mut dyn Write, remarks: &mut dyn Write) -> Re
     let connection = Connection::new(&connect)?;
     match command {
         Command::Alarm { command } => alarm::run(&connection, command, &mut output).await,
-        Command::Audit { command } => {
-            audit::run(&connection, &connect, command, &mut output).await
-        }
+        Command::Audit { command } => audit::run(&connection, &connect, command, &mut output).await,
         Command::Bank { command } => bank::run(&connection, command, &mut output).await,
         Command::Parcel { command } => parcel::run(&connection, command, &mut output).await,
         Command::Watch(watch) => watch::run(&connection, &watch, &mut output).await,

@@ -92,9 +92,11 @@ impl<L: Link> Ingest<L> {
         let held = born.grants_sent;
         let (store, bank) = (self.store.clone(), bank.clone());
         let of = bank.clone();
-        let reading = in_turn(&self.reads, async move {
-            store.downlink(&of, held, GRANTS_PER_BATCH_MAX).await
-        });
+        let reading =
+            in_turn(
+                &self.reads,
+                async move { store.downlink(&of, held, GRANTS_PER_BATCH_MAX).await },
+            );
         self.work.push(Box::pin(async move {
             let gone = || Err(DbErr::Custom("the reading task has gone".to_owned()).into());
             let read = reading.await.unwrap_or_else(gone);

@@ -141,6 +141,18 @@ fn one_root_is_pinned_or_two_and_command_keys_are_not() {
 }
 
 #[test]
+fn samples_are_kept_within_limits_and_by_bytes_no_longer_by_number() {
+    for (line, key) in [
+        ("kept_bytes = 1000", "telemetry.kept_bytes: must be 262144 to 33554432"),
+        ("fine_hours = 0", "telemetry.fine_hours: must be 1 to 720"),
+        ("kept_samples = 4320", "telemetry.kept_samples: gave way to telemetry.kept_bytes"),
+    ] {
+        let said = refused("[panel]", &format!("[telemetry]\n{line}\n\n[panel]"));
+        assert!(said.contains(key), "{said}");
+    }
+}
+
+#[test]
 fn a_bus_of_the_other_family_with_an_echo_is_taken() {
     let text = GOOD.replace("boards = [", "profile = \"cu16\"\necho = \"probe\"\nboards = [");
     let config = Config::parse(&text, Path::new("agent.toml")).unwrap();

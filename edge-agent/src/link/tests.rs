@@ -34,7 +34,7 @@ use super::*;
 use crate::bank::Introduction;
 use crate::journal::Limits;
 use crate::store::{Keeper, Ledger, Stamp};
-use crate::telemetry::{Sample, Samples, TelemetryLimits};
+use crate::telemetry::{Sample, Samples};
 
 /// A bank of which only journal and link are real.
 struct World {
@@ -81,7 +81,7 @@ impl World {
         let head = watch::Sender::new(ledger.head().0);
         let missed = watch::Sender::new(0);
         let stop = watch::Sender::new(false);
-        let samples = Samples::new(TelemetryLimits::default());
+        let samples = Samples::default();
         let (sender, inbox) = mpsc::channel(64);
         let (forward, events) = mpsc::channel(64);
         let held = Arc::new(Mutex::new(key_set(3, &[(1, &command_key())])));

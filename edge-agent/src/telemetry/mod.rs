@@ -1,30 +1,39 @@
 //! What the bank's machine tells of itself: a sample now and then, sent when there is a connection.
 //!
-//! Nothing depends on a sample, so none is on the way of a door or a fact: they are kept in memory
-//! only, within a limit, and sent with QoS 0 beside the facts. What is kept while offline is thinned
-//! out before anything is dropped, and lost when the agent stops.
+//! Nothing depends on a sample, so none is on the way of a door or a fact: they are sent with QoS 0
+//! beside the facts. While there is a connection a sample touches no disk. Without one a few wait
+//! in memory and all older ones in files that are never synced; what is old is thinned out before
+//! anything is dropped, and what was dropped is counted.
 
-mod backlog;
+mod lane;
 mod sensors;
+mod slot;
+mod waiting;
 
-pub use backlog::Backlog;
 pub use sensors::{Sensors, Sources};
+pub use slot::SLOT_BYTES;
+pub use waiting::Samples;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use locker_core::units::UnixMillis;
 use locker_proto::message::Telemetry;
 use serde::Deserialize;
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::warn;
 
 use crate::board::{Bus, BusCounters};
+use crate::journal::Medium;
+use lane::Lane;
 
-/// No ack was heard yet.
-const NOT_HEARD: u64 = u64::MAX;
+/// The lane's folder inside the agent's data.
+const FOLDER: &str = "telemetry";
+/// Fewest bytes the lane may have: eight full files.
+const KEPT_BYTES_MIN: u64 = 256 << 10;
+/// Most bytes the lane may have: what a bank keeps in all is to fit twice.
+const KEPT_BYTES_MAX: u64 = 32 << 20;
 
 /// How often samples are taken, and how many are kept.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -32,15 +41,17 @@ const NOT_HEARD: u64 = u64::MAX;
 pub struct TelemetryLimits {
     /// Between two samples.
     pub every_ms: u64,
-    /// Samples kept while offline; with more, every second of the older ones goes, and what is thin
-    /// already goes oldest first.
-    pub kept_samples: usize,
+    /// What waits longer than this is thinned out, in hours.
+    pub fine_hours: u64,
+    /// Room on the disk for samples that wait; with more the older are thinned further, and what is
+    /// thin already goes oldest first.
+    pub kept_bytes: u64,
 }
 
 impl Default for TelemetryLimits {
     fn default() -> Self {
-        // Three days of every minute.
-        Self { every_ms: 60_000, kept_samples: 4_320 }
+        // A day of every minute, and then a month and a half of every five and fifteen.
+        Self { every_ms: 60_000, fine_hours: 24, kept_bytes: 1 << 20 }
     }
 }
 
@@ -50,8 +61,10 @@ impl TelemetryLimits {
     pub fn mistake(&self) -> Option<(&'static str, &'static str)> {
         if !(100..=3_600_000).contains(&self.every_ms) {
             Some(("telemetry.every_ms", "must be 100 to 3600000"))
-        } else if !(16..=100_000).contains(&self.kept_samples) {
-            Some(("telemetry.kept_samples", "must be 16 to 100000"))
+        } else if !(1..=720).contains(&self.fine_hours) {
+            Some(("telemetry.fine_hours", "must be 1 to 720"))
+        } else if !(KEPT_BYTES_MIN..=KEPT_BYTES_MAX).contains(&self.kept_bytes) {
+            Some(("telemetry.kept_bytes", "must be 262144 to 33554432"))
         } else {
             None
         }
@@ -65,66 +78,6 @@ pub struct Sample {
     pub said: Telemetry,
 }
 
-/// Samples that wait to be sent. Cheap to clone; all clones are the same.
-#[derive(Clone, Debug)]
-pub struct Samples(Arc<Waiting>);
-
-#[derive(Debug)]
-struct Waiting {
-    backlog: Mutex<Backlog>,
-    added: Notify,
-    committed: AtomicU64,
-}
-
-impl Samples {
-    #[must_use]
-    pub fn new(limits: TelemetryLimits) -> Self {
-        let backlog = Backlog::new(limits.kept_samples, Duration::from_millis(limits.every_ms));
-        Self(Arc::new(Waiting {
-            backlog: Mutex::new(backlog),
-            added: Notify::new(),
-            committed: AtomicU64::new(NOT_HEARD),
-        }))
-    }
-
-    /// Keeps a sample until it is sent.
-    pub fn add(&self, sample: Sample) {
-        self.backlog().push(sample);
-        self.0.added.notify_one();
-    }
-
-    /// Notes what the hub has committed.
-    pub fn committed(&self, seq: u64) {
-        self.0.committed.store(seq, Ordering::Relaxed);
-    }
-
-    /// Completes when there is a sample to send, and not before `not_before`. For one sender.
-    pub(crate) async fn ready(&self, not_before: Instant) {
-        while self.backlog().is_empty() {
-            self.0.added.notified().await;
-        }
-        sleep_until(not_before).await;
-    }
-
-    /// The oldest sample, as it is to be sent by a connection that began at `linked`.
-    pub(crate) fn next(&self, linked: Instant) -> Option<Telemetry> {
-        let mut backlog = self.backlog();
-        let sample = backlog.pop()?;
-        let (historical, samples_dropped) = (sample.taken < linked, backlog.dropped());
-        Some(Telemetry { historical, samples_dropped, ..sample.said })
-    }
-
-    /// Records that the hub lacks, as far as is known.
-    fn lacking(&self, head: u64) -> Option<u64> {
-        let committed = self.0.committed.load(Ordering::Relaxed);
-        (committed != NOT_HEARD).then(|| head.saturating_sub(committed))
-    }
-
-    fn backlog(&self) -> MutexGuard<'_, Backlog> {
-        self.0.backlog.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// What samples are made of.
 pub struct Sampling {
     pub limits: TelemetryLimits,
@@ -133,33 +86,94 @@ pub struct Sampling {
     /// The journal's last seq.
     pub head: watch::Receiver<u64>,
     pub system_time: fn() -> UnixMillis,
+    /// Where samples wait that memory does not keep.
+    pub medium: Arc<dyn Medium>,
     pub samples: Samples,
     /// Turns true when the agent stops.
     pub stop: watch::Receiver<bool>,
 }
 
-/// Takes samples until told to stop.
-pub async fn run(mut sampling: Sampling) {
+/// Takes samples until told to stop, and keeps what waits.
+pub async fn run(sampling: Sampling) {
+    let mut files = Files::open(&sampling).await;
     let mut tick = interval(Duration::from_millis(sampling.limits.every_ms));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (samples, mut stop) = (sampling.samples.clone(), sampling.stop.clone());
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
-            // An agent that is gone without a word has stopped, too.
-            _ = sampling.stop.wait_for(|stop| *stop) => return,
+            _ = tick.tick() => {
+                sampling.take_one().await;
+                if let Some(surplus) = samples.surplus() {
+                    files.on(&samples, move |lane| lane.keep(&surplus)).await;
+                }
+            }
+            () = samples.wanted() => {
+                let found = files.on(&samples, Lane::hand_out).await;
+                samples.found(found.unwrap_or_default());
+            }
+            () = stopped(&mut stop) => break,
         }
-        let (sources, taken) = (sampling.sources.clone(), Instant::now());
-        // A disk that hangs must not hang the connection with it.
+    }
+    let (unsent, newest) = samples.take_all();
+    let put_away = move |lane: &mut Lane| {
+        lane.take_back(&unsent);
+        lane.keep(&newest);
+    };
+    files.on(&samples, put_away).await;
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An agent that is gone without a word has stopped, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The lane's files, off the runtime: a disk that hangs must not hang the connection with it.
+struct Files(Option<Lane>);
+
+impl Files {
+    async fn open(sampling: &Sampling) -> Self {
+        let (medium, limits) = (Arc::clone(&sampling.medium), sampling.limits);
+        let (dir, began) = (sampling.sources.data_dir.join(FOLDER), sampling.samples.began());
+        let opened = tokio::task::spawn_blocking(move || Lane::open(medium, dir, limits, began));
+        let mut files = Self(opened.await.ok());
+        files.on(&sampling.samples, |_| ()).await;
+        files
+    }
+
+    /// Does something with the lane, and tells `samples` what it holds then.
+    async fn on<T: Send + 'static>(
+        &mut self,
+        samples: &Samples,
+        work: impl FnOnce(&mut Lane) -> T + Send + 'static,
+    ) -> Option<T> {
+        let mut lane = self.0.take()?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&mut lane);
+            (lane, done)
+        });
+        let Ok((mut lane, done)) = done.await else {
+            warn!("files of samples given up");
+            samples.kept(false, 0);
+            return None;
+        };
+        samples.kept(lane.holds_any(), lane.take_dropped());
+        self.0 = Some(lane);
+        Some(done)
+    }
+}
+
+impl Sampling {
+    async fn take_one(&self) {
+        let (sources, taken) = (self.sources.clone(), Instant::now());
         let read = tokio::task::spawn_blocking(move || sources.read()).await;
         let Ok(sensors) = read else {
             warn!("sensors cannot be read");
-            continue;
+            return;
         };
-        let counters: Vec<_> = sampling.buses.iter().map(Bus::counters).collect();
-        let said = said(sensors, &counters, (sampling.system_time)());
-        let backlog_records = sampling.samples.lacking(*sampling.head.borrow());
-        let said = Telemetry { backlog_records, ..said };
-        sampling.samples.add(Sample { taken, said });
+        let counters: Vec<_> = self.buses.iter().map(Bus::counters).collect();
+        let said = said(sensors, &counters, (self.system_time)());
+        let backlog_records = self.samples.lacking(*self.head.borrow());
+        self.samples.add(Sample { taken, said: Telemetry { backlog_records, ..said } });
     }
 }
 

@@ -3,67 +3,265 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use super::lane::FILE_SLOTS;
+use super::waiting::{NEWEST_MAX, SURPLUS};
 use super::*;
+use crate::journal::Disk;
+use crate::store::tests::disk::TestDisk;
 
 const EVERY: Duration = Duration::from_secs(60);
+/// Samples of a day.
+const DAY: u64 = 24 * 60;
 
-fn sample(began: Instant, n: u32) -> Sample {
-    let at = UnixMillis(u64::from(n));
-    Sample { taken: began + EVERY * n, said: Telemetry { at, ..Telemetry::default() } }
+fn sample(began: Instant, n: u64) -> Sample {
+    let at = UnixMillis(n * 60_000);
+    let taken = began + EVERY * u32::try_from(n).unwrap();
+    Sample { taken, said: Telemetry { at, ..Telemetry::default() } }
 }
 
-fn left(backlog: &mut Backlog) -> Vec<u64> {
-    std::iter::from_fn(|| backlog.pop()).map(|sample| sample.said.at.0).collect()
+/// A lane, and what it was fed and gave back.
+struct World {
+    dir: TempDir,
+    disk: TestDisk,
+    limits: TelemetryLimits,
+    began: Instant,
+    lane: Lane,
+}
+
+impl World {
+    fn new(limits: TelemetryLimits) -> Self {
+        let (dir, disk, began) = (TempDir::new().unwrap(), TestDisk::default(), Instant::now());
+        let lane = open(&disk, dir.path(), limits, began);
+        Self { dir, disk, limits, began, lane }
+    }
+
+    /// Ends this run without a word and begins the next.
+    fn restart(&mut self) {
+        self.lane = open(&self.disk, self.dir.path(), self.limits, self.began);
+    }
+
+    fn feed(&mut self, numbers: std::ops::Range<u64>) {
+        let numbers: Vec<u64> = numbers.collect();
+        for some in numbers.chunks(SURPLUS) {
+            let some: Vec<_> = some.iter().map(|n| sample(self.began, *n)).collect();
+            self.lane.keep(&some);
+        }
+    }
+
+    /// All that is left, oldest first, by the minute.
+    fn drain(&mut self) -> Vec<u64> {
+        let mut left = Vec::new();
+        loop {
+            let some = self.lane.hand_out();
+            if some.is_empty() {
+                return left;
+            }
+            left.extend(some.iter().map(|sample| sample.said.at.0 / 60_000));
+        }
+    }
+
+    fn files(&self) -> Vec<std::path::PathBuf> {
+        let mut files: Vec<_> =
+            fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+}
+
+fn open(disk: &TestDisk, dir: &Path, limits: TelemetryLimits, began: Instant) -> Lane {
+    Lane::open(Arc::new(disk.clone()), dir.to_owned(), limits, began)
+}
+
+fn len(of: &[u64]) -> u64 {
+    u64::try_from(of.len()).unwrap()
+}
+
+/// The widest gap in what is left.
+fn widest(left: &[u64]) -> u64 {
+    left.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
 }
 
 #[test]
-fn a_full_backlog_is_thinned_out_among_the_older_before_anything_is_lost_at_the_end() {
-    let (mut backlog, began) = (Backlog::new(16, EVERY), Instant::now());
-    for n in 0..16 {
-        backlog.push(sample(began, n));
-    }
-    assert_eq!(backlog.dropped(), 0);
-    backlog.push(sample(began, 16));
-    assert_eq!(backlog.dropped(), 6);
-    // The very first stays, and so does the newest quarter.
-    assert_eq!(left(&mut backlog), [0, 2, 4, 6, 8, 10, 12, 13, 14, 15, 16]);
+fn what_waits_longer_than_a_day_is_thinned_to_every_fifth_and_no_more() {
+    let mut world = World::new(TelemetryLimits::default());
+    world.feed(0..3 * DAY);
+    let dropped = world.lane.take_dropped();
+    let left = world.drain();
+    assert!(left.is_sorted());
+    assert_eq!((left.first(), left.last()), (Some(&0), Some(&(3 * DAY - 1))));
+    assert_eq!(dropped + len(&left), 3 * DAY);
+    let newest: Vec<u64> = left.iter().copied().filter(|n| *n >= 2 * DAY).collect();
+    assert_eq!(newest, (2 * DAY..3 * DAY).collect::<Vec<_>>(), "a day is whole");
+    let oldest: Vec<u64> = left.iter().copied().filter(|n| *n < DAY).collect();
+    assert!(oldest.len() < 310 && widest(&oldest) == 5, "{oldest:?}");
+    assert_eq!(world.lane.take_dropped(), 0, "what was handed out is not dropped");
+    assert!(world.files().is_empty());
 }
 
 #[test]
-fn what_is_thin_already_goes_oldest_first_and_everything_left_out_is_counted() {
-    let (mut backlog, began) = (Backlog::new(16, EVERY), Instant::now());
-    for n in 0..2_000 {
-        backlog.push(sample(began, n));
-    }
-    let dropped = backlog.dropped();
-    let left = left(&mut backlog);
-    assert_eq!(dropped + u64::try_from(left.len()).unwrap(), 2_000);
-    assert!(left.len() <= 16 && left.is_sorted());
-    assert_eq!(left.last(), Some(&1_999));
-    assert!(left[0] > 1_000, "the oldest went: {left:?}");
-    let gaps = left.windows(2).map(|pair| pair[1] - pair[0]);
-    assert!(gaps.clone().all(|gap| gap <= 15), "no gap is wider than that: {left:?}");
-    assert!(gaps.max().unwrap() > 4, "the older ones are thin: {left:?}");
+fn what_does_not_fit_is_thinned_before_the_oldest_goes_and_all_of_it_is_counted() {
+    let limits = TelemetryLimits { kept_bytes: KEPT_BYTES_MIN, ..TelemetryLimits::default() };
+    let mut world = World::new(limits);
+    world.feed(0..30 * DAY);
+    let used: u64 = world.files().iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!(used <= KEPT_BYTES_MIN, "{used}");
+    let dropped = world.lane.take_dropped();
+    let left = world.drain();
+    assert_eq!(dropped + len(&left), 30 * DAY);
+    assert!(left.is_sorted() && left.last() == Some(&(30 * DAY - 1)));
+    assert!(left[0] > DAY, "the oldest went: {}", left[0]);
+    assert!(widest(&left) <= 20, "no gap is wider than that: {}", widest(&left));
+    let oldest: Vec<u64> = left.iter().copied().filter(|n| *n < left[0] + DAY).collect();
+    assert!(oldest.len() < 110, "the older ones are thin: {}", oldest.len());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_sample_taken_before_the_connection_is_marked_historical_and_tells_of_the_lost() {
-    let samples = Samples::new(TelemetryLimits { kept_samples: 16, ..TelemetryLimits::default() });
-    let began = Instant::now();
-    for n in 0..17 {
+#[test]
+fn samples_outlive_the_process_in_their_order_and_are_of_before_any_connection() {
+    let mut world = World::new(TelemetryLimits::default());
+    world.feed(0..40);
+    world.restart();
+    world.feed(40..70);
+    let handed_out: Vec<Sample> =
+        std::iter::from_fn(|| Some(world.lane.hand_out()).filter(|some| !some.is_empty()))
+            .flatten()
+            .collect();
+    let minutes: Vec<u64> = handed_out.iter().map(|sample| sample.said.at.0 / 60_000).collect();
+    assert_eq!(minutes, (0..70).collect::<Vec<_>>());
+    let of_before = handed_out.iter().filter(|sample| sample.taken == world.began).count();
+    assert_eq!(of_before, 40);
+    assert_eq!(handed_out[69], sample(world.began, 69), "this run's keep when they were taken");
+}
+
+#[test]
+fn what_was_handed_out_and_not_sent_is_taken_back() {
+    let mut world = World::new(TelemetryLimits::default());
+    world.feed(0..600);
+    let some = world.lane.hand_out();
+    world.lane.take_back(&some[100..]);
+    world.restart();
+    assert_eq!(world.drain(), (100..600).collect::<Vec<_>>());
+    assert_eq!(world.lane.take_dropped(), 0);
+}
+
+#[test]
+fn damage_costs_the_damaged_samples_and_never_a_start() {
+    let mut world = World::new(TelemetryLimits::default());
+    world.feed(0..600);
+    let files = world.files();
+    assert_eq!(files.len(), 3);
+    // One flipped bit, a file of something else, and a torn end.
+    let mut bytes = fs::read(&files[0]).unwrap();
+    bytes[7 * SLOT_BYTES + 20] ^= 1;
+    fs::write(&files[0], bytes).unwrap();
+    fs::write(&files[1], vec![0xa5; 10 * SLOT_BYTES]).unwrap();
+    let len = fs::metadata(&files[2]).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&files[2]).unwrap().set_len(len - 5).unwrap();
+    fs::write(world.dir.path().join("samples-00000000000000000009.v1"), "").unwrap();
+    fs::write(world.dir.path().join("notes"), "not the lane's").unwrap();
+    world.restart();
+    assert_eq!(world.lane.take_dropped(), 1 + 10 + 1);
+    world.restart();
+    assert_eq!(world.lane.take_dropped(), 0, "what was counted once is gone");
+    // A file ends with the last run of samples that fits.
+    let fed = (FILE_SLOTS / SURPLUS * SURPLUS) as u64;
+    let wanted: Vec<u64> = (0..fed).filter(|n| *n != 7).chain(2 * fed..599).collect();
+    assert_eq!(world.drain(), wanted);
+    assert_eq!(world.files(), [world.dir.path().join("notes")]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_costs_the_samples_and_nothing_else() {
+    let mut world = World::new(TelemetryLimits::default());
+    let file = world.dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let mut lane = open(&world.disk, &file.join("inside"), world.limits, world.began);
+    lane.keep(&[sample(world.began, 1), sample(world.began, 2)]);
+    assert!(!lane.holds_any() && lane.hand_out().is_empty());
+    assert_eq!(lane.take_dropped(), 2);
+    assert_eq!(world.drain(), [0; 0]);
+}
+
+#[test]
+fn on_a_full_disk_samples_are_dropped_and_counted_and_those_of_later_are_kept() {
+    let mut world = World::new(TelemetryLimits::default());
+    world.feed(0..15);
+    world.disk.set_room(Some(100));
+    world.feed(15..45);
+    world.disk.set_room(None);
+    world.feed(45..60);
+    assert_eq!(world.lane.take_dropped(), 30);
+    assert_eq!(world.drain(), (0..15).chain(45..60).collect::<Vec<_>>());
+    world.disk.set_room(Some(0));
+    world.feed(60..75);
+    assert_eq!((world.lane.take_dropped(), world.lane.holds_any()), (15, false));
+    assert!(world.files().is_empty(), "no empty file is left");
+}
+
+#[test]
+fn nothing_of_the_lane_is_ever_synced() {
+    let mut world = World::new(TelemetryLimits::default());
+    world.feed(0..3 * DAY);
+    world.restart();
+    world.drain();
+    assert_eq!(world.disk.diary(), [""; 0]);
+}
+
+#[test]
+fn the_bytes_of_a_slot_are_frozen_and_any_damage_to_them_shows() {
+    let said = Telemetry { at: UnixMillis(1_800_000_000_000), mains: Some(true), ..full() };
+    let slot = slot::encode(61_000, &said).unwrap();
+    assert_eq!(slot::decode(&slot), Some((61_000, said)));
+    for at in 0..slot.len() {
+        let mut damaged = slot;
+        damaged[at] ^= 0x10;
+        assert_eq!(slot::decode(&damaged), None, "byte {at}");
+    }
+    let small = Telemetry { at: UnixMillis(1_800_000_000_000), ..Telemetry::default() };
+    let small = slot::encode(61_000, &small).unwrap();
+    let hex: String = small.iter().take(24).map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, GOLDEN);
+    assert!(small[24..].iter().all(|byte| *byte == 0));
+    assert_eq!(slot::decode(&[0; SLOT_BYTES]), None, "a hole that a power cut left");
+}
+
+const GOLDEN: &str = "44365b6448ee000000000000070880a0f1c2b13400000000";
+
+/// As long as a sample can be.
+fn full() -> Telemetry {
+    Telemetry {
+        at: UnixMillis(u64::MAX),
+        resident_bytes: Some(u64::MAX),
+        disk_free_bytes: Some(u64::MAX),
+        backlog_records: Some(u64::MAX),
+        temperature_mdeg_c: Some(i32::MIN),
+        mains: Some(true),
+        rssi_dbm: Some(i32::MIN),
+        longest_poll_ms: Some(u32::MAX),
+        bus_errors: Some(u64::MAX),
+        historical: true,
+        samples_dropped: u64::MAX,
+    }
+}
+
+#[test]
+fn the_longest_sample_there_can_be_fits_into_a_slot() {
+    let slot = slot::encode(u64::MAX, &full()).unwrap();
+    assert_eq!(slot::decode(&slot), Some((u64::MAX, full())));
+}
+
+#[test]
+fn memory_keeps_the_newest_while_nobody_puts_them_into_files() {
+    let (samples, began) = (Samples::default(), Instant::now());
+    for n in 0..NEWEST_MAX as u64 + 3 {
         samples.add(sample(began, n));
     }
-    let linked = began + EVERY * 15;
-    samples.ready(began).await;
-    let said: Vec<_> = std::iter::from_fn(|| samples.next(linked)).collect();
-    assert!(said.iter().all(|said| said.samples_dropped == 6));
-    let historical: Vec<_> = said.iter().filter(|said| said.historical).map(|s| s.at.0).collect();
-    assert_eq!(historical, [0, 2, 4, 6, 8, 10, 12, 13, 14]);
+    let first = samples.next(began).unwrap();
+    assert_eq!((first.at, first.samples_dropped), (UnixMillis(3 * 60_000), 3));
 }
 
 #[test]
 fn how_much_the_hub_lacks_is_not_known_before_its_first_word() {
-    let samples = Samples::new(TelemetryLimits::default());
+    let samples = Samples::default();
     assert_eq!(samples.lacking(9), None);
     samples.committed(4);
     assert_eq!(samples.lacking(9), Some(5));
@@ -130,22 +328,27 @@ fn errors_of_all_buses_are_added_and_the_longest_gap_is_of_the_worst() {
     assert_eq!((said.bus_errors, said.longest_poll_ms), (Some(7), Some(300)));
 }
 
-#[tokio::test(start_paused = true)]
-async fn samples_are_taken_at_once_and_then_every_so_often_until_the_stop() {
-    let dir = TempDir::new().unwrap();
-    let limits = TelemetryLimits { every_ms: 1_000, ..TelemetryLimits::default() };
-    let samples = Samples::new(limits);
-    samples.committed(3);
+/// Sampling into `root`, which says how to stop it.
+fn sampling(root: &Path, every_ms: u64, samples: &Samples) -> (Sampling, watch::Sender<bool>) {
     let (head, stop) = (watch::Sender::new(8), watch::Sender::new(false));
     let sampling = Sampling {
-        limits,
-        sources: sources(dir.path()),
+        limits: TelemetryLimits { every_ms, ..TelemetryLimits::default() },
+        sources: sources(root),
         buses: Vec::new(),
         head: head.subscribe(),
         system_time: || UnixMillis(7),
+        medium: Arc::new(Disk),
         samples: samples.clone(),
         stop: stop.subscribe(),
     };
+    (sampling, stop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn samples_are_taken_at_once_and_then_every_so_often_until_the_stop() {
+    let (dir, samples) = (TempDir::new().unwrap(), Samples::default());
+    samples.committed(3);
+    let (sampling, stop) = sampling(dir.path(), 1_000, &samples);
     let task = tokio::spawn(run(sampling));
     let began = Instant::now();
     for _ in 0..3 {
@@ -154,6 +357,42 @@ async fn samples_are_taken_at_once_and_then_every_so_often_until_the_stop() {
         assert_eq!((said.backlog_records, said.historical, said.at.0), (Some(5), false, 7));
     }
     assert!(began.elapsed() >= Duration::from_secs(2));
+    stop.send_replace(true);
+    task.await.unwrap();
+    assert_eq!(fs::read_dir(dir.path().join(FOLDER)).unwrap().count(), 0, "no file was needed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_gets_what_waited_in_files_first_and_a_stop_keeps_what_it_did_not_get() {
+    let (dir, samples) = (TempDir::new().unwrap(), Samples::default());
+    let (sampling_began, stop) = sampling(dir.path(), 1_000, &samples);
+    let task = tokio::spawn(run(sampling_began));
+    tokio::time::sleep(Duration::from_millis(39_500)).await;
+    let linked = Instant::now();
+    let mut taken = 0;
+    for _ in 0..12 {
+        samples.ready(linked).await;
+        assert!(samples.next(linked).unwrap().historical);
+        taken += 1;
+    }
+    stop.send_replace(true);
+    task.await.unwrap();
+
+    // The next run has the rest, and what it takes itself comes after that.
+    let samples = Samples::default();
+    let (sampling_again, stop) = sampling(dir.path(), 1_000, &samples);
+    let task = tokio::spawn(run(sampling_again));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let linked = Instant::now();
+    loop {
+        samples.ready(linked).await;
+        taken += 1;
+        if !samples.next(linked).unwrap().historical {
+            break;
+        }
+    }
+    // 40 by the first run, the second's first, and the one that ends the loop.
+    assert_eq!(taken, 40 + 1 + 1);
     stop.send_replace(true);
     task.await.unwrap();
 }

@@ -16,11 +16,48 @@ struct Exception {
     why: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[Exception {
-    rule: Rule::Sleep,
-    path: "tests/src/wait.rs",
-    why: "the pause between two looks at another process; everything that waits goes through it",
-}];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        rule: Rule::Sleep,
+        path: "tests/src/wait.rs",
+        why: "the pause between two looks at another process; everything that waits goes through it",
+    },
+    Exception {
+        rule: Rule::Sleep,
+        path: "tests/src/proxy.rs",
+        why: "a line that is late: the time that passes is the fault",
+    },
+    Exception {
+        rule: Rule::Sleep,
+        path: "tests/src/bin/bench/backlog.rs",
+        why: "a load that comes spread over a while",
+    },
+    Exception {
+        rule: Rule::Sleep,
+        path: "tests/src/bin/crash/chance.rs",
+        why: "a program is killed at a moment that nothing in it has chosen",
+    },
+    Exception {
+        rule: Rule::Sleep,
+        path: "tests/src/bin/crash/people.rs",
+        why: "people hesitate, and turn away after a while",
+    },
+    Exception {
+        rule: Rule::Sleep,
+        path: "tests/src/bin/crash/power_cuts.rs",
+        why: "an operator who asks again and again",
+    },
+    Exception {
+        rule: Rule::Sleep,
+        path: "tests/tests/e2e/bad_line.rs",
+        why: "a line that is bad for a while: the time that passes is the fault",
+    },
+    Exception {
+        rule: Rule::Sleep,
+        path: "edge-agent/tests/disk_use.rs",
+        why: "three days on paused time",
+    },
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {

@@ -54,10 +54,6 @@ fn promises_are_read_with_their_tests() {
     };
     assert_eq!(
         parse(page, 'I'),
-        [
-            promise(1, &["every_pulse_has_an_intent"]),
-            promise(2, &["a", "b"]),
-            promise(30, &[])
-        ]
+        [promise(1, &["every_pulse_has_an_intent"]), promise(2, &["a", "b"]), promise(30, &[])]
     );
 }

@@ -181,8 +181,8 @@ impl Fleet {
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
         loop {
             let mut sent = false;
-            for number in 0..queues.len() {
-                let Some(batch) = queues[number].pop_front() else { continue };
+            for (number, queue) in queues.iter_mut().enumerate() {
+                let Some(batch) = queue.pop_front() else { continue };
                 tick.tick().await;
                 while let Ok(number) = self.acknowledged.try_recv() {
                     *under_way.entry(number).or_default() -= 1;
