@@ -2,7 +2,7 @@
 //! them, without trusting the hub that hands them out.
 //!
 //! Nothing here talks to anybody: [`StreamCheck`] is given records one by one, [`bundle`] is the format of evidence files,
-//! [`evidence`] checks one, [`anchor`] holds a key against certificates, [`story`] says in words what records are about.
+//! [`evidence`] checks one, [`anchor()`] holds a key against certificates, [`story`] says in words what records are about.
 
 pub mod anchor;
 pub mod bundle;
