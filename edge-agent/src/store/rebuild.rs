@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use locker_core::ids::StreamId;
-use locker_core::journal::{ChainHash, FOLD_VERSION, Overlay};
+use locker_core::journal::{ChainHash, FOLD_VERSION, MemoryView, Overlay};
 use locker_proto::entity::{self, decode_snapshot};
 use locker_proto::record::{DecodeError, decode_record};
 use thiserror::Error;
@@ -171,6 +171,9 @@ fn fitting_snapshots(
 }
 
 fn replay(fold: &mut SledFold, journal: &Journal, stream: StreamId) -> Result<u64, RebuildError> {
+    if fold.applied().is_none() {
+        return replay_all(fold, journal, stream);
+    }
     let mut replayed = 0;
     loop {
         let from = fold.applied().map_or(1, |applied| applied.seq + 1);
@@ -183,6 +186,38 @@ fn replay(fold: &mut SledFold, journal: &Journal, stream: StreamId) -> Result<u6
             replayed += u64::try_from(some.len()).unwrap_or(u64::MAX);
         }
     }
+}
+
+/// Folds a whole journal in memory, where the bounded state has room, and puts only what is left at its
+/// end into sled: what came and went in between would be written for nothing.
+fn replay_all(
+    fold: &mut SledFold,
+    journal: &Journal,
+    stream: StreamId,
+) -> Result<u64, RebuildError> {
+    let (mut view, mut applied) = (MemoryView::default(), None::<Applied>);
+    let mut replayed = 0;
+    loop {
+        let from = applied.as_ref().map_or(1, |applied| applied.seq + 1);
+        let run = journal.read(from, REPLAY_RECORDS, REPLAY_BYTES)?;
+        if run.is_empty() {
+            break;
+        }
+        for stored in run {
+            let seq = stored.seq;
+            let unreadable = |source| RebuildError::Record { seq, source };
+            let record = decode_record(&stored.record).map_err(unreadable)?;
+            let changes = super::fold_record(&view, &record);
+            view.apply(changes);
+            let hash = locker_core::journal::next_hash(record.previous, &stored.record);
+            applied = Some(Applied { stream, seq, hash });
+            replayed += 1;
+        }
+    }
+    if let Some(applied) = applied {
+        fold.apply(view.export(), applied)?;
+    }
+    Ok(replayed)
 }
 
 /// Folds a few records and puts what they add up to into sled at once.
