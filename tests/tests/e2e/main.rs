@@ -24,3 +24,4 @@ mod python_client;
 mod strangers;
 mod unreadable;
 mod venv;
+mod whole_history;
