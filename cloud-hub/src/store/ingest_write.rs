@@ -1,6 +1,7 @@
 //! Writing what banks report: many batches of many banks in few statements.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use locker_core::downlink::{Grant, GrantPosition};
 use locker_core::ids::{BankId, CompartmentNo, ParcelId, Version};
@@ -15,6 +16,7 @@ use super::error::WriteBatchError;
 use super::projection::{self, Consequences, ParcelStep, Tell, Times};
 use super::rows::{EventKind, NoticeKind, ParcelRow};
 use super::standing::Introduced;
+use super::transaction::Bound;
 use super::tx::{Insert, NewEvent, Tx, place};
 use super::{ReadError, WriteError, standing};
 
@@ -211,21 +213,28 @@ async fn judge(
 
 async fn write_facts(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), DbErr> {
     let count: usize = batches.iter().map(|batch| batch.facts.len()).sum();
-    let mut values = Vec::with_capacity(count * FACTS.columns.len());
-    for batch in batches {
-        for fact in &batch.facts {
-            values.extend([
-                batch.bank.as_str().into(),
-                bytes(&batch.next.stream.0),
-                int(fact.seq).into(),
-                int(fact.at.0).into(),
-                i32::from(fact.kind).into(),
-                bytes(&fact.bytes),
-                int(batch.now.0).into(),
-            ]);
+    let (mut at, mut fact) = (0, 0);
+    let mut bank: Arc<str> = Arc::default();
+    let row = |bound: &mut Bound| {
+        while fact == batches[at].facts.len() {
+            (at, fact) = (at + 1, 0);
         }
-    }
-    tx.insert(&FACTS, values).await
+        let batch = batches[at];
+        if fact == 0 {
+            bank = batch.bank.as_str().into();
+        }
+        let row = &batch.facts[fact];
+        fact += 1;
+        bound.text(&bank);
+        bound.bytes(&batch.next.stream.0);
+        bound.int(int(row.seq));
+        bound.int(int(row.at.0));
+        bound.small_int(i32::from(row.kind));
+        bound.bytes(&row.bytes);
+        bound.int(int(batch.now.0));
+        Ok(())
+    };
+    tx.insert_rows(&FACTS, count, row).await
 }
 
 async fn write_entities(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), DbErr> {

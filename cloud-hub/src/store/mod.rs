@@ -33,6 +33,7 @@ mod safe;
 mod spelling;
 mod standing;
 mod stored_runs;
+mod transaction;
 mod tx;
 mod upkeep;
 mod wakes;

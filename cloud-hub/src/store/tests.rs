@@ -158,6 +158,28 @@ async fn a_job_that_fails_costs_only_itself() {
     assert_eq!(store.rows_written()["quarantine"], 2);
 }
 
+/// A batch that goes on behind the five records of a new journal.
+fn batch(journal: &Journal, follows: u64, facts: Vec<FactRow>) -> IngestWrite {
+    let committed = facts.last().map_or(follows, |fact| fact.seq);
+    IngestWrite {
+        bank: bank_id(),
+        follows: Some(follows),
+        next: Cursor { stream: journal.stream, committed, hash: ChainHash([0; 32]) },
+        incomplete: false,
+        introduced: None,
+        facts,
+        entities: Vec::new(),
+        effects: Vec::new(),
+        codes: CodesWrite::default(),
+        alarms: Vec::new(),
+        now: NOW,
+    }
+}
+
+fn fact(seq: u64) -> FactRow {
+    FactRow { seq, at: NOW, kind: 0, bytes: seq.to_be_bytes().to_vec() }
+}
+
 #[tokio::test]
 async fn a_batch_that_does_not_follow_fails_alone_and_writes_nothing() {
     let directory = tempdir().unwrap();
@@ -165,23 +187,48 @@ async fn a_batch_that_does_not_follow_fails_alone_and_writes_nothing() {
     add_bank(&store, &[300]).await;
     let journal = Journal::commissioned(&[300]);
     commit(&store, &journal).await;
-    let next = Cursor { stream: journal.stream, committed: 9, hash: ChainHash([0; 32]) };
-    let write = IngestWrite {
-        bank: bank_id(),
-        follows: Some(4),
-        next,
-        incomplete: false,
-        introduced: None,
-        facts: vec![FactRow { seq: 5, at: NOW, kind: 0, bytes: vec![1] }],
-        entities: Vec::new(),
-        effects: Vec::new(),
-        codes: CodesWrite::default(),
-        alarms: Vec::new(),
-        now: NOW,
-    };
-    let outcome = store.ingest(write).await.unwrap().await.unwrap();
+    let outcome = store.ingest(batch(&journal, 4, vec![fact(5)])).await.unwrap().await.unwrap();
     assert!(matches!(outcome, Err(WriteBatchError::CursorMoved)));
     assert_eq!(store.bank(&bank_id()).await.unwrap().unwrap().committed_seq, 5);
+}
+
+#[tokio::test]
+async fn rows_of_several_batches_are_written_each_as_it_is() {
+    let directory = tempdir().unwrap();
+    let group_wait = Duration::from_millis(200);
+    let limits = StoreLimits { group_jobs: 3, group_wait, ..StoreLimits::default() };
+    let store = open_store_with(directory.path(), limits).await;
+    add_bank(&store, &[300]).await;
+    let journal = Journal::commissioned(&[300]);
+    commit(&store, &journal).await;
+    // More than one statement's rows, a batch without any, and the rest of a statement.
+    let long = store.ingest(batch(&journal, 5, (6..=340).map(fact).collect())).await.unwrap();
+    let empty = store.ingest(batch(&journal, 340, Vec::new())).await.unwrap();
+    let short = store.ingest(batch(&journal, 340, vec![fact(341)])).await.unwrap();
+    for outcome in [long, empty, short] {
+        assert!(outcome.await.unwrap().is_ok());
+    }
+    let same = "SELECT COUNT(*) FROM facts WHERE seq > 5 AND hex(bytes) = printf('%016X', seq)";
+    assert_eq!(raw(&store, same).await, 336);
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM facts").await, 341);
+    assert_eq!(store.rows_written()["facts"], 341);
+}
+
+#[tokio::test]
+async fn of_a_batch_with_a_row_that_the_database_refuses_nothing_is_kept() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    add_bank(&store, &[300]).await;
+    let journal = Journal::commissioned(&[300]);
+    commit(&store, &journal).await;
+    // The row that is there already comes in the middle of one statement.
+    let rows = (6..=300).chain([3]).chain(301..=600).map(fact).collect();
+    let outcome = store.ingest(batch(&journal, 5, rows)).await.unwrap().await.unwrap();
+    assert!(matches!(outcome, Err(WriteBatchError::Write(WriteError::Database(_)))));
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM facts").await, 5);
+    let after = store.ingest(batch(&journal, 5, vec![fact(6)])).await.unwrap().await.unwrap();
+    assert!(after.is_ok());
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM facts").await, 6);
 }
 
 #[tokio::test]

@@ -2,18 +2,18 @@
 //! numbers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
+use futures::future::join;
 use locker_core::downlink::{Grant, GrantPosition};
 use locker_core::ids::{BankId, CompartmentNo, HubEpoch};
 use locker_core::units::UnixMillis;
-use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
-    Value,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value};
 
 use super::WriteError;
 use super::convert::{bytes, damaged, int, uint};
 use super::rows::{EventKind, ParcelRow};
+use super::transaction::{Bound, Transaction};
 
 /// Rows in one statement. Few sizes, so that every statement is prepared once and kept; together
 /// with the number of inserts below this stays under sqlx's 100 cached statements a connection.
@@ -84,7 +84,7 @@ pub(super) struct TxContext {
     pub(super) requests_purged_at: UnixMillis,
     /// The highest position that is committed.
     pub(super) last_event: u64,
-    pub(super) statements: HashMap<(&'static str, usize), String>,
+    pub(super) statements: HashMap<(&'static str, usize), Arc<str>>,
 }
 
 /// What a committed transaction leaves behind.
@@ -99,7 +99,7 @@ pub(super) struct Effects {
 
 /// A transaction under way.
 pub(crate) struct Tx {
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     pub(super) context: TxContext,
     effects: Effects,
     /// Values of events that have a position and are not written yet.
@@ -107,13 +107,13 @@ pub(crate) struct Tx {
 }
 
 impl Tx {
-    pub(super) fn new(transaction: DatabaseTransaction, context: TxContext) -> Self {
+    pub(super) fn new(transaction: Transaction, context: TxContext) -> Self {
         let effects = Effects { last_event: context.last_event, ..Effects::default() };
         Self { transaction, context, effects, events: Vec::new() }
     }
 
     /// For reads of entities, and for writes that are rare.
-    pub(super) const fn connection(&self) -> &DatabaseTransaction {
+    pub(super) const fn connection(&self) -> &Transaction {
         &self.transaction
     }
 
@@ -131,7 +131,7 @@ impl Tx {
     }
 
     pub(super) async fn roll_back(self) -> TxContext {
-        if let Err(error) = self.transaction.rollback().await {
+        if let Err(error) = self.transaction.roll_back().await {
             // Dropping the connection rolls back as well.
             tracing::warn!(%error, "rollback failed");
         }
@@ -145,14 +145,40 @@ impl Tx {
         values: Vec<Value>,
     ) -> Result<(), DbErr> {
         let width = insert.columns.len();
+        let rows = values.len() / width;
         let mut values = values.into_iter();
-        while values.len() > 0 {
-            let rows = values.len() / width;
-            let fits = |size: &&usize| **size <= rows;
-            let size = *ROWS_PER_STATEMENT.iter().find(fits).expect("the smallest size is one row");
+        let row = |bound: &mut Bound| {
+            values.by_ref().take(width).try_for_each(|value| bound.value(value))
+        };
+        self.insert_rows(insert, rows, row).await
+    }
+
+    /// Writes `rows` rows, whose values `row` binds one row after the other: those of a statement
+    /// while the database is busy with the one before.
+    pub(super) async fn insert_rows(
+        &mut self,
+        insert: &Insert,
+        rows: usize,
+        mut row: impl FnMut(&mut Bound) -> Result<(), DbErr>,
+    ) -> Result<(), DbErr> {
+        let width = insert.columns.len();
+        let mut bind = |transaction: &Transaction, size: usize| {
+            let mut bound = transaction.places(size * width);
+            (0..size).try_for_each(|_| row(&mut bound))?;
+            Ok::<_, DbErr>((size, bound))
+        };
+        let mut left = rows;
+        let first = statement_rows(left).map(|size| bind(&self.transaction, size));
+        let mut next = first.transpose()?;
+        while let Some((size, bound)) = next {
+            left -= size;
             let sql = self.statement(insert, size);
-            let some: Vec<Value> = values.by_ref().take(size * width).collect();
-            self.execute(insert.table, sql, some).await?;
+            let running = self.transaction.execute_bound(sql, bound);
+            let following = statement_rows(left);
+            let binding = async { following.map(|size| bind(&self.transaction, size)) };
+            let (done, following) = join(running, binding).await;
+            *self.effects.rows.entry(insert.table).or_default() += done?.rows_affected();
+            next = following.transpose()?;
         }
         Ok(())
     }
@@ -259,11 +285,16 @@ impl Tx {
         Statement::from_sql_and_values(self.transaction.get_database_backend(), sql, values)
     }
 
-    fn statement(&mut self, insert: &Insert, rows: usize) -> String {
+    fn statement(&mut self, insert: &Insert, rows: usize) -> Arc<str> {
         let backend = self.transaction.get_database_backend();
-        let made = || insert_sql(insert, rows, backend);
-        self.context.statements.entry((insert.name, rows)).or_insert_with(made).clone()
+        let made = || insert_sql(insert, rows, backend).into();
+        Arc::clone(self.context.statements.entry((insert.name, rows)).or_insert_with(made))
     }
+}
+
+/// Rows of the next statement, if `left` are to be written; none if there are none.
+fn statement_rows(left: usize) -> Option<usize> {
+    ROWS_PER_STATEMENT.into_iter().find(|size| *size <= left)
 }
 
 fn grant_values(
@@ -282,7 +313,8 @@ fn grant_values(
 }
 
 /// SQLite's driver looks up the name of every place when it binds, which for a numbered one takes
-/// as long as there are places: there they have no names.
+/// as long as there are places: there they have no names. And whatever fails ends the transaction:
+/// SQLite need not keep what a statement changes to be able to undo that statement alone.
 fn insert_sql(insert: &Insert, rows: usize, backend: DbBackend) -> String {
     let Insert { table, columns, conflict, .. } = insert;
     let width = columns.len();
@@ -293,7 +325,8 @@ fn insert_sql(insert: &Insert, rows: usize, backend: DbBackend) -> String {
     };
     let rows: Vec<String> = (0..rows).map(row).collect();
     let columns = columns.join(",");
-    format!("INSERT INTO {table} ({columns}) VALUES {} {conflict}", rows.join(","))
+    let verb = if backend == DbBackend::Sqlite { "INSERT OR FAIL" } else { "INSERT" };
+    format!("{verb} INTO {table} ({columns}) VALUES {} {conflict}", rows.join(","))
 }
 
 /// The `number`th place of a statement, from 1.

@@ -7,13 +7,14 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use sea_orm::{DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::DatabaseConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, warn};
 
 use super::error::WriteBatchError;
 use super::ingest_write::{IngestWrite, write_batches};
+use super::transaction::Transaction;
 use super::tx::{Effects, Tx, TxContext};
 use super::wakes::Wakes;
 use super::{StoreLimits, WriteError};
@@ -166,11 +167,7 @@ impl Writer {
         &mut self,
         group: &mut Group,
     ) -> Result<Vec<Result<(), WriteBatchError>>, WriteError> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let transaction = self.database.begin_with_options(options).await?;
+        let transaction = Transaction::begin(self.database.clone()).await?;
         let mut tx = Tx::new(transaction, std::mem::take(&mut self.context));
         let outcome = run(&mut tx, group).await;
         let results = match outcome {
@@ -203,16 +200,18 @@ impl Writer {
     }
 }
 
-async fn run(
-    tx: &mut Tx,
-    group: &mut Group,
-) -> Result<Vec<Result<(), WriteBatchError>>, WriteError> {
-    let batches: Vec<&IngestWrite> = group.batches.iter().map(|(write, _)| &**write).collect();
-    let results = write_batches(tx, &batches).await?;
-    for decision in &mut group.decisions {
-        decision.run(tx).await?;
-    }
-    Ok(results)
+fn run<'a>(
+    tx: &'a mut Tx,
+    group: &'a mut Group,
+) -> BoxFuture<'a, Result<Vec<Result<(), WriteBatchError>>, WriteError>> {
+    Box::pin(async move {
+        let batches: Vec<&IngestWrite> = group.batches.iter().map(|(write, _)| &**write).collect();
+        let results = write_batches(tx, &batches).await?;
+        for decision in &mut group.decisions {
+            decision.run(tx).await?;
+        }
+        Ok(results)
+    })
 }
 
 fn reply(group: Group, results: Vec<Result<(), WriteBatchError>>) {
