@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Count {
     /// Records committed.
     Facts,
-    /// Batches committed.
+    /// Batches committed; one that was cut, once all of it is.
     Batches,
     /// Batches of which everything was known.
     Duplicates,

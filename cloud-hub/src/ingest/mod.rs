@@ -10,6 +10,7 @@ mod batch;
 mod codes;
 mod counters;
 mod facts;
+mod late;
 mod link;
 mod order;
 mod outage;
@@ -20,6 +21,7 @@ mod stamp;
 mod streams;
 mod takeover;
 mod talk;
+mod tasks;
 mod uplink;
 
 pub use counters::{Count, Counters};
@@ -42,6 +44,7 @@ use locker_core::units::UnixMillis;
 use locker_core::uplink::inlet::Cursor;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::coop::consume_budget;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::credential_keys::HubKeys;
@@ -53,6 +56,7 @@ use crate::store::{
 };
 use bank::{Bank, Strikes, Waiting};
 use batch::News;
+use late::{Late, Parked, Taken};
 use outage::{Outages, Turn};
 use refold::LoadBankError;
 use takeover::Quarrels;
@@ -75,6 +79,10 @@ pub struct IngestLimits {
     pub outage_after: Duration,
     /// An outage is over once its bank has had a connection for as long as this.
     pub steady_after: Duration,
+    /// Facts of banks that come late, on their way to the store: the rest waits.
+    pub late_facts: u64,
+    /// Records in a round of turns, if that is possible: the more banks wait, the shorter their turns.
+    pub round_records: usize,
 }
 
 impl Default for IngestLimits {
@@ -85,6 +93,10 @@ impl Default for IngestLimits {
             layout_every: Duration::from_secs(60),
             outage_after: Duration::from_secs(2 * 3_600),
             steady_after: Duration::from_secs(5 * 60),
+            // Two groups of the store's writer, of ordinary batches: one is written while the other is
+            // folded.
+            late_facts: 16_384,
+            round_records: 65_536,
         }
     }
 }
@@ -100,6 +112,8 @@ pub struct Ingest<L: Link = Sessions> {
     quarrels: Quarrels,
     outages: Outages,
     work: FuturesUnordered<BoxFuture<'static, Done<L>>>,
+    /// Batches of banks that come late.
+    late: Late<L>,
     /// Turns of those who read what is stored.
     reads: Arc<Semaphore>,
     /// Banks that are owed an ack.
@@ -127,6 +141,7 @@ enum Done<L: Link> {
         token: Option<L::Token>,
         next: Cursor,
         news: News,
+        late: Taken,
         outcome: Result<(), WriteBatchError>,
     },
     Quarantined {
@@ -249,6 +264,7 @@ impl<L: Link> Ingest<L> {
         }
         let heard_of = store.banks_heard_of().await.map_err(StartIngestError::Banks)?;
         let outages = Outages::new(limits.outage_after, limits.steady_after, heard_of);
+        let late = Late::new(limits.late_facts, limits.round_records);
         Ok(Self {
             store,
             keys,
@@ -258,6 +274,7 @@ impl<L: Link> Ingest<L> {
             banks: HashMap::new(),
             strikes: Strikes::default(),
             quarrels: Quarrels::default(),
+            late,
             work: FuturesUnordered::new(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             unacked: BTreeSet::new(),
@@ -299,7 +316,7 @@ impl<L: Link> Ingest<L> {
     }
 
     /// Runs until `stop` or the end of `events`; then takes in what was said before, and waits for
-    /// what is on its way to the store.
+    /// what is on its way to the store. What waits for its bank's turn is dropped: it comes again.
     pub async fn run_until<E>(
         mut self,
         mut events: mpsc::Receiver<E>,
@@ -322,9 +339,16 @@ impl<L: Link> Ingest<L> {
                 Some(order) = self.orders.1.recv() => self.on_order(order),
                 _ = tick.tick() => self.on_tick(),
                 event = events.recv() => match event {
-                    Some(event) => self.on_event(event.into()).await,
+                    Some(event) => {
+                        self.on_event(event.into()).await;
+                        if self.late.has_let_pass() {
+                            self.take_turn().await;
+                        }
+                    }
                     None => break,
                 },
+                // Gives way to others on this thread, as all else here does.
+                () = consume_budget(), if self.late.may_go() => self.take_turn().await,
             }
         }
         while let Ok(event) = events.try_recv() {
@@ -356,6 +380,9 @@ impl<L: Link> Ingest<L> {
                 }
                 match topic {
                     UpTopic::Birth => self.on_birth(&bank, session, &payload, ack).await,
+                    UpTopic::Facts if self.waits(&bank, &payload) => {
+                        self.late.park(&bank, Parked { session, payload, token: ack, cut: None });
+                    }
                     UpTopic::Facts => self.on_facts(&bank, session, &payload, ack).await,
                     UpTopic::Telemetry | UpTopic::Presence => {
                         self.on_sample(&bank, session, topic, &payload);
@@ -370,6 +397,7 @@ impl<L: Link> Ingest<L> {
                 if entry.live(session).is_some() {
                     entry.session = None;
                     entry.birth = None;
+                    self.late.forget(&bank);
                     self.leave(&bank);
                     self.tidy(&bank);
                 }
@@ -380,8 +408,9 @@ impl<L: Link> Ingest<L> {
     async fn on_done(&mut self, done: Done<L>) {
         match done {
             Done::Loaded { bank, loaded } => self.on_loaded(&bank, loaded).await,
-            Done::Committed { bank, token, next, news, outcome } => {
+            Done::Committed { bank, token, next, news, late, outcome } => {
                 self.landed(&bank);
+                self.late.landed(late);
                 match outcome {
                     Ok(()) => self.on_committed(&bank, token, next, news),
                     Err(error) => self.on_commit_failed(&bank, &error),

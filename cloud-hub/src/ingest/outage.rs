@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::link::Link;
-use super::uplink::decided;
+use super::tasks::decided;
 use super::{Done, Ingest, now};
 use crate::store::{AlarmKind, ClearByHub, RaiseAlarm, WriteError};
 

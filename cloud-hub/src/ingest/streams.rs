@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 
 use super::bank::Memory;
 use super::link::Link;
+use super::tasks::read;
 use super::{Count, Done, Ingest};
 use crate::mqtt::DownTopic;
 use crate::store::{ReadError, StopReason, StoredRun};
@@ -56,8 +57,11 @@ impl<L: Link> Ingest<L> {
         let Some(session) = entry.session.as_ref().map(|live| live.id) else { return false };
         let (store, bank) = (self.store.clone(), bank.clone());
         self.take_off(&bank);
+        let of = bank.clone();
+        let reading =
+            read(&self.reads, async move { store.hashes_at(&of, cursor.stream, &asks).await });
         self.work.push(Box::pin(async move {
-            let ours = store.hashes_at(&bank, cursor.stream, &asks).await;
+            let ours = reading.await;
             Done::Compared { bank, session, cursor, ours }
         }));
         false
@@ -139,8 +143,11 @@ impl<L: Link> Ingest<L> {
         giving.is_reading = true;
         let (stream, next, last) = (giving.stream, giving.next, giving.until.seq);
         let (store, bank) = (self.store.clone(), bank.clone());
+        let of = bank.clone();
+        let reading =
+            read(&self.reads, async move { store.stored_run(&of, stream, next, last).await });
         self.work.push(Box::pin(async move {
-            let read = store.stored_run(&bank, stream, next, last).await;
+            let read = reading.await;
             Done::StoredRun { bank, session, read }
         }));
     }

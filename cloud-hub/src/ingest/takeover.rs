@@ -17,7 +17,8 @@ use tracing::{error, info, warn};
 use super::bank::{Memory, Waiting};
 use super::link::{Caller, Link};
 use super::talk::{signer, sweep_grants};
-use super::uplink::{Arrived, decided, topic_name};
+use super::tasks::{decided, read};
+use super::uplink::{Arrived, topic_name};
 use super::{Count, Done, Ingest, now};
 use crate::alarms::hex;
 use crate::mqtt::UpTopic;
@@ -381,8 +382,10 @@ impl<L: Link> Ingest<L> {
             return;
         };
         let (store, bank, session) = (self.store.clone(), bank.clone(), session.id);
+        let of = bank.clone();
+        let reading = read(&self.reads, async move { store.standing(&of).await });
         self.work.push(Box::pin(async move {
-            let read = store.standing(&bank).await;
+            let read = reading.await;
             Done::Reviewed { bank, session, read }
         }));
     }

@@ -9,14 +9,13 @@ use locker_core::ids::{BankId, Generation};
 use locker_core::journal::View as _;
 use locker_proto::message::{Ack, Birth, Config, Document, Grants};
 use locker_proto::topics::DownTopic as SignedTopic;
-use sea_orm::DbErr;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::bank::{Born, Documents, Reading, Told};
 use super::batch::LayoutNews;
 use super::link::Link;
-use super::uplink::{decided, in_turn};
+use super::tasks::{decided, read};
 use super::{Done, Ingest, now};
 use crate::credential_keys::{CommandSigner, HubKeys};
 use crate::mqtt::{DownTopic, SendError};
@@ -93,14 +92,9 @@ impl<L: Link> Ingest<L> {
         let (store, bank) = (self.store.clone(), bank.clone());
         let of = bank.clone();
         let reading =
-            in_turn(
-                &self.reads,
-                async move { store.downlink(&of, held, GRANTS_PER_BATCH_MAX).await },
-            );
+            read(&self.reads, async move { store.downlink(&of, held, GRANTS_PER_BATCH_MAX).await });
         self.work.push(Box::pin(async move {
-            let gone = || Err(DbErr::Custom("the reading task has gone".to_owned()).into());
-            let read = reading.await.unwrap_or_else(gone);
-            let read = read.map(|read| read.map(Box::new));
+            let read = reading.await.map(|read| read.map(Box::new));
             Done::Downlink { bank, session, read }
         }));
     }

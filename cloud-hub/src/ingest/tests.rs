@@ -4,6 +4,7 @@ mod clones;
 mod crashes;
 pub(crate) mod fixture;
 mod keys;
+mod late;
 mod reconnects;
 mod restored;
 mod streams;

@@ -1,7 +1,6 @@
 //! What banks say: births, batches, and what cannot be read.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use locker_core::ids::BankId;
@@ -9,19 +8,20 @@ use locker_core::journal::CHAIN_START;
 use locker_core::uplink::clone::CloneSign;
 use locker_core::uplink::inlet::{self, BatchVerdict, Cursor};
 use locker_proto::message::{Batch, Birth, Presence, Telemetry};
-use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use super::bank::{Known, Memory, Waiting};
 use super::batch::{Accepted, News, Outcome, fold_batch};
 use super::facts::printable;
+use super::late::{Cut, Parked};
 use super::link::Link;
 use super::refold::{self, LoadBankError};
+use super::tasks::{decided, in_turn};
 use super::{Count, Done, Ingest, now};
 use crate::mqtt::UpTopic;
 use crate::store::{
-    Apart, CodesWrite, Decision, IngestWrite, Introduced, LoadedBank, Party, Quarantine,
-    StopReason, Store, WriteBatchError, WriteError,
+    Apart, CodesWrite, IngestWrite, Introduced, LoadedBank, Party, Quarantine, StopReason,
+    WriteBatchError, WriteError,
 };
 
 /// Longest reason kept with an unreadable message, in characters.
@@ -34,6 +34,16 @@ pub(super) struct Arrived<'a, L: Link> {
     pub(super) topic: UpTopic,
     pub(super) payload: &'a Bytes,
     pub(super) token: Option<L::Token>,
+}
+
+/// A batch that fits.
+pub(super) struct Fit<'a, L: Link> {
+    pub(super) arrived: Arrived<'a, L>,
+    pub(super) batch: Batch,
+    /// Records at its beginning that are known.
+    pub(super) skip: usize,
+    pub(super) before: Cursor,
+    pub(super) next: Cursor,
 }
 
 impl<L: Link> Ingest<L> {
@@ -161,9 +171,10 @@ impl<L: Link> Ingest<L> {
             alarms: Vec::new(),
             now: now(),
         };
-        self.write(seen, None, News::default()).await
+        self.write(seen, None, News::default(), 0).await
     }
 
+    /// Facts of a bank that is live: they go to the store at once.
     pub(super) async fn on_facts(
         &mut self,
         bank: &BankId,
@@ -171,27 +182,55 @@ impl<L: Link> Ingest<L> {
         payload: &Bytes,
         token: Option<L::Token>,
     ) {
-        let Some(entry) = self.banks.get_mut(bank) else { return };
+        let arrived = Arrived { bank, session, topic: UpTopic::Facts, payload, token };
+        if let Some(fit) = self.judge(arrived, None) {
+            self.commit(fit, None, 0).await;
+        }
+    }
+
+    /// The batch that comes next, or what is left of it after others of its records. Deals with all that
+    /// does not fit.
+    pub(super) fn judge<'a>(
+        &mut self,
+        arrived: Arrived<'a, L>,
+        cut: Option<Cut>,
+    ) -> Option<Fit<'a, L>> {
+        let (bank, session) = (arrived.bank, arrived.session);
+        let entry = self.banks.get_mut(bank)?;
         let born = entry.live(session).is_some_and(|live| live.born.is_some());
         let stopped = entry.known().and_then(|known| known.standing.stopped);
         let introduced = entry.live(session).is_some_and(|live| live.party.is_some());
         if introduced && stopped == Some(StopReason::Clone) {
-            let topic = UpTopic::Facts;
-            return self.keep_apart(Arrived { bank, session, topic, payload, token });
+            self.keep_apart(arrived);
+            return None;
         }
         let cursor = entry.known().and_then(|known| known.cursor).filter(|_| born);
         let Some(cursor) = cursor else {
             warn!(%bank, "facts before an accepted birth");
             self.counters.add(Count::EarlyFacts, 1);
             self.link.end(session, "facts before an accepted birth");
-            return;
+            return None;
         };
-        let arrived = Arrived { bank, session, topic: UpTopic::Facts, payload, token };
-        let batch = match Batch::decode(payload) {
-            Ok(batch) => batch,
-            Err(error) => return self.unreadable(arrived, &error),
+        let (batch, verdict) = match cut {
+            Some(Cut { batch, before, next }) if before == cursor => {
+                (batch, Ok(BatchVerdict::Commit { skip: 0, next }))
+            }
+            Some(Cut { batch, .. }) => {
+                let verdict = inlet::on_batch(cursor, batch.as_inlet());
+                (batch, verdict)
+            }
+            None => match Batch::decode(arrived.payload) {
+                Ok(batch) => {
+                    let verdict = inlet::on_batch(cursor, batch.as_inlet());
+                    (batch, verdict)
+                }
+                Err(error) => {
+                    self.unreadable(arrived, &error);
+                    return None;
+                }
+            },
         };
-        match inlet::on_batch(cursor, batch.as_inlet()) {
+        match verdict {
             Err(error) => self.unreadable(arrived, &error),
             Ok(BatchVerdict::Duplicate) => {
                 self.counters.add(Count::Duplicates, 1);
@@ -206,23 +245,18 @@ impl<L: Link> Ingest<L> {
                 self.send_ack(bank);
                 self.link.end(session, "batch skips records");
             }
-            Ok(BatchVerdict::Fork { seq }) => {
-                self.on_fork(arrived, seq);
-            }
+            Ok(BatchVerdict::Fork { seq }) => self.on_fork(arrived, seq),
             Ok(BatchVerdict::Commit { skip, next }) => {
-                self.commit(arrived, batch, skip, cursor, next).await;
+                return Some(Fit { arrived, batch, skip, before: cursor, next });
             }
         }
+        None
     }
 
-    async fn commit(
-        &mut self,
-        arrived: Arrived<'_, L>,
-        batch: Batch,
-        skip: usize,
-        before: Cursor,
-        next: Cursor,
-    ) {
+    /// Folds a batch and gives it to the store. What was cut off it waits for the bank's next turn, and the
+    /// acknowledgement with it. `late`: how many facts count as those of a bank that comes late.
+    pub(super) async fn commit(&mut self, fit: Fit<'_, L>, cut: Option<Cut>, late: u64) {
+        let Fit { arrived, batch, skip, before, next } = fit;
         let bank = arrived.bank;
         let Some(known) = self.banks.get_mut(bank).and_then(|entry| entry.known()) else { return };
         let Known { view, device_keys, incomplete, .. } = known;
@@ -236,11 +270,25 @@ impl<L: Link> Ingest<L> {
         known.cursor = Some(next);
         known.incomplete = write.incomplete;
         self.counters.add(Count::UnreadRecords, u64::from(unread));
-        self.write(write, arrived.token, news).await;
+        let Arrived { session, payload, token, .. } = arrived;
+        let token = if cut.is_some() {
+            let payload = payload.clone();
+            self.late.put_back(bank, Parked { session, payload, token, cut });
+            None
+        } else {
+            token
+        };
+        self.write(write, token, news, late).await;
     }
 
     /// Puts a write in the store's queue; `false` if the store is closed.
-    async fn write(&mut self, write: IngestWrite, token: Option<L::Token>, news: News) -> bool {
+    async fn write(
+        &mut self,
+        write: IngestWrite,
+        token: Option<L::Token>,
+        news: News,
+        late: u64,
+    ) -> bool {
         let (bank, next) = (write.bank.clone(), write.next);
         // In this loop and not in the future: the order in the queue is the order of the stream.
         let answer = match self.store.ingest(write).await {
@@ -253,10 +301,11 @@ impl<L: Link> Ingest<L> {
         if let Some(entry) = self.banks.get_mut(&bank) {
             entry.in_flight += 1;
         }
+        let late = self.late.took_off(late);
         self.work.push(Box::pin(async move {
             let closed = || Err(WriteBatchError::Write(WriteError::Closed));
             let outcome = answer.await.unwrap_or_else(|_| closed());
-            Done::Committed { bank, token, next, news, outcome }
+            Done::Committed { bank, token, next, news, late, outcome }
         }));
         true
     }
@@ -269,11 +318,12 @@ impl<L: Link> Ingest<L> {
         news: News,
     ) {
         let News { facts, stamps, layout, doors, slots_refused, seals } = news;
+        let is_whole = token.is_some();
         if let Some(token) = token {
             self.link.acknowledge(token);
         }
         if facts > 0 {
-            self.counters.add(Count::Batches, 1);
+            self.counters.add(Count::Batches, u64::from(is_whole));
             self.counters.add(Count::Facts, facts);
             self.counters.add(Count::SlotsRefused, slots_refused);
             self.counters.add(Count::SealsHeld, seals.held);
@@ -303,6 +353,7 @@ impl<L: Link> Ingest<L> {
     pub(super) fn on_commit_failed(&mut self, bank: &BankId, error: &WriteBatchError) {
         error!(%bank, %error, source = error.source(), "batch not committed");
         self.counters.add(Count::CommitFailed, 1);
+        self.late.forget(bank);
         let Some(entry) = self.banks.get_mut(bank) else { return };
         entry.memory = Memory::Absent;
         if let Some(live) = &mut entry.session {
@@ -414,36 +465,6 @@ impl<L: Link> Ingest<L> {
             entry.in_flight += 1;
         }
     }
-}
-
-/// Reads in a task of its own, when it is its turn, for the same reason: a future of the loop that has a
-/// connection would keep it from all others. `None` if the task has gone.
-pub(super) fn in_turn<T, F>(
-    reads: &Arc<Semaphore>,
-    reading: F,
-) -> impl Future<Output = Option<T>> + Send + use<T, F>
-where
-    F: Future<Output = T> + Send + 'static,
-    T: Send + 'static,
-{
-    let reads = Arc::clone(reads);
-    let task = tokio::spawn(async move {
-        // Never closed: as long as there is somebody to read, there is ingest.
-        let _turn = reads.acquire_owned().await;
-        reading.await
-    });
-    async move { task.await.ok() }
-}
-
-/// Makes a decision in a task of its own. The loop waits for room in the store's queue itself, and
-/// polls nothing meanwhile: a future of the loop that was given the room would never take it.
-pub(super) fn decided<D: Decision>(
-    store: &Store,
-    decision: D,
-) -> impl Future<Output = Result<D::Answer, WriteError>> + Send + use<D> {
-    let store = store.clone();
-    let task = tokio::spawn(async move { store.decide(decision).await });
-    async move { task.await.unwrap_or(Err(WriteError::Closed)) }
 }
 
 pub(super) const fn topic_name(topic: UpTopic) -> &'static str {

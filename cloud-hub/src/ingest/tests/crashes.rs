@@ -5,16 +5,14 @@
 //! them, taken while nothing is written.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use locker_core::bank::PickupEnd;
 use tempfile::{TempDir, tempdir};
-use tokio::sync::Notify;
 
-use super::fixture::{Journal, World, bank_id, open_store};
+use super::fixture::{Hung, Journal, World, bank_id, open_store};
 use super::{booked, count, kinds, state};
 use crate::store::tests::Room;
-use crate::store::{Decision, EventKind, HubParcelState, NoticeOutcome, NoticeRow, Tx, WriteError};
+use crate::store::{EventKind, HubParcelState, NoticeOutcome, NoticeRow};
 
 /// What a hub leaves that dies now.
 fn left_behind(directory: &Path) -> TempDir {
@@ -26,19 +24,6 @@ fn left_behind(directory: &Path) -> TempDir {
         }
     }
     copy
-}
-
-/// Keeps the writer busy, as a disk does that hangs, until it is let go.
-struct Hang(Arc<Notify>, Arc<Notify>);
-
-impl Decision for Hang {
-    type Answer = ();
-
-    async fn decide(&self, _tx: &mut Tx) -> Result<(), WriteError> {
-        self.0.notify_one();
-        self.1.notified().await;
-        Ok(())
-    }
 }
 
 /// From what a hub left behind to the end of parcel 1's story; the bank believes only the ack of
@@ -84,25 +69,14 @@ async fn a_hub_that_dies_between_any_two_steps_loses_and_doubles_nothing() {
             journal.pick_up(1, 1, PickupEnd::Collected { presumed: false });
         }
         dies("before it hears of a batch");
-        let (hangs, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let hang = Hang(Arc::clone(&hangs), Arc::clone(&go));
-        let hung = tokio::spawn({
-            let store = store.clone();
-            async move { store.decide(hang).await }
-        });
-        hangs.notified().await;
+        let hung = Hung::begin(&store).await;
         world.facts(journal.batch(told + 1, journal.head()), 1).await;
         // Said after the batch: when this is counted, the batch is at the store.
-        world.say(crate::mqtt::UpTopic::Telemetry, telemetry(), None).await;
-        let heard = u64::from(round + 1_u8);
-        while world.counters.get(crate::ingest::Count::Telemetry) < heard {
-            tokio::task::yield_now().await;
-        }
+        world.all_heard().await;
         dies("after it has received a batch and before the commit");
         let mut committed = store.committed_events();
         committed.borrow_and_update();
-        go.notify_one();
-        hung.await.unwrap().unwrap();
+        hung.let_go().await;
         committed.changed().await.unwrap();
         dies("after the commit and before PUBACK and ack");
         world.acknowledged(1).await;
@@ -121,11 +95,6 @@ async fn a_hub_that_dies_between_any_two_steps_loses_and_doubles_nothing() {
     for (left, point) in left.iter().zip(points) {
         assert_eq!(goes_on(left, &journal).await, never, "{point}");
     }
-}
-
-fn telemetry() -> Vec<u8> {
-    // No field is needed.
-    Vec::new()
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ use locker_proto::message::{Ack, Batch, Birth, Nonce};
 use locker_proto::record::encode_record;
 use locker_proto::signed;
 use locker_proto::topics::DownTopic as SignedTopic;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::banks::{NewBank, create_bank};
@@ -39,11 +39,13 @@ use crate::credential_keys::tests::{test_keys, test_root};
 use crate::ingest::TraceStamp;
 use crate::ingest::batch::{Accepted, fold_batch};
 use crate::ingest::{
-    Caller, Counters, Ingest, IngestLimits, IngestParts, Link, LinkEvent, Orders, Presence,
+    Caller, Count, Counters, Ingest, IngestLimits, IngestParts, Link, LinkEvent, Orders, Presence,
 };
 use crate::mqtt::{DownTopic, SendError, UpTopic};
 use crate::parcels::{BookingOrder, NewParcel, book_compartment, create_parcel};
-use crate::store::{Backup, ParcelRow, RequestKey, Store, StoreLimits, back_up, restore};
+use crate::store::{
+    Backup, Decision, ParcelRow, RequestKey, Store, StoreLimits, Tx, WriteError, back_up, restore,
+};
 
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 static BIRTHS: AtomicU64 = AtomicU64::new(1);
@@ -104,14 +106,19 @@ pub(crate) fn request(id: &str) -> RequestKey {
 }
 
 pub(crate) async fn add_bank(store: &Store, edges_mm: &[u32]) {
+    add_bank_as(store, bank_id(), edges_mm).await;
+}
+
+pub(crate) async fn add_bank_as(store: &Store, id: BankId, edges_mm: &[u32]) {
+    let request = request(id.as_str());
     let new = NewBank {
-        id: bank_id(),
+        id,
         display_name: "Bank".to_owned(),
         address: "Street 1".to_owned(),
         time_zone: crate::site_zone::SiteZone::UTC,
         compartments: specs(edges_mm),
     };
-    create_bank(store, new, request("bank"), NOW).await.unwrap();
+    create_bank(store, new, request, NOW).await.unwrap();
 }
 
 pub(crate) fn new_parcel(no: u8, edge_mm: u32) -> NewParcel {
@@ -361,6 +368,39 @@ pub(crate) async fn commit_as(store: &Store, bank: &BankId, journal: &Journal) {
     store.ingest(write).await.unwrap().await.unwrap().unwrap();
 }
 
+/// A writer that is kept busy, as by a disk that hangs, until it is let go.
+pub(crate) struct Hung {
+    go: Arc<Notify>,
+    hanging: JoinHandle<Result<(), WriteError>>,
+}
+
+struct Hang(Arc<Notify>, Arc<Notify>);
+
+impl Decision for Hang {
+    type Answer = ();
+
+    async fn decide(&self, _tx: &mut Tx) -> Result<(), WriteError> {
+        self.0.notify_one();
+        self.1.notified().await;
+        Ok(())
+    }
+}
+
+impl Hung {
+    pub(crate) async fn begin(store: &Store) -> Self {
+        let (hangs, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (store, hang) = (store.clone(), Hang(Arc::clone(&hangs), Arc::clone(&go)));
+        let hanging = tokio::spawn(async move { store.decide(hang).await });
+        hangs.notified().await;
+        Self { go, hanging }
+    }
+
+    pub(crate) async fn let_go(self) {
+        self.go.notify_one();
+        self.hanging.await.unwrap().unwrap();
+    }
+}
+
 /// What ingest did to sessions.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Did {
@@ -431,6 +471,23 @@ impl World {
 
     /// A hub with `keys` and a bank that believes those of `held`.
     pub(crate) async fn start_with(store: &Store, keys: HubKeys, held: KeySet) -> Self {
+        Self::start_limited(store, keys, held, IngestLimits::default()).await
+    }
+
+    /// A hub that takes one slice at a time of banks that come late, and each as short as can be.
+    pub(crate) async fn start_narrow(store: &Store) -> Self {
+        let keys = test_keys();
+        let held = keys.key_set().clone();
+        let limits = IngestLimits { late_facts: 1, round_records: 1, ..IngestLimits::default() };
+        Self::start_limited(store, keys, held, limits).await
+    }
+
+    async fn start_limited(
+        store: &Store,
+        keys: HubKeys,
+        held: KeySet,
+        limits: IngestLimits,
+    ) -> Self {
         let (events, heard) = mpsc::channel(64);
         let (did_to, did) = mpsc::channel(4_096);
         let (stamps_to, stamps) = mpsc::channel(64);
@@ -443,8 +500,7 @@ impl World {
             stamps: stamps_to,
         };
         let tick = Duration::from_millis(5);
-        let limits =
-            IngestLimits { ack_every: tick, layout_every: tick, ..IngestLimits::default() };
+        let limits = IngestLimits { ack_every: tick, layout_every: tick, ..limits };
         let ingest = Ingest::start_with(parts, limits).await.unwrap();
         let (counters, presence) = (ingest.counters(), ingest.presence());
         let orders = ingest.orders();
@@ -517,6 +573,42 @@ impl World {
     pub(crate) async fn say(&self, topic: UpTopic, payload: Vec<u8>, ack: Option<u32>) {
         let (session, payload) = (self.session, Bytes::from(payload));
         self.event(LinkEvent::Publish { session, bank: bank_id(), topic, payload, ack }).await;
+    }
+
+    /// Another bank connects and is born, in a session with this number.
+    pub(crate) async fn join(&mut self, bank: &BankId, session: u64, journal: &Journal) {
+        let caller = self.caller;
+        self.event(LinkEvent::Connected { session, bank: bank.clone(), caller }).await;
+        self.event(LinkEvent::Subscribed { session, bank: bank.clone() }).await;
+        let birth = Bytes::from(journal.birth().encode());
+        self.publish(bank, session, UpTopic::Birth, birth, 2_000).await;
+        self.acknowledged(2_000).await;
+    }
+
+    pub(crate) async fn facts_of(&self, bank: &BankId, session: u64, batch: Batch, token: u32) {
+        self.publish(bank, session, UpTopic::Facts, batch.encode().into(), token).await;
+    }
+
+    async fn publish(
+        &self,
+        bank: &BankId,
+        session: u64,
+        topic: UpTopic,
+        payload: Bytes,
+        token: u32,
+    ) {
+        let (bank, ack) = (bank.clone(), Some(token));
+        self.event(LinkEvent::Publish { session, bank, topic, payload, ack }).await;
+    }
+
+    /// All that was said before is heard.
+    pub(crate) async fn all_heard(&self) {
+        let heard = self.counters.get(Count::Telemetry);
+        // No field of a sample is needed.
+        self.say(UpTopic::Telemetry, Vec::new(), None).await;
+        while self.counters.get(Count::Telemetry) == heard {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Connects and is born; gives the first ack.

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use super::journal::Journal;
-use super::link::{Answer, Event, Session, Token, put_sample, queue};
+use super::link::{Answer, Event, Heard, Session, Token, put_sample, queue};
 
 /// How an agent sends samples that waited.
 const SAMPLES_AT_A_TIME: u64 = 4;
@@ -45,7 +45,7 @@ pub(super) struct Drained {
     pub(super) facts: u64,
     pub(super) batches: u64,
     pub(super) samples: u64,
-    /// The longest time in which nothing of it was committed.
+    /// The longest time without a watermark.
     pub(super) silence: Duration,
     /// When its last fact was committed.
     pub(super) ended: Instant,
@@ -73,7 +73,7 @@ pub(super) async fn drain(
     let mut drained = Drained { facts: 0, batches: 0, samples: 0, silence, ended: heard };
     let mut tick = interval(SAMPLES_PAUSE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut under_way = 0;
+    let (mut under_way, mut progress) = (0, heard);
     loop {
         while under_way < BATCHES_OUTSTANDING_MAX {
             let Some(written) = journal.batch(batch)? else { break };
@@ -86,12 +86,16 @@ pub(super) async fn drain(
             return Ok(drained);
         }
         tokio::select! {
-            heard = uplink.acknowledged(), if under_way > 0 => {
-                let heard = heard?;
-                drained.silence = drained.silence.max(heard - drained.ended);
-                drained.ended = heard;
-                under_way -= 1;
-            }
+            heard = uplink.heard(), if under_way > 0 => match heard? {
+                Heard::Done(at) => {
+                    drained.ended = at;
+                    under_way -= 1;
+                }
+                Heard::Watermark(at) => {
+                    drained.silence = drained.silence.max(at - progress);
+                    progress = at;
+                }
+            },
             _ = tick.tick(), if drained.samples < samples => {
                 for _ in 0..SAMPLES_AT_A_TIME.min(samples - drained.samples) {
                     uplink.tell(historical_sample(samples - drained.samples).encode());
@@ -244,6 +248,14 @@ impl Uplink {
 
     /// When the oldest thing that waits for it was acknowledged.
     async fn acknowledged(&mut self) -> anyhow::Result<Instant> {
+        loop {
+            if let Heard::Done(at) = self.heard().await? {
+                return Ok(at);
+            }
+        }
+    }
+
+    async fn heard(&mut self) -> anyhow::Result<Heard> {
         next(&mut self.answers).await.with_context(|| format!("session of {}", self.bank))
     }
 }
@@ -256,7 +268,7 @@ impl Drop for Uplink {
     }
 }
 
-async fn next(answers: &mut mpsc::Receiver<Answer>) -> anyhow::Result<Instant> {
+async fn next(answers: &mut mpsc::Receiver<Answer>) -> anyhow::Result<Heard> {
     match answers.recv().await {
         Some(Ok(at)) => Ok(at),
         Some(Err(reason)) => bail!("the hub ended the session: {reason}"),
@@ -268,7 +280,12 @@ async fn next(answers: &mut mpsc::Receiver<Answer>) -> anyhow::Result<Instant> {
 async fn poll(mut events: EventLoop, answers: mpsc::Sender<Answer>) {
     loop {
         let answer = match events.poll().await {
-            Ok(MqttEvent::Incoming(Packet::SubAck(_) | Packet::PubAck(_))) => Ok(Instant::now()),
+            Ok(MqttEvent::Incoming(Packet::SubAck(_) | Packet::PubAck(_))) => {
+                Ok(Heard::Done(Instant::now()))
+            }
+            Ok(MqttEvent::Incoming(Packet::Publish(said))) if said.topic.ends_with("/ack") => {
+                Ok(Heard::Watermark(Instant::now()))
+            }
             Ok(_) => continue,
             Err(error) => Err(error.to_string()),
         };
