@@ -13,6 +13,10 @@ pub const REMEMBER_SETTLED_MS: u64 = 30 * 24 * 3_600 * 1_000;
 /// most this many: more than come in, so that they do not pile up until the next start.
 pub const FORGOTTEN_PER_BOOKING_MAX: usize = 8;
 
+/// Stands for "since when" where the bank did not know the time. A seal that does know it puts its own time
+/// there: a stay that was promised counts from then, later rather than sooner.
+pub const SINCE_UNKNOWN: UnixMillis = UnixMillis(u64::MAX);
+
 /// A parcel that this bank was told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {
@@ -72,7 +76,8 @@ pub enum ParcelState {
     Booked,
     /// A courier is putting it in.
     Depositing { session: SessionId, compartment: CompartmentNo },
-    /// Inside, waiting for its recipient.
+    /// Inside, waiting for its recipient. `since`: the latest time that it can have come, or
+    /// [`SINCE_UNKNOWN`].
     Stored { compartment: CompartmentNo, since: UnixMillis },
     /// Its recipient is taking it out.
     Collecting { session: SessionId, compartment: CompartmentNo, since: UnixMillis },
@@ -129,7 +134,29 @@ impl ParcelState {
         }
     }
 
-    /// Since when it is inside, if it is.
+    /// The same, but inside since `since`, if it is inside.
+    #[must_use]
+    pub(crate) const fn inside_since(self, since: UnixMillis) -> Self {
+        match self {
+            Self::Stored { compartment, .. } => Self::Stored { compartment, since },
+            Self::Collecting { session, compartment, .. } => {
+                Self::Collecting { session, compartment, since }
+            }
+            Self::Recalling { session, compartment, .. } => {
+                Self::Recalling { session, compartment, since }
+            }
+            Self::Booked
+            | Self::Depositing { .. }
+            | Self::Collected { .. }
+            | Self::Cancelled { .. }
+            | Self::Unresolved { .. }
+            | Self::BookingExpired { .. }
+            | Self::Recalled { .. }
+            | Self::Missing { .. } => self,
+        }
+    }
+
+    /// Since when it is inside, if it is; [`SINCE_UNKNOWN`] if nobody knows.
     #[must_use]
     pub const fn stored_since(self) -> Option<UnixMillis> {
         match self {
@@ -149,10 +176,11 @@ impl ParcelState {
 }
 
 impl Parcel {
-    /// Until when it may stay, if that is limited and it is inside.
+    /// Until when it may stay, if that is limited and known, and it is inside.
     #[must_use]
     pub fn keep_until(&self) -> Option<UnixMillis> {
         let since = self.state.stored_since()?;
-        self.terms.keep_until.or_else(|| Some(since.plus_ms(self.terms.keep_ms?)))
+        let counted = || (since != SINCE_UNKNOWN).then_some(since.plus_ms(self.terms.keep_ms?));
+        self.terms.keep_until.or_else(counted)
     }
 }

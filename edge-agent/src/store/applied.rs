@@ -1,7 +1,7 @@
 //! How far sled has folded the journal in: written with each batch, and by which rules.
 
 use locker_core::ids::StreamId;
-use locker_core::journal::{ChainHash, FOLD_VERSION};
+use locker_core::journal::{ChainHash, FOLD_VERSION, FoldedBy};
 
 use super::fold::{FORMAT_VERSION, FoldError};
 
@@ -13,24 +13,25 @@ pub(super) struct Applied {
     pub hash: ChainHash,
 }
 
-/// Format version, fold version, stream, seq, hash; big-endian.
-pub(super) fn write_applied(applied: Applied) -> Vec<u8> {
+/// Format version, [`FoldedBy::number`], stream, seq, hash; big-endian.
+pub(super) fn write_applied(applied: Applied, folded_by: FoldedBy) -> Vec<u8> {
     let mut bytes = FORMAT_VERSION.to_be_bytes().to_vec();
-    bytes.extend_from_slice(&FOLD_VERSION.to_be_bytes());
+    bytes.extend_from_slice(&folded_by.number().to_be_bytes());
     bytes.extend_from_slice(&applied.stream.0);
     bytes.extend_from_slice(&applied.seq.to_be_bytes());
     bytes.extend_from_slice(&applied.hash.0);
     bytes
 }
 
-pub(super) fn read_applied(bytes: &[u8]) -> Result<Applied, FoldError> {
+pub(super) fn read_applied(bytes: &[u8]) -> Result<(Applied, FoldedBy), FoldError> {
     let (format, rest) = bytes.split_first_chunk().ok_or(FoldError::Applied)?;
     let found = u16::from_be_bytes(*format);
     if found != FORMAT_VERSION {
         return Err(FoldError::Format { found });
     }
     let (version, rest) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
-    let found = u32::from_be_bytes(*version);
+    let folded_by = FoldedBy::from_number(u32::from_be_bytes(*version));
+    let found = folded_by.newest();
     if found != FOLD_VERSION {
         return Err(FoldError::FoldVersion { found });
     }
@@ -38,5 +39,5 @@ pub(super) fn read_applied(bytes: &[u8]) -> Result<Applied, FoldError> {
     let (seq, hash) = rest.split_first_chunk().ok_or(FoldError::Applied)?;
     let hash = hash.try_into().map_err(|_| FoldError::Applied)?;
     let (stream, seq) = (StreamId(*stream), u64::from_be_bytes(*seq));
-    Ok(Applied { stream, seq, hash: ChainHash(hash) })
+    Ok((Applied { stream, seq, hash: ChainHash(hash) }, folded_by))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use locker_core::fact::Fact;
-use locker_core::journal::{FOLD_VERSION, KeyChanged, Sealed, View, seal};
+use locker_core::journal::{KeyChanged, Sealed, View, seal};
 use tracing::warn;
 
 use super::{CommitError, Ledger, Stamp};
@@ -83,7 +83,7 @@ impl Ledger {
         }
         let signer = self.signer.as_ref()?;
         let projection = seal::projection(self.view());
-        let fold_version = FOLD_VERSION;
+        let fold_version = self.fold.folded_by().number();
         let mut sealed = Sealed { upto, hash, fold_version, projection, signature: [0; 64] };
         sealed.signature = signer.sign(&sealed.signed_bytes(self.stream()))?;
         Some(Fact::Sealed(sealed))

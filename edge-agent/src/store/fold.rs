@@ -17,7 +17,7 @@ use locker_core::compartment::Compartment;
 use locker_core::credential::Credential;
 use locker_core::governor::Governor;
 use locker_core::ids::{Barcode, CarrierId, CompartmentNo, CredentialId, ParcelId};
-use locker_core::journal::{Change, FOLD_VERSION, HeldSlot, Meta, View};
+use locker_core::journal::{Change, FOLD_VERSION, FoldedBy, HeldSlot, Meta, View};
 use locker_core::parcel::Parcel;
 use locker_core::session::Session;
 use locker_core::units::UnixMillis;
@@ -75,6 +75,7 @@ pub enum FoldError {
 pub(super) struct SledFold {
     db: sled::Db,
     applied: Option<Applied>,
+    folded_by: FoldedBy,
     meta: Meta,
     compartments: BTreeMap<CompartmentNo, Compartment>,
     session: Option<Session>,
@@ -98,9 +99,10 @@ impl SledFold {
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(Some(WRITE_BACK_EVERY_MS))
             .open()?;
-        let applied = db.get(APPLIED)?.map(|bytes| read_applied(&bytes)).transpose()?;
+        let place = db.get(APPLIED)?.map(|bytes| read_applied(&bytes)).transpose()?;
         let mut fold = Self {
-            applied,
+            applied: place.map(|(applied, _)| applied),
+            folded_by: place.map_or(FoldedBy::THESE, |(_, folded_by)| folded_by),
             meta: Meta::default(),
             compartments: BTreeMap::new(),
             session: None,
@@ -148,6 +150,22 @@ impl SledFold {
         self.applied
     }
 
+    /// Which rules had a part in it.
+    pub(super) const fn folded_by(&self) -> FoldedBy {
+        self.folded_by
+    }
+
+    /// Begins with a state that was folded elsewhere, perhaps by older rules.
+    pub(super) fn begin_with(
+        &mut self,
+        changes: Vec<Change>,
+        applied: Applied,
+        folded_by: FoldedBy,
+    ) -> Result<(), FoldError> {
+        self.folded_by = folded_by.and_these();
+        self.apply(changes, applied)
+    }
+
     /// Takes over `changes` of all records up to `applied`, in one batch.
     pub(super) fn apply(
         &mut self,
@@ -162,7 +180,7 @@ impl SledFold {
         if let Some(fault) = self.take_fault() {
             return Err(fault);
         }
-        batch.insert(APPLIED, write_applied(applied));
+        batch.insert(APPLIED, write_applied(applied, self.folded_by));
         self.db.apply_batch(batch)?;
         self.applied = Some(applied);
         Ok(())

@@ -18,7 +18,7 @@ use locker_core::clock::TimeQuality;
 use locker_core::fact::Fact;
 use locker_core::ids::{BankId, BootId, StreamId, TraceParent};
 use locker_core::journal::fold as fold_record;
-use locker_core::journal::{Booted, ChainHash, FOLD_VERSION, Overlay, Place, Record};
+use locker_core::journal::{Booted, ChainHash, Overlay, Place, Record};
 use locker_core::journal::{StreamBreak, StreamOpened, View};
 use locker_core::units::UnixMillis;
 use locker_proto::entity::{EncodeSnapshotError, Snapshot, encode_snapshot};
@@ -328,7 +328,7 @@ impl Ledger {
             return Ok(false);
         }
         let changes = self.fold.export()?;
-        let (fold_version, stream) = (FOLD_VERSION, self.stream);
+        let (fold_version, stream) = (self.fold.folded_by().number(), self.stream);
         let snapshot = Snapshot { fold_version, stream, applied_seq: seq, changes };
         let bytes = encode_snapshot(&snapshot)?;
         journal::write_snapshot_on(&*self.medium, &self.dir, seq, &hash.0, &bytes)?;

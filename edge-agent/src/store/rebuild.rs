@@ -2,11 +2,14 @@
 //!
 //! sled is believed only if it stands at a place that the journal has too, with the same hash, and
 //! if the last run did not end in doubt about it.
+//!
+//! When the rules of folding change, all is folded anew from the first record. Where that is pruned, today's rules
+//! go on from the state that older ones came to: a bank must never stay shut because it was updated.
 
 use std::path::Path;
 
 use locker_core::ids::StreamId;
-use locker_core::journal::{ChainHash, FOLD_VERSION, MemoryView, Overlay};
+use locker_core::journal::{ChainHash, Change, FOLD_VERSION, FoldedBy, MemoryView, Overlay};
 use locker_proto::entity::{self, decode_snapshot};
 use locker_proto::record::{DecodeError, decode_record};
 use thiserror::Error;
@@ -39,6 +42,10 @@ pub enum RebuildError {
     Snapshots(#[from] journal::SnapshotError),
     #[error("records below {oldest} are pruned and no snapshot covers them")]
     NoSnapshot { oldest: u64 },
+    #[error(
+        "the state was folded by rules {found}, this agent folds by {FOLD_VERSION}; install the newer agent again"
+    )]
+    NewerRules { found: u32 },
 }
 
 /// A fold that stands at the journal's head.
@@ -58,25 +65,56 @@ pub(super) fn open_fold(
 ) -> Result<Rebuilt, RebuildError> {
     let sled_dir = dir.join("sled");
     let snapshots = fitting_snapshots(medium, dir, journal, stream)?;
-    let snapshot_seq = snapshots.first().map_or(0, |newest| newest.applied.seq);
+    let places: Vec<_> =
+        snapshots.iter().map(|found| (found.folded_by, found.applied.seq)).collect();
+    // One that another state was exported to stands in for no record of this one.
+    let snapshot_seq = |fold: &SledFold| {
+        let own = places.iter().find(|(folded_by, _)| *folded_by == fold.folded_by());
+        own.map_or(0, |(_, seq)| *seq)
+    };
     let why = match open_trusted(dir, &sled_dir, journal, stream)? {
-        Ok((fold, replayed)) => return Ok(Rebuilt { fold, replayed, snapshot_seq, why: None }),
+        Ok((fold, replayed)) => {
+            return Ok(Rebuilt { snapshot_seq: snapshot_seq(&fold), fold, replayed, why: None });
+        }
         Err(why) => why,
     };
     // Looked at first: a start that fails again and again must not push out what it moved aside.
-    let oldest = journal.oldest_seq();
-    if snapshot_seq + 1 < oldest {
-        return Err(RebuildError::NoSnapshot { oldest });
-    }
+    let base = base_of(snapshots, journal.oldest_seq())?;
     if sled_dir.exists() {
         move_aside(&sled_dir).map_err(RebuildError::MoveAside)?;
     }
     let mut fold = SledFold::open(&sled_dir)?;
-    if let Some(Fitting { content, applied }) = snapshots.into_iter().next() {
-        fold.apply(content.changes, applied)?;
+    if let Some(Fitting { changes, applied, folded_by }) = base {
+        if !folded_by.is_by_these_alone() {
+            let rules = folded_by.number();
+            warn!(seq = applied.seq, rules, "going on from a state that older rules folded");
+        }
+        fold.begin_with(changes, applied, folded_by)?;
     }
     let replayed = replay(&mut fold, journal, stream)?;
-    Ok(Rebuilt { fold, replayed, snapshot_seq, why: Some(why) })
+    Ok(Rebuilt { snapshot_seq: snapshot_seq(&fold), fold, replayed, why: Some(why) })
+}
+
+/// What folding begins with when the journal's records go back to `oldest`; none is the first record. A state by
+/// these rules alone comes first, then all records, and only then what older rules had a part in.
+pub(super) fn base_of(
+    snapshots: Vec<Fitting>,
+    oldest: u64,
+) -> Result<Option<Fitting>, RebuildError> {
+    let newer = snapshots.iter().find(|found| !found.folded_by.can_go_on());
+    let newer = newer.map(|found| found.folded_by.newest());
+    let mut usable = snapshots;
+    usable.retain(|found| found.folded_by.can_go_on() && found.applied.seq + 1 >= oldest);
+    let pure = usable.iter().position(|found| found.folded_by.is_by_these_alone());
+    match (pure, usable.is_empty()) {
+        (Some(at), _) => Ok(Some(usable.swap_remove(at))),
+        (None, _) if oldest == 1 => Ok(None),
+        (None, false) => Ok(Some(usable.swap_remove(0))),
+        (None, true) => Err(match newer {
+            Some(found) => RebuildError::NewerRules { found },
+            None => RebuildError::NoSnapshot { oldest },
+        }),
+    }
 }
 
 /// The fold as sled has it, brought up to the journal; or why it is not believed.
@@ -121,10 +159,30 @@ fn distrust(fold: &SledFold, journal: &Journal, stream: StreamId) -> Option<Stri
     }
 }
 
-/// A snapshot that belongs to this journal and these rules.
-struct Fitting {
-    content: entity::Snapshot,
-    applied: Applied,
+/// A snapshot that belongs to this journal.
+pub(super) struct Fitting {
+    pub(super) changes: Vec<Change>,
+    pub(super) applied: Applied,
+    pub(super) folded_by: FoldedBy,
+}
+
+impl Fitting {
+    /// None if it is of another history, or says that it is of another place than its file.
+    pub(super) fn new(
+        content: entity::Snapshot,
+        found: &journal::Snapshot,
+        journal: &Journal,
+        stream: StreamId,
+    ) -> Option<Self> {
+        let &journal::Snapshot { seq, chain_hash, .. } = found;
+        let here = journal.hash_at(seq).is_ok_and(|hash| hash == chain_hash);
+        let fits = here && content.stream == stream && content.applied_seq == seq;
+        fits.then(|| Self {
+            changes: content.changes,
+            applied: Applied { stream, seq, hash: ChainHash(chain_hash) },
+            folded_by: FoldedBy::from_number(content.fold_version),
+        })
+    }
 }
 
 /// The snapshots that belong here, newest first. Whole ones that do not are moved aside: left where
@@ -151,15 +209,9 @@ fn fitting_snapshots(
             foreign = true;
             continue;
         }
-        let (seq, hash) = (snapshot.seq, ChainHash(snapshot.chain_hash));
+        fitting
+            .extend(content.and_then(|content| Fitting::new(content, &snapshot, journal, stream)));
         kept.push(snapshot);
-        fitting.extend(
-            content
-                .filter(|content| {
-                    content.fold_version == FOLD_VERSION && content.applied_seq == seq
-                })
-                .map(|content| Fitting { content, applied: Applied { stream, seq, hash } }),
-        );
     }
     if foreign {
         move_aside(&dir.join("snapshot")).map_err(RebuildError::MoveAside)?;

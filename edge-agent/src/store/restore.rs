@@ -9,13 +9,14 @@ use locker_core::fact::Fact;
 use locker_core::ids::StreamId;
 use locker_core::journal::carry::{InDoubt, carried};
 use locker_core::journal::stream::{is_said_again, touched};
-use locker_core::journal::{ChainHash, FOLD_VERSION, MemoryView, Parent, Place, StreamBreak};
-use locker_proto::entity::{Snapshot, decode_snapshot};
+use locker_core::journal::{ChainHash, MemoryView, Parent, Place, StreamBreak};
+use locker_proto::entity::decode_snapshot;
 use locker_proto::record::decode_record;
 use thiserror::Error;
 use tracing::{info, warn};
 
 use super::incoming::{Incoming, TakeBackError, clear};
+use super::rebuild::{Fitting, base_of};
 use super::successor::{Beginning, SuccessorError, order_of, write_successor};
 use super::{Home, JOURNAL, Keeper, Stamp, fold_record};
 use crate::journal::load_snapshots_on;
@@ -247,28 +248,16 @@ fn state_at(
     seq: u64,
 ) -> Result<Option<MemoryView>, RestoreError> {
     let stream = StreamId(journal.stream_id());
+    let found = load_snapshots_on(&**home.medium, home.dir)?.snapshots.into_iter();
+    let below = found.filter(|snapshot| snapshot.seq <= seq);
+    let fitting = below.filter_map(|snapshot| {
+        let content = decode_snapshot(&snapshot.bytes).ok()?;
+        Fitting::new(content, &snapshot, journal, stream)
+    });
+    let Ok(base) = base_of(fitting.collect(), journal.oldest_seq()) else { return Ok(None) };
     let mut view = MemoryView::default();
-    let mut from = 0;
-    let mut known = journal.oldest_seq() == 1;
-    for snapshot in load_snapshots_on(&**home.medium, home.dir)?.snapshots {
-        let here = journal.hash_at(snapshot.seq).is_ok_and(|hash| hash == snapshot.chain_hash);
-        let content = decode_snapshot(&snapshot.bytes).ok();
-        let fits = |content: &Snapshot| {
-            let place = (content.stream, content.applied_seq, content.fold_version);
-            place == (stream, snapshot.seq, FOLD_VERSION)
-        };
-        if let Some(content) = content.filter(fits)
-            && here
-            && snapshot.seq <= seq
-        {
-            view.apply(content.changes);
-            (from, known) = (snapshot.seq, true);
-            break;
-        }
-    }
-    if !known {
-        return Ok(None);
-    }
+    let from = base.as_ref().map_or(0, |base| base.applied.seq);
+    view.apply(base.map(|base| base.changes).unwrap_or_default());
     fold_above(&mut view, journal, from, seq)?;
     Ok(Some(view))
 }

@@ -68,10 +68,19 @@ pub enum SuccessorError {
 pub enum BeginAnewError {
     #[error("{dir} is not damaged; there is nothing to begin anew")]
     NotDamaged { dir: PathBuf },
+    #[error("the agent runs on {dir}; stop it first")]
+    AgentRuns { dir: PathBuf },
+    #[error(
+        "{dir} holds no journal, so nothing can go on from it; start the agent: it begins as one with a new disk does"
+    )]
+    Absent { dir: PathBuf },
     #[error("the journal cannot be looked at")]
     Open(#[source] journal::OpenError),
-    #[error("not even the name of its stream can be read; set this bank up as a new one")]
-    Nameless,
+    #[error(
+        "nothing is left of the bank's state; move journal, sled and snapshot out of {dir} and start the agent: it \
+         begins as one with a new disk does"
+    )]
+    NothingLeft { dir: PathBuf },
     #[error("the journal cannot be read")]
     Disk(#[from] journal::DiskFault),
     #[error("the state's snapshots cannot be read")]
@@ -98,14 +107,22 @@ pub fn begin_anew(
     match Journal::open_on(Arc::clone(&medium), &journal_dir, limits, Verify::All) {
         Err(journal::OpenError::Damaged { .. }) => {}
         Ok(_) => return Err(BeginAnewError::NotDamaged { dir: journal_dir }),
+        Err(journal::OpenError::Locked { .. }) => {
+            return Err(BeginAnewError::AgentRuns { dir: dir.to_owned() });
+        }
+        Err(journal::OpenError::NotCreated { .. }) => {
+            return Err(BeginAnewError::Absent { dir: journal_dir });
+        }
         Err(error) => return Err(BeginAnewError::Open(error)),
     }
-    let found = salvage_on(&*medium, &journal_dir)?.ok_or(BeginAnewError::Nameless)?;
+    let nothing_left = || BeginAnewError::NothingLeft { dir: dir.to_owned() };
+    // Not even the name of its stream may be readable.
+    let found = salvage_on(&*medium, &journal_dir)?.ok_or_else(nothing_left)?;
     let stream = StreamId(found.stream_id);
     let (seq, hash) = found.last;
     let common = (seq > 0).then_some(Place { seq, hash: ChainHash(hash) });
     let parent = Parent { stream, common, reason: Some(StreamBreak::Damaged) };
-    let changes = last_state(&home, stream)?.ok_or(SuccessorError::NoState)?;
+    let changes = last_state(&home, stream)?.ok_or_else(nothing_left)?;
     write_successor(&home, keeper, stamp, Beginning { parent, changes })?;
     Ok(parent)
 }

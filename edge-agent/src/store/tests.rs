@@ -6,6 +6,7 @@ mod facts;
 mod fold;
 mod full;
 mod lost;
+mod older_rules;
 mod restored;
 mod succeeded;
 

@@ -3,12 +3,14 @@
 pub mod carry;
 mod chain;
 mod fold;
+mod folded_by;
 pub mod seal;
 pub mod stream;
 mod view;
 
 pub use chain::{CHAIN_START, ChainHash, detached_commitment, next_hash};
 pub use fold::fold;
+pub use folded_by::{FOLD_VERSION, FoldedBy};
 pub use seal::Sealed;
 pub use stream::{KeyChanged, Parent, Place, StateCarried, StreamBreak};
 pub use view::{Change, HeldSlot, LastPickup, Lockdown, MemoryView, Meta, Overlay, View};
@@ -24,8 +26,6 @@ pub const RECORD_MAX_BYTES: usize = 32 * 1024;
 pub const BATCH_MAX_RECORDS: usize = 256;
 /// Most encoded record bytes in one batch.
 pub const BATCH_MAX_BYTES: usize = 64 * 1024;
-/// The version of [`fold`]'s results. Raise it whenever the same records would fold differently.
-pub const FOLD_VERSION: u32 = 5;
 
 /// One entry of a journal. What is chained and stored are its encoded bytes, exactly as the bank
 /// wrote them; this is their meaning.

@@ -30,7 +30,7 @@ pub struct Sealed {
     pub upto: u64,
     /// The chain's hash at `upto`.
     pub hash: ChainHash,
-    /// The version of the rules that `projection` was folded with.
+    /// The rules that `projection` was folded with: [`FoldedBy::number`](super::FoldedBy::number).
     pub fold_version: u32,
     /// [`projection`] of the state at `upto`.
     pub projection: [u8; 32],

@@ -4,20 +4,20 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
     UnparsedPublicKey,
 };
-use locker_core::journal::KeyChanged;
 use locker_core::journal::seal::{self, StateCheck};
+use locker_core::journal::{FOLD_VERSION, KeyChanged};
 
 use super::*;
 
-struct TestKey(EcdsaKeyPair, [u8; 32]);
+pub(super) struct TestKey(EcdsaKeyPair, [u8; 32]);
 
-fn test_key(id: u8) -> TestKey {
+pub(super) fn test_key(id: u8) -> TestKey {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     TestKey(pair, [id; 32])
 }
 
 impl TestKey {
-    fn public(&self) -> Vec<u8> {
+    pub(super) fn public(&self) -> Vec<u8> {
         self.0.public_key().as_ref().to_vec()
     }
 }
@@ -33,7 +33,7 @@ impl Signer for TestKey {
     }
 }
 
-fn holds(public: &[u8], message: &[u8], signature: &[u8; 64]) -> bool {
+pub(super) fn holds(public: &[u8], message: &[u8], signature: &[u8; 64]) -> bool {
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).verify(message, signature).is_ok()
 }
 

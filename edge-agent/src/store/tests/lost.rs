@@ -175,7 +175,7 @@ fn two_stores_that_were_moved_aside_are_kept() {
 }
 
 /// Commits bookings until a snapshot is due, writes it, and gives its seq.
-fn snapshot(ledger: &mut Ledger) -> u64 {
+pub(super) fn snapshot(ledger: &mut Ledger) -> u64 {
     let mut n = 0;
     while !ledger.snapshot_if_due().unwrap() {
         let facts: Vec<Fact> = (0..256).map(|i| booked(n + i, 1)).collect();
@@ -185,7 +185,7 @@ fn snapshot(ledger: &mut Ledger) -> u64 {
     ledger.head().0
 }
 
-fn commit_a_run(ledger: &mut Ledger) {
+pub(super) fn commit_a_run(ledger: &mut Ledger) {
     let facts: Vec<Fact> = (0..256).map(|n| booked(n, 2)).collect();
     ledger.commit(&facts, None, stamp(9)).unwrap();
 }

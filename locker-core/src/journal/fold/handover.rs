@@ -102,7 +102,7 @@ impl<V: View> Changes<'_, V> {
             held.allocation = Allocation::Occupied { parcel };
             held.content = Content::Full(evidence);
         });
-        self.parcel(parcel, ParcelState::Stored { compartment, since: self.at });
+        self.parcel(parcel, ParcelState::Stored { compartment, since: self.since });
         self.credentials(parcel, &[CredentialState::Issued], CredentialState::Active);
         self.session(|session| session.task = Task::Idle);
     }
@@ -333,7 +333,7 @@ impl<V: View> Changes<'_, V> {
             | ParcelState::Cancelled { .. }
             | ParcelState::Recalled { .. } => true,
         };
-        let since = parcel.state.stored_since().unwrap_or(self.at);
+        let since = parcel.state.stored_since().unwrap_or(self.since);
         let state = ParcelState::Stored { compartment: no, since };
         let recall = if unwanted { Some(RecallReason::Sender) } else { parcel.recall };
         self.changes.push(Change::Parcel(Parcel { state, recall, ..parcel }));
@@ -367,7 +367,7 @@ impl<V: View> Changes<'_, V> {
 
     fn stored_since(&self, parcel: ParcelId) -> UnixMillis {
         let known = self.view.parcel(parcel);
-        known.and_then(|known| known.state.stored_since()).unwrap_or(self.at)
+        known.and_then(|known| known.state.stored_since()).unwrap_or(self.since)
     }
 }
 

@@ -11,12 +11,13 @@ mod hub;
 
 use super::{Change, Lockdown, Meta, Record, StateCarried, View};
 use crate::bank::{PowerSource, SessionStarted};
+use crate::clock::TimeQuality;
 use crate::code::budget::{Entry, judge};
 use crate::compartment::Compartment;
 use crate::credential::{Credential, CredentialState};
 use crate::fact::Fact;
 use crate::ids::{CompartmentNo, ParcelId};
-use crate::parcel::{Parcel, ParcelState, RecallReason};
+use crate::parcel::{Parcel, ParcelState, RecallReason, SINCE_UNKNOWN};
 use crate::session::{Opening, Session, Task};
 use crate::units::UnixMillis;
 
@@ -27,7 +28,7 @@ const LIVE: [CredentialState; 3] =
 /// The changes that `record` makes to `view`.
 #[must_use]
 pub fn fold(view: &impl View, record: &Record) -> Vec<Change> {
-    let mut to = Changes { view, at: record.at, changes: Vec::new() };
+    let mut to = Changes { view, at: record.at, since: latest(record), changes: Vec::new() };
     match &record.fact {
         Fact::StreamOpened(opened) => to.meta(|meta| {
             meta.device_key = Some(opened.device_key);
@@ -88,7 +89,10 @@ pub fn fold(view: &impl View, record: &Record) -> Vec<Change> {
             to.changes.push(Change::Budget(view.budget().reset_by_staff()));
         }
         Fact::SlotBound(bound) => to.bind_slot(bound.parcel, Some(bound.code.slot)),
-        Fact::Sealed(_) => to.meta(|meta| meta.sealed = record.seq),
+        Fact::Sealed(_) => {
+            to.meta(|meta| meta.sealed = record.seq);
+            to.date_what_has_no_time();
+        }
         Fact::KeyChanged(changed) => to.meta(|meta| meta.device_key = Some(changed.new)),
         Fact::StateCarried(carried) => to.state_carried(carried),
     }
@@ -96,10 +100,21 @@ pub fn fold(view: &impl View, record: &Record) -> Vec<Change> {
     to.changes
 }
 
+/// The latest time that `record` can have been written: what is promised from there on lapses later rather
+/// than sooner.
+fn latest(record: &Record) -> UnixMillis {
+    match record.quality {
+        TimeQuality::Bounded { within_ms } => record.at.plus_ms(u64::from(within_ms)),
+        TimeQuality::Unknown => SINCE_UNKNOWN,
+    }
+}
+
 /// The changes of one record while they are being collected.
 struct Changes<'a, V> {
     view: &'a V,
     at: UnixMillis,
+    /// From when on a stay counts that begins with this record.
+    since: UnixMillis,
     changes: Vec<Change>,
 }
 
@@ -145,6 +160,21 @@ impl<V: View> Changes<'_, V> {
     fn parcel(&mut self, id: ParcelId, state: ParcelState) {
         if let Some(parcel) = self.view.parcel(id) {
             self.changes.push(Change::Parcel(Parcel { state, ..parcel }));
+        }
+    }
+
+    /// Parcels that came while the bank did not know the time are taken to have come just now, if it does.
+    fn date_what_has_no_time(&mut self) {
+        if self.since == SINCE_UNKNOWN {
+            return;
+        }
+        for id in self.view.compartments().iter().filter_map(Compartment::parcel) {
+            if let Some(parcel) = self.view.parcel(id)
+                && parcel.state.stored_since() == Some(SINCE_UNKNOWN)
+            {
+                let state = parcel.state.inside_since(self.since);
+                self.changes.push(Change::Parcel(Parcel { state, ..parcel }));
+            }
         }
     }
 

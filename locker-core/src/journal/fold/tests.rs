@@ -7,13 +7,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bank::SessionEnded;
+use crate::bank::lapsed;
 use crate::bank::{AbortedContent, Alarm, BoardChanged, BoardReset, BookingLapsed, BoundCode};
 use crate::bank::{DepositAborted, DepositConfirmed, DepositMisfit, DepositStarted, DoorMoved};
 use crate::bank::{DoorsRead, Finding, InspectionSettled, InspectionStarted, KeepLapsed};
 use crate::bank::{LockdownBegan, LockdownLiftAsked, LockdownLifted, LockdownReason, OpenerKind};
 use crate::bank::{PickupEnd, PickupSettled, PickupStarted, PowerChanged, PulseIntended};
 use crate::bank::{PulseOutcome, PulseSettled, RecallEnd, RecallSettled, RecallStarted};
-use crate::clock::TimeQuality;
+use crate::clock::{ClockInterval, TimeQuality};
 use crate::code::keypad_code::CourierCodes;
 use crate::code::pool::{POOL_MAX, missing};
 use crate::code::slot::{SLOTS_MAX, SPENT_SLOTS_MAX, Sealed, Slot, SlotId};
@@ -26,7 +27,9 @@ use crate::downlink::{ConfigRefusal, ConfigRefused};
 use crate::downlink::{Grant, GrantAccepted, GrantPosition, GrantRefusal, GrantRefused, Mode};
 use crate::ids::{BankId, BootId, CredentialId, Generation, HubEpoch, IntentId, SessionId};
 use crate::ids::{StreamId, Version};
-use crate::journal::{Booted, CHAIN_START, ChainHash, MemoryView, Overlay, Parent, StreamBreak};
+use crate::journal::{
+    Booted, CHAIN_START, ChainHash, FOLD_VERSION, MemoryView, Overlay, Parent, StreamBreak,
+};
 use crate::journal::{KeyChanged, Sealed as Seal, StateCarried, StreamOpened, View};
 use crate::parcel::Terms;
 use crate::session::{Actor, CourierProof, SessionEnd};
@@ -399,6 +402,81 @@ fn session() -> impl Strategy<Value = SessionId> {
 
 fn reading() -> impl Strategy<Value = DoorReading> {
     prop_oneof![Just(DoorReading::Open), Just(DoorReading::Closed)]
+}
+
+/// A parcel with room at number 1 that may stay for an hour, put in at noon by a clock of this quality.
+fn brought(quality: TimeQuality) -> MemoryView {
+    let spec = CompartmentSpec {
+        no: CompartmentNo(1),
+        inside: Dimensions { length_mm: 1, width_mm: 1, height_mm: 1 },
+        lock: LockPosition { board: 0, lock: 0 },
+    };
+    let layout = Layout { generation: Generation(1), compartments: vec![spec] };
+    let [_, booked, confirmed, _] = life(1);
+    let Fact::GrantAccepted(GrantAccepted { position, grant: Grant::Book(mut booking) }) = booked
+    else {
+        panic!("{booked:?}")
+    };
+    booking.terms.keep_ms = Some(HOUR_MS);
+    let mut view = MemoryView::default();
+    for fact in [
+        Fact::ConfigAccepted(ConfigDocument::Layout(layout).into()),
+        Fact::GrantAccepted(GrantAccepted { position, grant: Grant::Book(booking) }),
+        confirmed,
+    ] {
+        let changes = fold(&view, &Record { quality, ..record(fact, NOON) });
+        view.apply(changes);
+    }
+    view
+}
+
+const HOUR_MS: u64 = 3_600_000;
+const NOON: u64 = 12 * HOUR_MS;
+
+/// Whether the parcel's time is over when the true time is surely `now` or later.
+fn is_over(view: &MemoryView, now: u64) -> bool {
+    let clock = ClockInterval { earliest: UnixMillis(now), latest: Some(UnixMillis(now + 9)) };
+    !lapsed(view, clock).facts.is_empty()
+}
+
+#[test]
+fn t01_a_stay_counts_from_the_latest_time_that_its_deposit_can_have_been() {
+    // Five minutes in doubt: a bank that was without its hub for a month.
+    let view = brought(TimeQuality::Bounded { within_ms: 300_000 });
+    assert!(!is_over(&view, NOON + HOUR_MS + 300_000));
+    assert!(is_over(&view, NOON + HOUR_MS + 300_001));
+}
+
+#[test]
+fn t02_a_stay_that_began_before_the_time_was_known_counts_from_when_it_is_and_never_from_a_wrong_one()
+ {
+    let mut view = brought(TimeQuality::Unknown);
+    // The true time is ten days on: by the clock of the deposit its hour was over long ago.
+    let now = NOON + 240 * HOUR_MS;
+    assert!(!is_over(&view, now));
+    let seal = |at, quality| {
+        let seal = Seal {
+            upto: 3,
+            hash: CHAIN_START,
+            fold_version: FOLD_VERSION,
+            projection: [0; 32],
+            signature: [0; 64],
+        };
+        Record { quality, ..record(Fact::Sealed(seal), at) }
+    };
+    // A seal that does not know the time either says nothing.
+    let changes = fold(&view, &seal(NOON, TimeQuality::Unknown));
+    view.apply(changes);
+    assert!(!is_over(&view, now));
+    let changes = fold(&view, &seal(now, TimeQuality::Bounded { within_ms: 7 }));
+    view.apply(changes);
+    assert!(!is_over(&view, now + HOUR_MS + 7));
+    assert!(is_over(&view, now + HOUR_MS + 8));
+    // And the next one changes nothing.
+    let before = view.clone();
+    let changes = fold(&view, &seal(now + 60_000, TimeQuality::Bounded { within_ms: 7 }));
+    view.apply(changes);
+    assert_eq!(view.parcels(), before.parcels());
 }
 
 /// A bank that never starts again: the fold of bookings and pickups alone keeps it small.
