@@ -12,9 +12,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use edge_agent::agent::{Agent, begin_stream_anew};
+use edge_agent::agent::{Agent, AgentError, begin_stream_anew};
 use edge_agent::commission::{self, commission};
 use edge_agent::config::{Config, LogConfig};
+use edge_agent::journal::OpenError;
+use edge_agent::store::OpenLedgerError;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
@@ -47,8 +49,13 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// After the journal was found damaged: keep it aside and begin a new one with what is known of the bank's
-    /// state. The content of every compartment counts as unknown until staff have looked. The agent must not run.
+    /// After the journal was found damaged: keep it aside and begin a new one.
+    ///
+    /// It begins with what is known of the bank's state. The content of every compartment counts as unknown until
+    /// staff have looked; codes that recipients have open again then. Refused for a journal that is not damaged.
+    ///
+    /// The agent must not run. A systemd unit's keys can be read only while it runs: take a copy of the
+    /// configuration that names their own places, and give the new files to the unit's user afterwards.
     BeginAnew {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
@@ -95,7 +102,11 @@ fn main() -> anyhow::Result<()> {
             let config = Config::load(&config)?;
             log(&config.log)?;
             let parent = begin_stream_anew(&config)?;
-            println!("a new journal goes on from {parent}; the damaged one lies beside it");
+            println!(
+                "a new journal goes on from stream {parent}; the damaged one is kept as {}.\nStart the agent, then \
+                 have staff look into every compartment: each is closed off until they have said what is inside.",
+                config.data_dir.join("journal.broken-1").display()
+            );
             Ok(())
         }
         Command::Commission { config } => {
@@ -127,7 +138,7 @@ fn abort_on_panic(data_dir: PathBuf) {
 
 async fn run(config: &Config) -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut agent = Agent::start(config, None).await?;
+    let mut agent = Agent::start(config, None).await.map_err(|error| advised(error, config))?;
     tokio::select! {
         error = agent.failed() => {
             if Agent::is_to_start_again(&error) {
@@ -144,6 +155,22 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         _ = tokio::signal::ctrl_c() => {}
     }
     Ok(agent.stop().await?)
+}
+
+/// The error, and what a person can do about it where that is not plain.
+fn advised(error: AgentError, config: &Config) -> anyhow::Error {
+    let damaged = matches!(
+        &error,
+        AgentError::Ledger(OpenLedgerError::Journal { source: OpenError::Damaged { .. }, .. })
+    );
+    if !damaged {
+        return error.into();
+    }
+    anyhow::Error::new(error).context(format!(
+        "the bank's records are damaged and nothing was changed; keep a copy of {}, and if there is no better one, \
+         see `edge-agent begin-anew --help`",
+        config.data_dir.display()
+    ))
 }
 
 fn log(config: &LogConfig) -> anyhow::Result<()> {

@@ -70,6 +70,76 @@ pub(super) async fn adopt(
     Ok(())
 }
 
+/// Takes over what happened at the doors in records that never come: of a journal that was damaged, or of the branch that
+/// a bank gave up for the hub's. What its people did there is the bank's to say.
+pub(super) async fn settle(
+    tx: &mut Tx,
+    bank: &BankId,
+    held: &HashMap<ParcelId, Parcel>,
+    now: UnixMillis,
+) -> Result<(), WriteError> {
+    let mut all: Vec<&Parcel> = held.values().collect();
+    all.sort_unstable_by_key(|parcel| parcel.id);
+    for parcel in all {
+        let Some(mut row) = queries::parcel_by_uid(tx.connection(), parcel.id).await? else {
+            continue;
+        };
+        let own = row.bank.as_ref() == Some(bank);
+        let Some(state) = unheard(row.state, parcel.state).filter(|_| own) else { continue };
+        row.state = state;
+        row.compartment = parcel.state.compartment();
+        row.updated_at = now;
+        tx.event(NewEvent {
+            event_id: uuid::Uuid::new_v4().simple().to_string(),
+            kind: event_of(state),
+            bank: Some(bank),
+            compartment: row.compartment,
+            parcel: Some(&row),
+            detail: "CARRIED_OVER".to_owned(),
+            occurred_at: now,
+            recorded_at: now,
+        });
+        tx.save_parcel(&row).await?;
+    }
+    Ok(())
+}
+
+/// What has become of a parcel at its bank, if what the hub knows of it is what was before.
+const fn unheard(known: HubParcelState, held: ParcelState) -> Option<HubParcelState> {
+    let inside = matches!(
+        known,
+        HubParcelState::Depositing
+            | HubParcelState::Stored
+            | HubParcelState::Collecting
+            | HubParcelState::Unresolved
+            | HubParcelState::RecallRequested
+            | HubParcelState::Expired
+            | HubParcelState::Recalling
+            | HubParcelState::Disputed
+            | HubParcelState::Missing
+    );
+    let expected = matches!(
+        known,
+        HubParcelState::Booked | HubParcelState::BookingPending | HubParcelState::BookingExpired
+    );
+    match held {
+        ParcelState::Collected { .. } if inside => Some(HubParcelState::Collected),
+        ParcelState::Recalled { .. } if inside => Some(HubParcelState::Recalled),
+        ParcelState::Unresolved { .. } if expected => Some(HubParcelState::Unresolved),
+        ParcelState::Collected { .. }
+        | ParcelState::Recalled { .. }
+        | ParcelState::Unresolved { .. }
+        | ParcelState::Booked
+        | ParcelState::Depositing { .. }
+        | ParcelState::Stored { .. }
+        | ParcelState::Collecting { .. }
+        | ParcelState::Recalling { .. }
+        | ParcelState::Cancelled { .. }
+        | ParcelState::BookingExpired { .. }
+        | ParcelState::Missing { .. } => None,
+    }
+}
+
 /// Gives decisions versions that the bank takes, where it knows of later ones than the hub did when
 /// it decided.
 pub(super) async fn renumber(

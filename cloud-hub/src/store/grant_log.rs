@@ -82,11 +82,12 @@ impl Decision for BeginGrantLog {
         let bank = &self.bank;
         let log = log_of(tx, bank).await?;
         let Some(ended) = log.ended else { return Ok(()) };
+        let held = held_parcels(tx, bank).await?;
+        adopt::settle(tx, bank, &held, self.now).await?;
         // Nobody was sent these: their numbers are free.
         let mut later = granted_after(tx, bank, GrantPosition { gseq: 0, ..log.end }).await?;
         let mut run = if self.held > ended {
             // It has heard of decisions that this store has lost.
-            let held = held_parcels(tx, bank).await?;
             adopt::adopt(tx, bank, &held, &later, self.now).await?;
             retire_unheld(tx, bank, self.now).await?;
             let master = self.code_master.as_deref();

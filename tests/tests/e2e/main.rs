@@ -5,6 +5,7 @@ mod bad_board;
 mod bad_codes;
 mod bad_line;
 mod bad_parcels;
+mod begun_anew;
 mod clones;
 mod courier_codes;
 mod crashes;
