@@ -229,7 +229,8 @@ fn claims_set(claims: &Claims) -> ClaimsSet {
 /// # Errors
 ///
 /// One of the `Code...` refusals; a token that is expired but otherwise good says so, one that is
-/// for another bank says only that.
+/// for another bank says only that. [`Refusal::ClockUnknown`] for a badge that would be good if the bank
+/// knew that its time is not over.
 pub fn verify(
     text: &str,
     bank: &BankId,
@@ -243,12 +244,19 @@ pub fn verify(
     if claims.bank_tag != bank.tag() {
         return Err(Refusal::CodeOtherBank);
     }
-    let lapsed = match claims.action {
-        // A recipient was promised this time; a badge is a power.
-        Action::Pickup => clock.surely_past(claims.expires),
-        Action::Courier { .. } | Action::Staff => clock.maybe_past(claims.expires),
+    let is_power = match claims.action {
+        // A recipient was promised this time.
+        Action::Pickup => false,
+        Action::Courier { .. } | Action::Staff => true,
     };
-    if lapsed { Err(Refusal::CodeExpired) } else { Ok(VerifiedToken(claims)) }
+    if clock.surely_past(claims.expires) {
+        return Err(Refusal::CodeExpired);
+    }
+    if is_power && clock.maybe_past(claims.expires) {
+        let known = clock.latest.is_some();
+        return Err(if known { Refusal::CodeExpired } else { Refusal::ClockUnknown });
+    }
+    Ok(VerifiedToken(claims))
 }
 
 /// Whether a scanned text claims to be a token at all, as opposed to a parcel's barcode.

@@ -32,6 +32,8 @@ refusals! {
     BankNotAccepting => "BANK_NOT_ACCEPTING", "the bank takes no deposits at the moment";
     OnBattery => "ON_BATTERY", "the bank runs on its battery and takes no deposits; pickups go on";
     JustStarted => "JUST_STARTED", "the bank has just started again; please wait a moment";
+    /// Records are given back to the bank that its disk has lost, or it is about to begin a new stream.
+    BeingPrepared => "BEING_PREPARED", "this locker is being prepared; please come back in a few minutes";
     NoFreeCompartment => "NO_FREE_COMPARTMENT", "no fitting compartment is free";
     ParcelTooLarge => "PARCEL_TOO_LARGE", "the parcel fits into none of the bank's compartments";
     // About a parcel.
@@ -55,6 +57,8 @@ refusals! {
     CodeKeyUnknown => "CODE_KEY_UNKNOWN", "the code was signed with a key this bank does not hold";
     CodeOtherBank => "CODE_OTHER_BANK", "the code is for another bank";
     CodeExpired => "CODE_EXPIRED", "the code has expired";
+    /// A badge may have expired, and the bank cannot tell.
+    ClockUnknown => "CLOCK_UNKNOWN", "this locker does not know the time yet; please try again in a few minutes";
     CodeUnknown => "CODE_UNKNOWN", "the code opens nothing here";
     CodeUsed => "CODE_USED", "the code has been used";
     CodeWrong => "CODE_WRONG", "this code opens nothing here";

@@ -417,6 +417,7 @@ fn code_of(refusal: Refusal) -> Code {
         Refusal::BankNotAccepting
         | Refusal::OnBattery
         | Refusal::JustStarted
+        | Refusal::BeingPrepared
         | Refusal::ParcelTooLarge
         | Refusal::AlreadyDeposited
         | Refusal::AlreadyCollected
@@ -429,6 +430,7 @@ fn code_of(refusal: Refusal) -> Code {
         | Refusal::CodeKeyUnknown
         | Refusal::CodeOtherBank
         | Refusal::CodeExpired
+        | Refusal::ClockUnknown
         | Refusal::CodeUsed
         | Refusal::CodeWrong
         | Refusal::CodeRevoked

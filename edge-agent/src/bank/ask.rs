@@ -103,7 +103,7 @@ impl Bank {
         let admitted = self.may_ask(&ask).and_then(|()| self.command(ask));
         let decided = admitted.and_then(|command| {
             if self.bars(&command) {
-                return Err(Refusal::LockedDown);
+                return Err(Refusal::BeingPrepared);
             }
             let fresh_session = (self.parts.fresh_session)();
             let at = self.moment(fresh_session);

@@ -252,6 +252,7 @@ impl Bank {
         bank.carry_out(step, None)?;
         bank.lapse()?;
         bank.look_at_keypad();
+        bank.look_at_restore();
         bank.look_at_key_set();
         bank.note_unsealed();
         Ok((bank, watches))

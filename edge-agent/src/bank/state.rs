@@ -34,6 +34,10 @@ pub struct PanelState {
     /// again; 0 if doors are opened.
     #[serde(default)]
     pub calm_ms: u64,
+    /// The hub gives records back that the disk has lost, or a new journal is about to begin: until that is done, in
+    /// minutes, only staff may open doors.
+    #[serde(default)]
+    pub being_prepared: bool,
     /// When doors are opened again; for `calm_ms`.
     #[serde(skip)]
     pub(crate) calm_until: Option<Instant>,
@@ -207,6 +211,7 @@ impl PanelState {
             maintenance: false,
             on_battery: false,
             calm_ms: 0,
+            being_prepared: false,
             calm_until: None,
             lockdown: None,
             keypad: PanelKeypad::Absent,

@@ -44,6 +44,20 @@ impl Bank {
                 self.miss();
             }
         }
+        self.look_at_restore();
+    }
+
+    /// Tells the screen whether the journal is being made whole.
+    pub(super) fn look_at_restore(&self) {
+        let being_prepared = self.is_being_prepared();
+        if self.state.borrow().being_prepared != being_prepared {
+            self.publish(|state| state.being_prepared = being_prepared);
+        }
+    }
+
+    /// Whether the journal is not what the hub was told once.
+    fn is_being_prepared(&self) -> bool {
+        self.start_again || self.parts.ledger.is_restoring()
     }
 
     /// The hub goes on with this journal as it is: what it began to give back is of no more use.
@@ -55,12 +69,13 @@ impl Bank {
             Ok(()) => info!("hub needs to give nothing back"),
             Err(error) => warn!(error = in_words(&error), "records given back not forgotten"),
         }
+        self.look_at_restore();
     }
 
     /// Whether only staff may do this now, because the journal is not what the hub was told once: codes that were used up
     /// may look unused here.
     pub(super) fn bars(&self, command: &Command) -> bool {
-        if !self.start_again && !self.parts.ledger.is_restoring() {
+        if !self.is_being_prepared() {
             return false;
         }
         let actor = self.parts.ledger.view().session().map(|session| session.actor);

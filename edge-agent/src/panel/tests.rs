@@ -125,6 +125,7 @@ fn state(revision: u64) -> PanelState {
         maintenance: false,
         on_battery: false,
         calm_ms: 0,
+        being_prepared: false,
         calm_until: None,
         lockdown: None,
         keypad: PanelKeypad::Open,

@@ -116,7 +116,11 @@ fn t02_a_badge_lapses_once_the_latest_time_is_past_and_while_time_is_unknown() {
     };
     assert_eq!(check(Some(EXPIRES)), Ok(()));
     assert_eq!(check(Some(EXPIRES.plus_ms(1))), Err(Refusal::CodeExpired));
-    assert_eq!(check(None), Err(Refusal::CodeExpired));
+    // It may be good: whoever holds it is told why it is refused all the same.
+    assert_eq!(check(None), Err(Refusal::ClockUnknown));
+    let surely_over = ClockInterval { earliest: EXPIRES.plus_ms(1), latest: None };
+    let verified = verify(&text, &bank(), &keys(), surely_over).map(|_| ());
+    assert_eq!(verified, Err(Refusal::CodeExpired));
 }
 
 #[test]

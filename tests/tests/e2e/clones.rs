@@ -43,7 +43,7 @@ async fn alarms(world: &World) -> Result<Vec<Alarm>> {
 }
 
 /// Waits for an open alarm that names as many as `parties`.
-async fn wait_for_alarm(world: &World, kind: &str, parties: usize) -> Result<Alarm> {
+pub(crate) async fn wait_for_alarm(world: &World, kind: &str, parties: usize) -> Result<Alarm> {
     let what = format!("the alarm {kind} of {parties}");
     wait_for(&what, NEWS, async || {
         let open = ListAlarmsRequest::default();
@@ -56,7 +56,7 @@ async fn wait_for_alarm(world: &World, kind: &str, parties: usize) -> Result<Ala
     .await
 }
 
-async fn clear(world: &World, alarm: &Alarm) -> Result<()> {
+pub(crate) async fn clear(world: &World, alarm: &Alarm) -> Result<()> {
     let (name, note) = (alarm.name.clone(), "looked at it".to_owned());
     let request = ClearAlarmRequest { name, note, request_id: request_id() };
     guards(world)?.clear_alarm(timed(request)).await?;

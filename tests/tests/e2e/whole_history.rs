@@ -22,7 +22,7 @@ use crate::clones::copy_folder;
 const NEWS: Duration = Duration::from_secs(30);
 
 /// `hubctl audit`, by an operator who has the bank's certificate.
-async fn audit(world: &World, words: &[&str]) -> Result<()> {
+pub(crate) async fn audit(world: &World, words: &[&str]) -> Result<()> {
     let files = world.pki.client("operators", OPERATOR);
     let text = |path: &Path| path.display().to_string();
     let hub = format!("https://{}", world.hub.addresses().grpc);
@@ -32,7 +32,7 @@ async fn audit(world: &World, words: &[&str]) -> Result<()> {
     run("hubctl", &[&["audit"], words, &connection].concat()).await
 }
 
-async fn committed(world: &World) -> Result<u64> {
+pub(crate) async fn committed(world: &World) -> Result<u64> {
     Ok(world.operator.bank("lobby").await?.committed_seq)
 }
 

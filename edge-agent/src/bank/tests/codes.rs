@@ -66,7 +66,7 @@ async fn t02_without_signed_time_a_recipient_is_served_and_a_courier_is_not() {
     world.stored(1).await;
     let world = world.killed_and_started_again().await;
     world.doors_known().await;
-    assert_eq!(world.scan(&badge()).await, Err(Refusal::CodeExpired));
+    assert_eq!(world.scan(&badge()).await, Err(Refusal::ClockUnknown));
     // Spaces around it are the scanner's.
     world.scan(&format!(" {}\r\n", code(1))).await.unwrap();
     world.until_phase(PanelPhase::Open).await;

@@ -63,9 +63,10 @@ async fn p_j_while_records_are_given_back_only_staff_open_doors_and_then_the_age
     world.events.send(run(&told, last - 1, last - 1)).await.unwrap();
     world.settle().await;
     let facts = world.facts().len();
-    assert_eq!(world.scan(&code(1)).await, Err(Refusal::LockedDown));
-    assert_eq!(world.scan(&badge()).await, Err(Refusal::LockedDown));
-    assert_eq!(world.key_in("123456", None).await, Err(Refusal::LockedDown));
+    assert!(world.state.borrow().being_prepared, "the screen says why");
+    assert_eq!(world.scan(&code(1)).await, Err(Refusal::BeingPrepared));
+    assert_eq!(world.scan(&badge()).await, Err(Refusal::BeingPrepared));
+    assert_eq!(world.key_in("123456", None).await, Err(Refusal::BeingPrepared));
     assert_eq!(
         (world.facts().len(), world.intents()),
         (facts, 1),
@@ -73,8 +74,9 @@ async fn p_j_while_records_are_given_back_only_staff_open_doors_and_then_the_age
     );
     // Also after a start without a network.
     let mut world = world.killed_and_started_again().await;
+    assert!(world.state.borrow().being_prepared);
     world.hear().await;
-    assert_eq!(world.scan(&code(1)).await, Err(Refusal::LockedDown));
+    assert_eq!(world.scan(&code(1)).await, Err(Refusal::BeingPrepared));
 
     world.events.send(run(&told, last, last)).await.unwrap();
     assert!(matches!(world.ended().await, BankError::StartAgain));
@@ -84,6 +86,7 @@ async fn p_j_while_records_are_given_back_only_staff_open_doors_and_then_the_age
     assert!(now.len() > last, "its start is said again");
     world.hear().await;
     world.doors_known().await;
+    assert!(!world.state.borrow().being_prepared);
     world.scan(&code(1)).await.unwrap();
     assert_eq!(world.until_phase(PanelPhase::Open).await, no);
 }
@@ -115,9 +118,11 @@ async fn r06_a_hub_that_goes_on_with_the_journal_ends_what_another_began_to_give
     let told = told(&world);
     world.events.send(run(&told, told.0.len() - 1, told.0.len() - 1)).await.unwrap();
     world.settle().await;
-    assert_eq!(world.scan(&code(1)).await, Err(Refusal::LockedDown));
+    assert_eq!(world.scan(&code(1)).await, Err(Refusal::BeingPrepared));
     // It was restored from a backup, and lacks what this bank has instead.
     world.events.send(Event::Linked(true)).await.unwrap();
+    world.settle().await;
+    assert!(!world.state.borrow().being_prepared);
     world.scan(&code(1)).await.unwrap();
     let world = world.killed_and_started_again().await;
     assert!(!world.dir_path().join("incoming").join("until").exists());
