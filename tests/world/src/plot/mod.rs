@@ -58,6 +58,9 @@ impl Plot {
         if self.rng.below(900) == 0 {
             return What::Heal;
         }
+        if world.hub.awaits_somebody(usize::from(bank)) && self.rng.chance(40) {
+            return What::Cleared { bank };
+        }
         if self.rng.chance(self.trouble) {
             return self.trouble(bank);
         }
@@ -229,6 +232,9 @@ impl Plot {
                 What::HubClock { by_ms: by_ms - ahead }
             }
             93..=95 => What::Mains { bank, on: rng.chance(700) },
+            96 if rng.chance(400) => What::DiskCopied { bank, coin: rng.next() },
+            97 if rng.chance(300) => What::DiskPutBack { bank },
+            97 if rng.chance(30) => What::DiskLost { bank },
             _ => What::Settle { bank, fate: fate(rng) },
         }
     }
