@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use locker_core::ids::StreamId;
-use locker_core::journal::{ChainHash, Place, StreamBreak};
-use locker_proto::entity::Snapshot;
+use locker_core::journal::{ChainHash, Change, Place, StreamBreak};
 
 use super::incoming::{self, Incoming};
 use super::rebuild::fitting_snapshots;
@@ -92,15 +91,17 @@ impl History {
         recorded.max(self.counted) + 1
     }
 
-    /// The newest snapshot of this history that these rules can use. Snapshots of another history are moved aside.
+    /// What folding begins with, and the record that it was folded up to; none is the first record. Snapshots of another
+    /// history are moved aside.
     ///
     /// # Errors
     ///
     /// The disk refuses.
-    pub fn snapshot(&self) -> Result<Option<Snapshot>, RebuildError> {
+    pub fn base(&self) -> Result<Option<(u64, Vec<Change>)>, RebuildError> {
         let stream = StreamId(self.journal.stream_id());
         let fitting = fitting_snapshots(&*self.medium, &self.dir, &self.journal, stream)?;
-        Ok(fitting.into_iter().next().map(|newest| newest.content))
+        let newest = fitting.into_iter().next();
+        Ok(newest.map(|found| (found.applied.seq, found.content.changes)))
     }
 
     /// Removes segments that the hub has safe and that a snapshot at `snapshot_seq` covers.

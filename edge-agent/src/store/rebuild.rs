@@ -124,7 +124,7 @@ fn distrust(fold: &SledFold, journal: &Journal, stream: StreamId) -> Option<Stri
 /// A snapshot that belongs to this journal and these rules.
 pub(super) struct Fitting {
     pub(super) content: entity::Snapshot,
-    applied: Applied,
+    pub(super) applied: Applied,
 }
 
 /// The snapshots that belong here, newest first. Whole ones that do not are moved aside: left where

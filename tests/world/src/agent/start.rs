@@ -157,10 +157,10 @@ fn rebuild(
     let journal = history.journal();
     let mut view = MemoryView::default();
     let mut seq = 0;
-    match history.snapshot() {
-        Ok(Some(snapshot)) => {
-            seq = snapshot.applied_seq;
-            view.apply(snapshot.changes);
+    match history.base() {
+        Ok(Some((applied_seq, changes))) => {
+            seq = applied_seq;
+            view.apply(changes);
         }
         Ok(None) => {}
         Err(error) => {
