@@ -274,17 +274,15 @@ impl Hub {
         self.sessions[bank] = None;
     }
 
-    /// Somebody has looked after whatever there was an alarm for; whether the bank was emptied for it. What the bank is
-    /// to hear now it hears on its next connection.
+    /// Somebody has looked after whatever there was an alarm for; whether the bank was emptied for it. The connection ends:
+    /// what the bank is to hear now it hears on its next.
     pub fn clear(&mut self, bank: usize) -> bool {
         let store = &mut self.stores[bank];
-        let stopped = store.stopped.take().is_some();
-        if stopped {
+        if store.stopped.take().is_some() {
             store.last = None;
         }
-        if mem::take(&mut store.inventory) || stopped {
-            self.sessions[bank] = None;
-        }
+        store.inventory = false;
+        self.sessions[bank] = None;
         mem::take(&mut store.empties)
     }
 

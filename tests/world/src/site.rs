@@ -12,8 +12,8 @@ use locker_core::units::UnixMillis;
 use crate::agent::{Agent, Around, Died};
 use crate::cast::{self, BOARDS, LOCKS, LOCKS_PER_BOARD};
 use crate::disk::{Disk, Image};
-use crate::rng::Rng;
 use crate::net::Net;
+use crate::rng::Rng;
 use crate::step::Fate;
 use crate::watch::Watch;
 
@@ -144,11 +144,16 @@ impl Site {
         });
     }
 
+    /// Whether there is a copy that could be put back.
+    #[must_use]
+    pub fn is_copied(&self) -> bool {
+        self.copied.as_ref().is_some_and(|copied| copied.stream == self.watch.stream)
+    }
+
     /// The disk is again as it was when it was copied, if it was and is still of the same stream: of another one the hub
     /// would not hear.
     pub fn put_disk_back(&mut self) -> bool {
-        let same = |copied: &&Copied| copied.stream == self.watch.stream;
-        let Some(copied) = self.copied.as_ref().filter(same) else { return false };
+        let Some(copied) = self.copied.as_ref().filter(|_| self.is_copied()) else { return false };
         let (image, log, floor) = (copied.image.clone(), copied.log.clone(), copied.floor);
         self.kill();
         self.disk.put_back(&image);

@@ -317,11 +317,7 @@ impl World {
                 site.cut_power(*coin);
                 site.copy_disk();
             }
-            What::DiskPutBack { .. } => {
-                if site.put_disk_back() {
-                    self.hub.hang_up(bank);
-                }
-            }
+            What::DiskPutBack { .. } if site.put_disk_back() => self.hub.hang_up(bank),
             What::DiskLost { .. } => {
                 site.lose_disk(&self.hub.stores[bank].log_of_facts);
                 self.hub.hang_up(bank);
@@ -332,9 +328,17 @@ impl World {
 
     /// Somebody has looked after whatever the hub raised an alarm for.
     fn clear(&mut self, bank: usize) {
-        if self.hub.clear(bank) {
-            self.sites[bank].watch.emptied();
+        if !self.hub.awaits_somebody(bank) {
+            return;
         }
+        let site = &mut self.sites[bank];
+        if self.hub.clear(bank) {
+            site.watch.emptied();
+        }
+        if let Some(agent) = &mut site.agent {
+            agent.hang_up();
+        }
+        site.net.clear();
     }
 }
 

@@ -224,7 +224,7 @@ fn a_snapshot_stands_in_for_records_that_are_pruned() {
     for _ in 0..3 {
         let error = store.try_open().map(drop).unwrap_err();
         let OpenLedgerError::Rebuild(error) = error else { panic!("{error}") };
-        assert!(matches!(error, rebuild::RebuildError::NoSnapshot { .. }), "{error}");
+        assert!(matches!(error, RebuildError::NoSnapshot { .. }), "{error}");
     }
     fs::remove_file(store.path(IN_DOUBT)).unwrap();
     assert_eq!(store.open().1.rebuilt, None);

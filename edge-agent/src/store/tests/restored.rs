@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::journal::tests::crash::coin;
 use crate::journal::tests::faulty::FaultyDisk;
+use crate::journal::{Journal, Verify};
 use crate::store::incoming::{Incoming, take_back};
 use crate::store::restore::{Settled, settle};
 
