@@ -10,7 +10,7 @@ use std::sync::Arc;
 use locker_core::bank::{AbortedContent, Finding, OpenerKind, PickupEnd, Pulse, PulseOutcome};
 use locker_core::bank::{PickupSettled, RecallEnd};
 use locker_core::compartment::DoorReading;
-use locker_core::downlink::Grant;
+use locker_core::downlink::{ConfigDocument, Grant};
 use locker_core::fact::Fact;
 use locker_core::governor::{GovernorLimits, Limit, REMEMBERED_MAX};
 use locker_core::ids::{CompartmentNo, CredentialId, ParcelId, SessionId, StreamId};
@@ -394,6 +394,14 @@ impl Watch {
                     if board == Some(changed.board) {
                         self.opened.insert(no, true);
                     }
+                }
+            }
+            // Who adds a compartment that only the other branch had vouches for it.
+            Fact::ConfigAccepted(accepted) if self.of_two_branches => {
+                if let ConfigDocument::Layout(layout) = &accepted.document {
+                    let known = |no| before.compartment(no).is_some();
+                    let added = layout.compartments.iter().filter(|spec| !known(spec.no));
+                    added.for_each(|spec| drop(self.opened.remove(&spec.no)));
                 }
             }
             Fact::DepositMisfit(misfit) => drop(self.opened.remove(&misfit.compartment)),
