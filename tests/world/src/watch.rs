@@ -401,7 +401,9 @@ impl Watch {
                 if let ConfigDocument::Layout(layout) = &accepted.document {
                     let known = |no| before.compartment(no).is_some();
                     let added = layout.compartments.iter().filter(|spec| !known(spec.no));
-                    added.for_each(|spec| drop(self.opened.remove(&spec.no)));
+                    for spec in added {
+                        self.opened.remove(&spec.no);
+                    }
                 }
             }
             Fact::DepositMisfit(misfit) => drop(self.opened.remove(&misfit.compartment)),
