@@ -68,7 +68,7 @@ pub struct Broken {
 }
 
 /// The books.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Watch {
     pub broken: Option<Broken>,
     /// Parcels put in and taken out, and pulses given: what a story is worth.
@@ -89,6 +89,8 @@ pub struct Watch {
     pub chain: Vec<ChainHash>,
     /// These records.
     pub log: Vec<Arc<[u8]>>,
+    /// What the books were before the first of them, if the stream goes on from something.
+    base: Option<Box<Self>>,
     /// What the hub gave back, by seq, until it is in place.
     given: BTreeMap<u64, Arc<[u8]>>,
     /// The bank waits for what the hub gives back: only staff may open doors.

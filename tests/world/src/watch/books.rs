@@ -18,9 +18,11 @@ use crate::cast::LOCKS;
 const ANY_TIME_MS: u64 = u64::MAX / 2;
 
 impl Watch {
-    /// The books that `log` alone makes.
-    fn read(log: &[Arc<[u8]>]) -> Self {
-        let (mut books, mut view) = (Self::default(), MemoryView::default());
+    /// The books that `log` makes of the present stream.
+    fn read(&self, log: &[Arc<[u8]>]) -> Self {
+        let mut books = self.base.as_deref().cloned().unwrap_or_default();
+        let mut view = MemoryView::default();
+        books.base.clone_from(&self.base);
         books.now_ms = ANY_TIME_MS;
         let mut hash = CHAIN_START;
         for bytes in log {
@@ -34,6 +36,11 @@ impl Watch {
         books.intended.clear();
         books.last_pulse = books.last_intent;
         books
+    }
+
+    /// The books of a stream that begins with `base`.
+    fn beginning(base: Self) -> Self {
+        Self { base: Some(Box::new(base.clone())), ..base }
     }
 
     /// Goes on with other books; what was counted, and what broke, stays.
@@ -51,16 +58,16 @@ impl Watch {
 
     /// The bank's disk is again as it was when `log` was all that was on it.
     pub fn put_back(&mut self, log: &[Arc<[u8]>]) {
-        self.turn_to(Self::read(log));
+        self.turn_to(self.read(log));
         (self.disk_was_changed, self.may_look_like_two) = (true, true);
     }
 
     /// The bank has an empty disk. `known` is what the hub has of it: whatever that says is dead stays so. What is in
     /// the compartments nobody knows before somebody has looked.
     pub fn lost(&mut self, known: &[Arc<[u8]>]) {
-        let known = Self::read(known);
+        let known = self.read(known);
         let opened = (1..=u16::from(LOCKS)).map(|no| (CompartmentNo(no), true)).collect();
-        self.turn_to(Self { codes: known.codes, opened, ..Self::default() });
+        self.turn_to(Self::beginning(Self { codes: known.codes, opened, ..Self::default() }));
         self.lost += 1;
         (self.disk_was_changed, self.may_look_like_two) = (true, true);
     }
@@ -68,6 +75,9 @@ impl Watch {
     /// Somebody has emptied every compartment and shut its door.
     pub fn emptied(&mut self) {
         self.opened.clear();
+        if let Some(base) = &mut self.base {
+            base.opened.clear();
+        }
     }
 
     /// The bank has taken these records back; they are not in place yet.
@@ -130,7 +140,7 @@ impl Watch {
         }
         log.extend(self.given_above(common));
         log.truncate(at(has));
-        let books = Self::read(&log);
+        let books = self.read(&log);
         if books.hash_at(has) != journal.hash_at(has).ok().map(ChainHash) {
             let what = format!("record {has} is neither what was written nor what was given back");
             self.breaks(Invariant::DurableOnceTold, what);
@@ -159,7 +169,7 @@ impl Watch {
             let common_at = usize::try_from(common.seq).unwrap_or(usize::MAX).min(self.log.len());
             let mut log = self.log[..common_at].to_vec();
             log.extend(self.given_above(common.seq));
-            Self::read(&log)
+            self.read(&log)
         });
         let theirs = theirs.unwrap_or_default();
         let mut codes = mem::take(&mut self.codes);
@@ -181,7 +191,7 @@ impl Watch {
             last_pulse: self.last_pulse.max(theirs.last_pulse),
             ..Self::default()
         };
-        self.turn_to(books);
+        self.turn_to(Self::beginning(books));
         self.branched += 1;
     }
 }
