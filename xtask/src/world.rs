@@ -41,15 +41,15 @@ pub(crate) struct World {
     /// Put each mutation of tests/world/mutations.md into a copy and show what catches it
     #[arg(long)]
     mutations: bool,
-    /// Only the mutations whose name contains this
+    /// Only the mutations whose name contains this; more than once for more
     #[arg(long, requires = "mutations")]
-    only: Option<String>,
+    only: Vec<String>,
 }
 
 /// Runs it.
 pub(crate) fn world(world: &World) -> Result<()> {
     if world.mutations {
-        return mutations(world.only.as_deref());
+        return mutations(&world.only);
     }
     eprintln!("Building the world ...");
     process::run_quiet_stdout(&mut cargo(&["build", "--package", "world"]))?;
@@ -77,10 +77,11 @@ struct Mutation {
     new: String,
 }
 
-fn mutations(only: Option<&str>) -> Result<()> {
+fn mutations(only: &[String]) -> Result<()> {
     let text = fs::read_to_string(root().join(MUTATIONS)).context(MUTATIONS)?;
     let mut mutations = parse(&text)?;
-    mutations.retain(|mutation| only.is_none_or(|only| mutation.name.contains(only)));
+    let is_wanted = |mutation: &Mutation| only.iter().any(|only| mutation.name.contains(only));
+    mutations.retain(|mutation| only.is_empty() || is_wanted(mutation));
     ensure!(!mutations.is_empty(), "{MUTATIONS} has no such mutation");
     let copy = Copy::make()?;
     eprintln!("Building the world without any mutation (the first time takes minutes) ...");

@@ -28,6 +28,7 @@ pub use state::{
     PanelFinding, PanelKeypad, PanelLabel, PanelLockdown, PanelPhase, PanelQuarantine, PanelRecall,
     PanelRecallReason, PanelResult, PanelRole, PanelSession, PanelState, PanelTask,
 };
+pub use stream::is_for_staff;
 pub use timing::PulseTiming;
 
 use std::collections::HashMap;

@@ -75,39 +75,7 @@ impl Bank {
     /// Whether only staff may do this now, because the journal is not what the hub was told once: codes that were used up
     /// may look unused here.
     pub(super) fn bars(&self, command: &Command) -> bool {
-        if !self.is_being_prepared() {
-            return false;
-        }
-        let actor = self.parts.ledger.view().session().map(|session| session.actor);
-        let staff = matches!(actor, Some(Actor::Staff { .. }));
-        match command {
-            Command::Present(token) => !matches!(token.claims().action, Action::Staff),
-            Command::Type(_) => true,
-            Command::ScanParcel(_)
-            | Command::OpenNext
-            | Command::Reopen
-            | Command::Recall { .. }
-            | Command::Inspect(_) => !staff,
-            Command::TryAgain
-            | Command::ConfirmDeposited { .. }
-            | Command::TookBack
-            | Command::FoundOccupied
-            | Command::DoorWillNotShut
-            | Command::DoesNotFit
-            | Command::ConfirmTaken
-            | Command::NotTaken
-            | Command::RefuseParcel
-            | Command::FoundEmpty
-            | Command::WrongParcel
-            | Command::Removed(_)
-            | Command::Found(_)
-            | Command::ResetBoard(_)
-            | Command::ResetKeypad
-            | Command::LockDown
-            | Command::LiftLockdown
-            | Command::Cancel
-            | Command::Finish => false,
-        }
+        self.is_being_prepared() && is_for_staff(self.parts.ledger.view(), command)
     }
 
     /// Ends the loop when the next start has something to put in place and nobody is in the middle of anything.
@@ -160,6 +128,41 @@ impl Bank {
             }
             done => Ok(done?),
         }
+    }
+}
+
+/// Whether only staff may do `command` while the journal is not what the hub was told once.
+#[must_use]
+pub fn is_for_staff(view: &impl View, command: &Command) -> bool {
+    let actor = view.session().map(|session| session.actor);
+    let staff = matches!(actor, Some(Actor::Staff { .. }));
+    match command {
+        Command::Present(token) => !matches!(token.claims().action, Action::Staff),
+        Command::Type(_) => true,
+        Command::ScanParcel(_)
+        | Command::OpenNext
+        | Command::Reopen
+        | Command::Recall { .. }
+        | Command::Inspect(_) => !staff,
+        Command::TryAgain
+        | Command::ConfirmDeposited { .. }
+        | Command::TookBack
+        | Command::FoundOccupied
+        | Command::DoorWillNotShut
+        | Command::DoesNotFit
+        | Command::ConfirmTaken
+        | Command::NotTaken
+        | Command::RefuseParcel
+        | Command::FoundEmpty
+        | Command::WrongParcel
+        | Command::Removed(_)
+        | Command::Found(_)
+        | Command::ResetBoard(_)
+        | Command::ResetKeypad
+        | Command::LockDown
+        | Command::LiftLockdown
+        | Command::Cancel
+        | Command::Finish => false,
     }
 }
 

@@ -45,7 +45,7 @@ pub use salvage::{Salvage, salvage_on};
 pub use scan::fuzz_segment;
 pub use snapshot::{
     SNAPSHOT_MAX_BYTES, Skipped, Snapshot, Snapshots, load_snapshots, load_snapshots_on,
-    write_snapshot, write_snapshot_on,
+    move_snapshot_aside_on, write_snapshot, write_snapshot_on,
 };
 pub use space::Space;
 pub use writer::Journal;

@@ -30,6 +30,8 @@ const FORMAT: u16 = 1;
 const HEADER_BYTES: usize = 58;
 const CRC_AT: usize = HEADER_BYTES - 4;
 const DIR_NAME: &str = "snapshot";
+/// The folder for those of another history.
+const ASIDE_NAME: &str = "snapshot.other";
 const TEMP_NAME: &str = "snapshot.tmp";
 const KEPT: usize = 2;
 
@@ -125,6 +127,29 @@ pub fn load_snapshots_on(medium: &dyn Medium, dir: &Path) -> Result<Snapshots, S
         }
     }
     Ok(found)
+}
+
+/// Moves the snapshot at `seq` out of the way, into a folder of its own; the others stay where they are at every step. Of
+/// those that were moved the two newest remain.
+///
+/// # Errors
+///
+/// The disk refuses.
+pub fn move_snapshot_aside_on(
+    medium: &dyn Medium,
+    dir: &Path,
+    seq: u64,
+) -> Result<(), SnapshotError> {
+    let (from, aside) = (dir.join(DIR_NAME), dir.join(ASIDE_NAME));
+    medium.make_dir(&aside).map_err(DiskFault::new(Act::Create, &aside))?;
+    let (path, to) = (from.join(snapshot_name(seq)), aside.join(snapshot_name(seq)));
+    medium.rename(&path, &to).map_err(DiskFault::new(Act::Rename, &path))?;
+    medium.sync_dir(&aside).map_err(DiskFault::new(Act::Sync, &aside))?;
+    medium.sync_dir(&from).map_err(DiskFault::new(Act::Sync, &from))?;
+    for (path, _) in newest_first(medium, &aside)?.into_iter().skip(KEPT) {
+        medium.remove(&path).map_err(DiskFault::new(Act::Remove, &path))?;
+    }
+    Ok(())
 }
 
 fn put_file(

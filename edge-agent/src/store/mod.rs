@@ -6,6 +6,7 @@
 mod applied;
 mod attest;
 mod fold;
+mod history;
 mod incoming;
 mod rebuild;
 mod restore;
@@ -27,14 +28,14 @@ use thiserror::Error;
 
 pub use fold::FoldError;
 use fold::{Applied, SledFold};
-use incoming::Incoming;
+pub use history::History;
 pub use incoming::{Run, TakeBackError, Taken};
+pub use rebuild::RebuildError;
 pub use restore::{Healed, RestoreError};
 pub use successor::{BeginAnewError, SuccessorError, begin_anew};
 
 use crate::device_key::Signer;
-use crate::journal::{self, AppendError, Disk, Entry, Journal, JournalReader, Limits};
-use crate::journal::{Medium, Verify};
+use crate::journal::{self, AppendError, Disk, Entry, JournalReader, Limits, Medium};
 
 /// Records after which the fold is exported again.
 pub const SNAPSHOT_EVERY_RECORDS: u64 = 4_096;
@@ -108,7 +109,7 @@ pub enum OpenLedgerError {
     #[error("cannot make the folder {dir}")]
     Folder { dir: PathBuf, source: std::io::Error },
     #[error("cannot make the bank's state from its journal")]
-    Rebuild(#[from] rebuild::RebuildError),
+    Rebuild(#[from] RebuildError),
     #[error("cannot write the start into the journal")]
     Commit(#[from] CommitError),
     #[error("cannot give the reserve to the journal")]
@@ -149,16 +150,11 @@ impl CommitError {
 
 /// The journal and its fold.
 pub struct Ledger {
-    medium: Arc<dyn Medium>,
-    dir: PathBuf,
-    journal: Journal,
+    history: History,
     fold: SledFold,
     stream: StreamId,
     boot: BootId,
     snapshot_seq: u64,
-    limits: Limits,
-    /// Records that the hub gave back and that are not in place.
-    incoming: Option<Incoming>,
     /// What seals are signed with, if anything.
     signer: Option<Box<dyn Signer>>,
 }
@@ -193,40 +189,32 @@ impl Ledger {
     ) -> Result<(Self, Opened), OpenLedgerError> {
         let folder = |source| OpenLedgerError::Folder { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(folder)?;
-        let home = Home { medium: &medium, dir, limits };
-        successor::finish_swap(&home)?;
-        let (journal, torn_bytes) =
-            open_journal(&medium, &dir.join(JOURNAL), limits, keeper.fresh_stream)?;
-        let settled = restore::settle(&home, journal, keeper, stamp)?;
-        let (journal, incoming) = (settled.journal, settled.incoming);
+        let history = History::open_on(Arc::clone(&medium), dir, limits, keeper, stamp)?;
+        let journal = &history.journal;
         let stream = StreamId(journal.stream_id());
-        let rebuilt = rebuild::open_fold(&*medium, dir, &journal, stream)?;
+        let rebuilt = rebuild::open_fold(&*medium, dir, journal, stream)?;
         if is_in_doubt(dir) {
             std::fs::remove_file(dir.join(IN_DOUBT)).map_err(folder)?;
         }
         let mut ledger = Self {
-            medium,
-            dir: dir.to_owned(),
+            history,
             fold: rebuilt.fold,
             snapshot_seq: rebuilt.snapshot_seq,
             stream,
             boot: keeper.boot,
-            journal,
-            limits,
-            incoming,
             signer: None,
         };
         let new_stream = ledger.head().0 == 0;
-        let boot_count = ledger.fold.meta().boot_count + 1;
+        let boot_count = ledger.history.next_start(ledger.fold.meta().boot_count);
         ledger.commit_start(&start_facts(keeper, new_stream, boot_count), stamp)?;
         let opened = Opened {
             stream,
             new_stream,
             boot_count,
-            torn_bytes,
+            torn_bytes: ledger.history.torn_bytes,
             replayed: rebuilt.replayed,
             rebuilt: rebuilt.why,
-            healed: settled.healed,
+            healed: ledger.history.healed(),
         };
         Ok((ledger, opened))
     }
@@ -252,13 +240,13 @@ impl Ledger {
     /// The last record and the chain's hash there.
     #[must_use]
     pub fn head(&self) -> (u64, ChainHash) {
-        (self.journal.head_seq(), ChainHash(self.journal.head_hash()))
+        self.history.head()
     }
 
     /// A handle for reading records on another thread.
     #[must_use]
     pub fn reader(&self) -> JournalReader {
-        self.journal.reader()
+        self.history.journal.reader()
     }
 
     /// Makes `facts` durable in this order, then folds them in.
@@ -302,7 +290,7 @@ impl Ledger {
         self.check_reads()?;
         let entries: Vec<Entry<'_>> =
             encoded.iter().map(|record| Entry { record, detached: None }).collect();
-        self.journal.append(&entries).map_err(commit_error)?;
+        self.history.journal.append(&entries).map_err(commit_error)?;
         let applied = Applied { stream: self.stream, seq, hash };
         self.fold.apply(changes, applied).map_err(|source| self.fold_failed(source))
     }
@@ -331,7 +319,8 @@ impl Ledger {
         let (fold_version, stream) = (self.fold.folded_by().number(), self.stream);
         let snapshot = Snapshot { fold_version, stream, applied_seq: seq, changes };
         let bytes = encode_snapshot(&snapshot)?;
-        journal::write_snapshot_on(&*self.medium, &self.dir, seq, &hash.0, &bytes)?;
+        let History { medium, dir, .. } = &self.history;
+        journal::write_snapshot_on(&**medium, dir, seq, &hash.0, &bytes)?;
         self.snapshot_seq = seq;
         Ok(true)
     }
@@ -342,11 +331,7 @@ impl Ledger {
     ///
     /// The disk refuses.
     pub fn prune(&mut self, safe: u64) -> Result<(), journal::PruneError> {
-        let upto = safe.min(self.snapshot_seq);
-        if upto >= self.journal.oldest_seq() {
-            self.journal.prune(upto)?;
-        }
-        Ok(())
+        self.history.prune(safe, self.snapshot_seq)
     }
 
     /// Room on the disk.
@@ -355,7 +340,7 @@ impl Ledger {
     ///
     /// The disk does not answer.
     pub fn space(&self) -> Result<journal::Space, journal::SpaceError> {
-        self.journal.space()
+        self.history.journal.space()
     }
 
     /// Gives the reserve to the journal, so that pickups go on; false if it was given before.
@@ -364,7 +349,7 @@ impl Ledger {
     ///
     /// The disk refuses.
     pub fn release_ballast(&mut self) -> Result<bool, journal::SpaceError> {
-        self.journal.release_ballast()
+        self.history.journal.release_ballast()
     }
 
     /// Takes the reserve back where there is room again; answers whether it is there.
@@ -373,13 +358,13 @@ impl Ledger {
     ///
     /// The disk refuses.
     pub fn restore_ballast(&mut self) -> Result<bool, journal::SpaceError> {
-        self.journal.restore_ballast()
+        self.history.journal.restore_ballast()
     }
 
     /// Whether the hub is giving records back that are not all in place: only staff may open doors then.
     #[must_use]
     pub const fn is_restoring(&self) -> bool {
-        self.incoming.is_some()
+        self.history.is_restoring()
     }
 
     /// Keeps records that the hub gives back. They are put in place at the next start.
@@ -388,9 +373,7 @@ impl Ledger {
     ///
     /// They are not this stream's, or the disk refuses. What came before is kept.
     pub fn take_back(&mut self, run: Run<'_>) -> Result<Taken, TakeBackError> {
-        let reader = self.journal.reader();
-        let home = (&self.medium, &*self.dir, self.limits);
-        incoming::take_back(&mut self.incoming, &reader, home, run)
+        self.history.take_back(run)
     }
 
     /// Forgets what was given back: the hub goes on with this journal as it is.
@@ -399,9 +382,7 @@ impl Ledger {
     ///
     /// The disk refuses; it is tried again at the next connection.
     pub fn forget_given_back(&mut self) -> Result<(), TakeBackError> {
-        incoming::clear(&*self.medium, &self.dir)?;
-        self.incoming = None;
-        Ok(())
+        self.history.forget_given_back()
     }
 
     /// Has a new stream begun at the next start, with the content of every compartment in doubt.
@@ -414,8 +395,7 @@ impl Ledger {
         reason: StreamBreak,
         common: Option<Place>,
     ) -> Result<(), SuccessorError> {
-        let home = Home { medium: &self.medium, dir: &self.dir, limits: self.limits };
-        successor::write_order(&home, self.stream, successor::Order { reason, common })
+        self.history.begin_new_stream(reason, common)
     }
 
     /// A full disk must not keep a bank from starting: it holds parcels that people come for.
@@ -429,7 +409,7 @@ impl Ledger {
     }
 
     fn fold_failed(&self, source: FoldError) -> CommitError {
-        doubt(&self.dir);
+        doubt(&self.history.dir);
         CommitError::Fold { source }
     }
 }
@@ -443,23 +423,6 @@ pub enum SnapshotLedgerError {
     Encode(#[from] EncodeSnapshotError),
     #[error("cannot write the snapshot")]
     Snapshot(#[from] journal::SnapshotError),
-}
-
-fn open_journal(
-    medium: &Arc<dyn Medium>,
-    dir: &Path,
-    limits: Limits,
-    fresh: StreamId,
-) -> Result<(Journal, u64), OpenLedgerError> {
-    match Journal::open_on(Arc::clone(medium), dir, limits, Verify::Tail) {
-        Ok((journal, recovery)) => Ok((journal, recovery.torn_bytes)),
-        Err(journal::OpenError::NotCreated { .. }) => {
-            let create = |source| OpenLedgerError::Create { dir: dir.to_owned(), source };
-            let created = Journal::create_on(Arc::clone(medium), dir, fresh.0, limits);
-            Ok((created.map_err(create)?, 0))
-        }
-        Err(source) => Err(OpenLedgerError::Journal { dir: dir.to_owned(), source }),
-    }
 }
 
 fn start_facts(keeper: &Keeper, new_stream: bool, boot_count: u64) -> Vec<Fact> {

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::fold::{Applied, FoldError, SledFold, move_aside};
 use super::is_in_doubt;
-use crate::journal::{self, Journal, Medium, Stored, load_snapshots_on, write_snapshot_on};
+use crate::journal::{self, Journal, Medium, Stored, load_snapshots_on, move_snapshot_aside_on};
 
 /// Records read at a time while replaying.
 const REPLAY_RECORDS: usize = 1_024;
@@ -187,7 +187,7 @@ impl Fitting {
 
 /// The snapshots that belong here, newest first. Whole ones that do not are moved aside: left where
 /// they are, those above the head would count as the newest and push out what is written next.
-fn fitting_snapshots(
+pub(super) fn fitting_snapshots(
     medium: &dyn Medium,
     dir: &Path,
     journal: &Journal,
@@ -198,26 +198,17 @@ fn fitting_snapshots(
         warn!(%skipped, "snapshot cannot be used");
     }
     let mut fitting = Vec::new();
-    let mut kept = Vec::new();
-    let mut foreign = false;
     for snapshot in found.snapshots {
         let content = decode_snapshot(&snapshot.bytes).ok();
         let here = content.as_ref().is_none_or(|content| content.stream == stream)
             && journal.hash_at(snapshot.seq).is_ok_and(|hash| hash == snapshot.chain_hash);
         if !here {
             info!(seq = snapshot.seq, "snapshot of another history");
-            foreign = true;
+            move_snapshot_aside_on(medium, dir, snapshot.seq)?;
             continue;
         }
         fitting
             .extend(content.and_then(|content| Fitting::new(content, &snapshot, journal, stream)));
-        kept.push(snapshot);
-    }
-    if foreign {
-        move_aside(&dir.join("snapshot")).map_err(RebuildError::MoveAside)?;
-        for journal::Snapshot { seq, chain_hash, bytes } in kept.iter().rev() {
-            write_snapshot_on(medium, dir, *seq, chain_hash, bytes)?;
-        }
     }
     Ok(fitting)
 }

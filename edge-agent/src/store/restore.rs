@@ -3,6 +3,8 @@
 //! Each step leaves either the journal as it was, or a beginning of the one that it is to become, so that a start that is
 //! cut short goes on at the next. Until all is in place only staff may open doors.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use locker_core::fact::Fact;
@@ -15,7 +17,7 @@ use locker_proto::record::decode_record;
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::incoming::{Incoming, TakeBackError, clear};
+use super::incoming::{Incoming, TakeBackError, clear, replace_file};
 use super::rebuild::{Fitting, base_of};
 use super::successor::{Beginning, SuccessorError, order_of, write_successor};
 use super::{Home, JOURNAL, Keeper, Stamp, fold_record};
@@ -28,6 +30,8 @@ const RECORDS_AT_A_TIME: usize = 256;
 const BYTES_AT_A_TIME: usize = 512 * 1024;
 /// The folder for what is cut off.
 const CUT: &str = "cut";
+/// The file that says how many starts were counted in what was cut off.
+const COUNTED: &str = "starts-counted";
 
 /// What was done to the journal at this start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub enum RestoreError {
     Successor(#[from] SuccessorError),
     #[error("cannot look for snapshots")]
     Snapshots(#[from] journal::SnapshotError),
+    #[error("cannot keep the count of starts in {path}")]
+    Count { path: PathBuf, source: std::io::Error },
 }
 
 impl RestoreError {
@@ -67,7 +73,8 @@ impl RestoreError {
             | Self::Cut(_)
             | Self::Append(_)
             | Self::Successor(_)
-            | Self::Snapshots(_) => false,
+            | Self::Snapshots(_)
+            | Self::Count { .. } => false,
         }
     }
 }
@@ -134,6 +141,7 @@ fn put_in_place(
         drop(here);
         return succeed(home, journal, keeper, stamp, beginning);
     }
+    keep_count(home, &ours.unwrap_or_default())?;
     let upto = here.journal.head_seq();
     match replace_above(home, &mut journal, &here.journal, common) {
         Err(error) if error.is_out_of_space() => {
@@ -146,6 +154,33 @@ fn put_in_place(
     clear(&**home.medium, home.dir)?;
     info!(common, upto, "records from the hub put in place");
     Ok(Settled { journal, incoming: None, healed: Some(Healed::Restored { common, upto }) })
+}
+
+/// The hub has heard of starts whose records are taken back: the next one counts on from them, or it would look like that of
+/// a second agent.
+fn keep_count(home: &Home<'_>, taken_back: &[Fact]) -> Result<(), RestoreError> {
+    let starts = taken_back.iter().filter_map(|fact| {
+        let Fact::Booted(booted) = fact else { return None };
+        Some(booted.boot_count)
+    });
+    let Some(counted) = starts.max() else { return Ok(()) };
+    if counted > counted_starts(home)? {
+        let kept = replace_file(&**home.medium, home.dir, COUNTED, &counted.to_be_bytes());
+        kept.map_err(|source| RestoreError::Count { path: home.dir.join(COUNTED), source })?;
+    }
+    Ok(())
+}
+
+/// The highest number of a start whose record was taken back, 0 if none was.
+pub(super) fn counted_starts(home: &Home<'_>) -> Result<u64, RestoreError> {
+    let path = home.dir.join(COUNTED);
+    let bytes = match home.medium.open_read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        opened => opened
+            .and_then(|file| file.read_whole())
+            .map_err(|source| RestoreError::Count { path, source })?,
+    };
+    Ok(bytes.try_into().map_or(0, u64::from_be_bytes))
 }
 
 /// Cuts off what is above `common` and appends the hub's records as they are.

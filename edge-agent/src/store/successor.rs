@@ -18,7 +18,8 @@ use locker_proto::entity::{Snapshot, decode_snapshot};
 use locker_proto::record::encode_record;
 use thiserror::Error;
 
-use super::fold::{SledFold, move_aside};
+use super::fold::SledFold;
+use super::history::{is_empty, move_aside_on};
 use super::incoming::replace_file;
 use super::{Home, JOURNAL, Keeper, Limits, Stamp};
 use crate::journal::{
@@ -196,8 +197,8 @@ pub(super) fn finish_swap(home: &Home<'_>) -> Result<(), SuccessorError> {
 
 fn swap(home: &Home<'_>) -> Result<(), SuccessorError> {
     let (next, journal) = (home.dir.join(NEXT), home.dir.join(JOURNAL));
-    if journal.exists() {
-        move_aside(&journal).map_err(at(&journal))?;
+    if !is_empty(&**home.medium, &journal).map_err(at(&journal))? {
+        move_aside_on(&**home.medium, &journal).map_err(at(&journal))?;
     }
     home.medium.rename(&next, &journal).map_err(at(&journal))?;
     home.medium.sync_dir(home.dir).map_err(at(home.dir))?;

@@ -45,7 +45,8 @@ pub fn carried(base: &impl View, own: &impl View, in_doubt: &InDoubt) -> Vec<Cha
     changes
 }
 
-/// Also those in which somebody was at work where a branch ends.
+/// Also those in which somebody was at work where a branch ends, and those that the bank's own branch has closed off for
+/// what a sensor said: a door that was found open is in no record of its own.
 fn doubted(base: &impl View, own: &impl View, in_doubt: &InDoubt) -> BTreeSet<CompartmentNo> {
     let at_work = |held: &Compartment| {
         held.pulse.is_some()
@@ -61,9 +62,18 @@ fn doubted(base: &impl View, own: &impl View, in_doubt: &InDoubt) -> BTreeSet<Co
         InDoubt::All => both.map(|held| held.spec.no).collect(),
         InDoubt::These(these) => {
             let busy = both.filter(at_work).map(|held| held.spec.no);
-            these.iter().copied().chain(busy).collect()
+            let closed_off = own.compartments().into_iter().filter(|held| {
+                is_closed_off(held)
+                    && base.compartment(held.spec.no).is_none_or(|known| !is_closed_off(&known))
+            });
+            let closed_off = closed_off.map(|held| held.spec.no);
+            these.iter().copied().chain(busy).chain(closed_off).collect()
         }
     }
+}
+
+const fn is_closed_off(held: &Compartment) -> bool {
+    matches!(held.allocation, Allocation::Quarantined { .. })
 }
 
 fn put_in_doubt(held: Compartment, own: &impl View) -> Compartment {

@@ -118,10 +118,10 @@ pub const fn session(bank: u8, n: u32) -> SessionId {
     SessionId(id(12, bank, n, 0))
 }
 
-/// A bank's journal.
+/// The stream that a bank's `n`-th start begins, if it begins one.
 #[must_use]
-pub const fn stream(bank: u8) -> StreamId {
-    StreamId(id(13, bank, 0, 0))
+pub const fn stream(bank: u8, n: u32) -> StreamId {
+    StreamId(id(13, bank, n, 0))
 }
 
 /// The nonce of a connection.

@@ -20,7 +20,7 @@ const SECTOR_BYTES: usize = 512;
 #[derive(Clone, Debug, Default)]
 pub struct Disk(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     files: BTreeMap<u64, Contents>,
     next_file: u64,
@@ -33,12 +33,15 @@ struct State {
     used_bytes: u64,
     fail_write: bool,
     fail_sync: bool,
+    lie_sync: bool,
+    /// Calls that were refused since a process began.
+    refused: u32,
     /// Effects that the process has left.
     fuse: Option<u32>,
     dead: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Contents {
     live: Vec<u8>,
     durable: Vec<u8>,
@@ -47,20 +50,48 @@ struct Contents {
     lost: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Unsynced {
     Bytes { at: usize, bytes: Vec<u8> },
     Len(usize),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Change {
     Add(PathBuf, u64),
     Remove(PathBuf),
     Rename(PathBuf, PathBuf),
 }
 
+/// All that was on a disk at one time.
+#[derive(Clone, Debug)]
+pub struct Image(State);
+
 impl Disk {
+    /// A copy of it, made while the machine is off.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        Image(self.state().clone())
+    }
+
+    /// It is again as it was; no process has it.
+    pub fn put_back(&self, image: &Image) {
+        *self.state() = image.0.clone();
+        self.revive();
+        self.forgive();
+    }
+
+    /// Whether this process was refused anything.
+    #[must_use]
+    pub fn has_refused(&self) -> bool {
+        self.state().refused > 0
+    }
+
+    /// The next sync of a file says that it was done, and was not: what flash does that lies.
+    pub fn lie_at_sync(&self) {
+        self.state().lie_sync = true;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("nothing panics while it is held")
     }
@@ -86,7 +117,7 @@ impl Disk {
     /// A new process has the disk.
     pub fn revive(&self) {
         let mut state = self.state();
-        (state.fuse, state.dead) = (None, false);
+        (state.fuse, state.dead, state.refused) = (None, false, 0);
         state.locks.clear();
     }
 
@@ -165,7 +196,12 @@ impl State {
     }
 
     fn effect(&mut self) -> io::Result<()> {
-        if self.spend() { Err(killed()) } else { Ok(()) }
+        if self.spend() { Err(self.refuse(killed())) } else { Ok(()) }
+    }
+
+    fn refuse(&mut self, error: io::Error) -> io::Error {
+        self.refused += 1;
+        error
     }
 
     fn change(&mut self, change: Change) {
@@ -229,8 +265,25 @@ impl Change {
             Self::Rename(from, to) => {
                 if let Some(id) = names.remove(from) {
                     names.insert(to.clone(), id);
+                } else {
+                    move_folder(names, from, to);
                 }
             }
+        }
+    }
+}
+
+/// Onto nothing, or onto an empty folder: over another it cannot have happened.
+fn move_folder(names: &mut BTreeMap<PathBuf, u64>, from: &Path, to: &Path) {
+    if names.keys().any(|path| path.starts_with(to)) {
+        return;
+    }
+    let inside: Vec<PathBuf> =
+        names.keys().filter(|path| path.starts_with(from)).cloned().collect();
+    for path in inside {
+        let moved = path.strip_prefix(from).map(|name| to.join(name));
+        if let (Ok(moved), Some(id)) = (moved, names.remove(&path)) {
+            names.insert(moved, id);
         }
     }
 }
@@ -290,7 +343,7 @@ impl Medium for Disk {
         let mut state = self.state();
         state.effect()?;
         if std::mem::take(&mut state.fail_sync) {
-            return Err(io::Error::other("sync of the directory failed"));
+            return Err(state.refuse(io::Error::other("sync of the directory failed")));
         }
         if !state.changes.is_empty() {
             state.changes.clear();
@@ -360,12 +413,13 @@ impl MediumFile for Open {
             file.unsynced.push(Unsynced::Bytes { at, bytes });
             state.used_bytes += grows;
         }
-        match (dies, fails, wanted) {
-            (true, _, _) => Err(killed()),
-            (false, true, _) => Err(io::Error::other("write failed")),
-            (false, false, 0) => Err(ErrorKind::StorageFull.into()),
-            (false, false, wanted) => Ok(wanted),
-        }
+        let error = match (dies, fails, wanted) {
+            (true, _, _) => killed(),
+            (false, true, _) => io::Error::other("write failed"),
+            (false, false, 0) => ErrorKind::StorageFull.into(),
+            (false, false, wanted) => return Ok(wanted),
+        };
+        Err(state.refuse(error))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -384,13 +438,14 @@ impl MediumFile for Open {
         let mut state = self.disk.state();
         state.effect()?;
         let fails = std::mem::take(&mut state.fail_sync);
+        let lies = std::mem::take(&mut state.lie_sync);
         let file = state.file(self.id)?;
         // Only what is dirty is written: pages that an earlier sync lost count as clean.
         for unsynced in std::mem::take(&mut file.unsynced) {
-            file.arrive(unsynced, &mut || !fails);
+            file.arrive(unsynced, &mut || !fails && !lies);
         }
         file.lost |= fails;
-        if fails { Err(io::Error::other("sync failed")) } else { Ok(()) }
+        if fails { Err(state.refuse(io::Error::other("sync failed"))) } else { Ok(()) }
     }
 
     fn sync_all(&self) -> io::Result<()> {
@@ -403,7 +458,7 @@ impl MediumFile for Open {
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
         if bytes > self.disk.free_bytes(Path::new(""))? {
-            return Err(ErrorKind::StorageFull.into());
+            return Err(self.disk.state().refuse(ErrorKind::StorageFull.into()));
         }
         self.set_len(bytes)
     }

@@ -1,23 +1,26 @@
 //! The hub: the real inlet, the real judge of clones and the real fold over a store in memory that
 //! commits a bank's writes all or none. It stops a bank that it does not believe, which in this world
-//! none deserves.
+//! none deserves whose disk was left alone.
 
+mod birth;
 mod decide;
 mod downlink;
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
 
 use locker_core::code::keypad_code::CourierCodes;
 use locker_core::compartment::Layout;
 use locker_core::downlink::{Grant, GrantPosition, Mode, Quota};
-use locker_core::ids::{CredentialId, Generation, HubEpoch};
-use locker_core::journal::{CHAIN_START, ChainHash, MemoryView, Place, Record, fold};
+use locker_core::ids::{CredentialId, Generation, HubEpoch, StreamId};
+use locker_core::journal::{ChainHash, MemoryView, Place, Record, fold};
 use locker_core::units::UnixMillis;
-use locker_core::uplink::clone::{self, Introduction, Takeover, Takeovers};
-use locker_core::uplink::inlet::{self, BatchVerdict, BirthVerdict, Cursor, Past};
+use locker_core::uplink::clone::{Introduction, Takeovers};
+use locker_core::uplink::inlet::{self, BatchVerdict, Cursor, Past};
 use locker_proto::key_set::SignedKeySet;
-use locker_proto::message::{Batch, Birth, Document, Nonce};
+use locker_proto::message::{Batch, Birth, Nonce};
 use locker_proto::record::decode_record;
 
 use crate::cast::{self, Keys};
@@ -47,12 +50,18 @@ pub struct Store {
     pub effects: u64,
     /// The chain's hash before each record, from the first.
     hashes: Vec<ChainHash>,
+    /// The records, as the bank wrote them.
+    pub log_of_facts: Vec<Arc<[u8]>>,
     last: Option<Introduction>,
+    /// Streams that another one has taken the place of.
+    closed: Vec<StreamId>,
     /// Decisions, from number 1.
     pub log: Vec<Grant>,
     /// The epoch that the log's numbers are of.
     pub log_epoch: HubEpoch,
-    /// Decided since the store was restored, before a log was begun in its epoch.
+    /// It has ended, and another one waits until everything is known that the bank has done.
+    pub log_waits: bool,
+    /// Decided since.
     fresh: Vec<Grant>,
     /// Times that a store was restored, before this one was: ids are never given out twice.
     restores: u16,
@@ -66,6 +75,10 @@ pub struct Store {
     /// Covered by a backup.
     safe: u64,
     pub stopped: Option<String>,
+    /// Nobody knows what is inside: the bank is told nothing before somebody has looked.
+    inventory: bool,
+    /// It came back without anything, and is emptied by whoever looks.
+    empties: bool,
 }
 
 /// What is only in memory of one bank.
@@ -82,7 +95,7 @@ struct Session {
 /// A batch that is received and not durable.
 #[derive(Debug)]
 struct Pending {
-    records: Vec<Record>,
+    records: Vec<(Record, Arc<[u8]>)>,
     next: Cursor,
 }
 
@@ -122,9 +135,12 @@ impl Store {
             view: MemoryView::default(),
             effects: 0,
             hashes: Vec::new(),
+            log_of_facts: Vec::new(),
             last: None,
+            closed: Vec::new(),
             log: Vec::new(),
             log_epoch: epoch,
+            log_waits: false,
             fresh: Vec::new(),
             restores: 0,
             parcels: Vec::new(),
@@ -136,6 +152,8 @@ impl Store {
             courier_slots: 0,
             safe: 0,
             stopped: None,
+            inventory: false,
+            empties: false,
         }
     }
 
@@ -215,17 +233,18 @@ impl Hub {
         self.epoch = HubEpoch(now_ms.max(self.epoch.0 + 1));
         for store in &mut self.stores {
             store.restores = self.restores;
+            store.log_waits = true;
         }
     }
 
-    /// Begins a bank's log anew in this epoch, once everything is known that the bank has done: what it
+    /// Begins a bank's log anew in a later epoch, once everything is known that the bank has done: what it
     /// had no answer to, and what was decided since.
     fn begin_log(&mut self, bank: usize) {
         let Some(session) = &mut self.sessions[bank] else { return };
         let Some(born) = &mut session.born else { return };
         let store = &mut self.stores[bank];
         let committed = store.cursor.map_or(0, |cursor| cursor.committed);
-        if store.log_epoch == self.epoch || committed < born.head {
+        if !store.log_waits || store.inventory || committed < born.head {
             return;
         }
         let answered = match born.held.epoch.cmp(&store.log_epoch) {
@@ -235,7 +254,8 @@ impl Hub {
         };
         let mut log = store.log.split_off(answered.min(store.log.len()));
         log.append(&mut store.fresh);
-        (store.log, store.log_epoch) = (log, self.epoch);
+        (store.log, store.log_waits) = (log, false);
+        store.log_epoch = self.epoch.max(HubEpoch(store.log_epoch.0 + 1));
         born.grants_sent = 0;
     }
 
@@ -252,6 +272,24 @@ impl Hub {
     /// The connection has ended for the hub.
     pub fn hang_up(&mut self, bank: usize) {
         self.sessions[bank] = None;
+    }
+
+    /// Somebody has looked after whatever there was an alarm for; whether the bank was emptied for it. The connection ends:
+    /// what the bank is to hear now it hears on its next.
+    pub fn clear(&mut self, bank: usize) -> bool {
+        let store = &mut self.stores[bank];
+        if store.stopped.take().is_some() {
+            store.last = None;
+        }
+        store.inventory = false;
+        self.sessions[bank] = None;
+        mem::take(&mut store.empties)
+    }
+
+    /// Whether there is an alarm that somebody must look after.
+    #[must_use]
+    pub fn awaits_somebody(&self, bank: usize) -> bool {
+        self.stores[bank].inventory || self.stores[bank].stopped.is_some()
     }
 
     /// Whether something of a bank waits to be made durable.
@@ -288,67 +326,6 @@ impl Hub {
         self.effect();
     }
 
-    fn on_birth(
-        &mut self,
-        bank: usize,
-        bytes: &[u8],
-        net: &mut Net,
-        watch: &mut Watch,
-        now_ms: u64,
-    ) {
-        let Ok(birth) = Birth::decode(bytes) else {
-            watch.breaks(Invariant::HubTrustsBank, "a birth cannot be read");
-            return;
-        };
-        let since_ms = now_ms.saturating_sub(self.started_ms);
-        let too_many = self.takeovers[bank].are_too_many(since_ms);
-        let Some(session) = &mut self.sessions[bank] else { return };
-        if session.born.is_some() {
-            self.hang_up(bank);
-            return;
-        }
-        let store = &mut self.stores[bank];
-        let introduction = Introduction {
-            stream: birth.stream,
-            boot: birth.boot,
-            boot_count: birth.boot_count,
-            connection_count: birth.connection_count,
-        };
-        let known =
-            clone::Known { last: store.last, closed: &[], took_over: session.took_over, too_many };
-        let chain = inlet::on_birth(store.cursor, birth.journal(), store.past(&birth));
-        let takeover = clone::judge(known, introduction, chain);
-        if takeover != Takeover::Normal(BirthVerdict::GoOn) {
-            store.stopped = Some(format!("{takeover:?}"));
-            watch.breaks(Invariant::HubTrustsBank, format!("birth answered by {takeover:?}"));
-            return;
-        }
-        store.last = Some(introduction);
-        let first = Cursor { stream: birth.stream, committed: 0, hash: CHAIN_START };
-        let cursor = *store.cursor.get_or_insert(first);
-        session.cursor = Some(cursor);
-        let same_epoch = birth.config_epoch == self.epoch;
-        let told =
-            |generation: Option<Generation>| generation.filter(|_| same_epoch).unwrap_or_default();
-        session.born = Some(Born {
-            nonce: birth.nonce,
-            head: birth.head_seq,
-            held: birth.grants,
-            grants_sent: if birth.grants.epoch == store.log_epoch { birth.grants.gseq } else { 0 },
-            layout: told(Some(birth.layout)),
-            mode: told(birth.mode),
-            quota: told(birth.quota),
-            courier_codes: told(birth.courier_codes),
-        });
-        if birth.key_set < Generation(1) {
-            let document = Document::KeySet(self.signed_keys.clone());
-            self.send_config(bank, document, net);
-        }
-        self.send_ack(bank, net, now_ms);
-        self.begin_log(bank);
-        self.send_downlink(bank, net, now_ms);
-    }
-
     fn on_facts(
         &mut self,
         bank: usize,
@@ -383,7 +360,7 @@ impl Hub {
                 let mut records = Vec::with_capacity(batch.records.len());
                 for bytes in batch.records.iter().skip(skip) {
                     match decode_record(bytes) {
-                        Ok(record) => records.push(record),
+                        Ok(record) => records.push((record, Arc::from(&bytes[..]))),
                         Err(error) => {
                             let why = format!("a record cannot be read: {error}");
                             watch.breaks(Invariant::HubTrustsBank, why);
@@ -414,11 +391,12 @@ impl Hub {
         }
         let store = &mut self.stores[bank];
         for Pending { records, next } in session.pending.drain(..) {
-            for record in records {
+            for (record, bytes) in records {
                 let changes = fold(&store.view, &record);
                 store.view.apply(changes);
                 store.effects += 1;
                 store.hashes.push(record.previous);
+                store.log_of_facts.push(bytes);
             }
             store.cursor = Some(next);
         }

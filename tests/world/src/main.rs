@@ -41,20 +41,21 @@ fn say(totals: &Totals, seeds: u64) {
     println!("{seeds} seeds, {lives} lives, {steps} steps, {records} records, {starts} starts");
     println!("{pulses} pulses, {deposits} deposits, {pickups} pickups");
     let a_minute = f64::from(u32::try_from(steps).unwrap_or(u32::MAX)) / seconds * 60.0;
+    let &Totals { restored, branched, lost, .. } = totals;
+    println!("{restored} journals made whole, {branched} in two branches, {lost} lost");
     println!("{served} requests granted, {refused} refused");
     println!("{seconds:.1} s, {a_minute:.0} steps a minute");
 }
 
 fn report(failure: &Failure, cli: &Cli) -> Result<()> {
-    let Failure { seed, life, step, bank, broken, script } = failure;
+    let Failure { seed, life, step, bank, broken, .. } = failure;
     println!("BROKEN {:?} at bank {bank}: {}", broken.invariant, broken.detail);
     println!("seed {seed}, life {life}, step {step}");
     if cli.no_script {
         return Ok(());
     }
-    let script = run::shrink(cli.banks, script, broken.invariant);
-    println!("script of {} steps:", script.len());
-    println!("{}", run::write_script(&script)?);
+    println!("as a script, for --script or for tests/world/scripts:");
+    print!("{}", run::counterexample(cli.banks, failure)?);
     Ok(())
 }
 

@@ -17,8 +17,9 @@ pub const BANKS: u8 = 3;
 /// Steps of one life of a world; then another begins. So a script has an end, and what people brought
 /// does not pile up.
 pub const LIFE_STEPS: u64 = 5_000;
-/// Times that a shorter script is tried.
+/// Times that a shorter script is tried, and steps that are played for it: a minute or two.
 const TRIES_MAX: u32 = 1_500;
+const TRIED_STEPS_MAX: u64 = 1_500_000;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +35,10 @@ pub struct Totals {
     pub pickups: u64,
     pub pulses: u64,
     pub starts: u64,
+    /// Histories that the hub's records made whole, that went on in another stream, and that were lost.
+    pub restored: u64,
+    pub branched: u64,
+    pub lost: u64,
     pub seconds: f64,
 }
 
@@ -48,6 +53,9 @@ impl AddAssign for Totals {
         self.pickups += other.pickups;
         self.pulses += other.pulses;
         self.starts += other.starts;
+        self.restored += other.restored;
+        self.branched += other.branched;
+        self.lost += other.lost;
         self.seconds += other.seconds;
     }
 }
@@ -135,6 +143,9 @@ fn totals(world: &World, steps: u64) -> Totals {
         totals.pickups += site.watch.pickups;
         totals.pulses += site.watch.pulses_given;
         totals.starts += u64::from(site.starts);
+        totals.restored += site.watch.restored;
+        totals.branched += site.watch.branched;
+        totals.lost += site.watch.lost;
     }
     totals
 }
@@ -244,18 +255,20 @@ pub fn tell(banks: u8, script: &[Step]) -> Vec<String> {
 /// one by one, as long as it still breaks.
 #[must_use]
 pub fn shrink(banks: u8, script: &[Step], invariant: Invariant) -> Vec<Step> {
-    let tries = Cell::new(0);
+    let (tries, tried_steps) = (Cell::new(0), Cell::new(0));
+    let goes_on = || tries.get() < TRIES_MAX && tried_steps.get() < TRIED_STEPS_MAX;
     let breaks = |script: &[Step]| {
         tries.set(tries.get() + 1);
+        tried_steps.set(tried_steps.get() + script.len() as u64);
         let found = replay(banks, script).filter(|(_, broken)| broken.invariant == invariant);
         found.map(|(at, _)| at + 1)
     };
     let mut script = script.to_vec();
     let mut chunk = script.len() / 2;
-    while chunk > 0 && tries.get() < TRIES_MAX {
+    while chunk > 0 && goes_on() {
         let mut from = 0;
         let before = script.len();
-        while from < script.len() && tries.get() < TRIES_MAX {
+        while from < script.len() && goes_on() {
             let until = (from + chunk).min(script.len());
             // The time of what is left out passes all the same.
             let mut shorter = script[..from].to_vec();
@@ -275,6 +288,21 @@ pub fn shrink(banks: u8, script: &[Step], invariant: Invariant) -> Vec<Step> {
         chunk = if chunk == 1 && script.len() < before { 1 } else { chunk / 2 };
     }
     script
+}
+
+/// What broke, as a script that `--script` and the tests take: the shortest that was found, one step a line, under a line
+/// for people.
+///
+/// # Errors
+///
+/// None that a step can bring about.
+pub fn counterexample(banks: u8, failure: &Failure) -> serde_json::Result<String> {
+    let Failure { seed, life, step, bank, broken, script } = failure;
+    let Broken { invariant, detail } = broken;
+    let script = write_script(&shrink(banks, script, *invariant))?;
+    let detail = detail.replace('\n', " ");
+    let where_from = format!("seed {seed}, life {life}, step {step}");
+    Ok(format!("# {invariant:?} at bank {bank}: {detail} ({where_from})\n{script}\n"))
 }
 
 /// One step a line.

@@ -1,15 +1,19 @@
 //! One bank as a place: what outlives the agent's runs. Doors, sensors, lines to the boards, a disk, a
 //! system clock, and the watcher.
 
+use std::sync::Arc;
+
 use locker_core::bank::{Observation, Pulse, PulseOutcome};
 use locker_core::compartment::{DoorReading, LockPosition};
+use locker_core::ids::StreamId;
 use locker_core::journal::View;
 use locker_core::units::UnixMillis;
 
 use crate::agent::{Agent, Around, Died};
 use crate::cast::{self, BOARDS, LOCKS, LOCKS_PER_BOARD};
-use crate::disk::Disk;
+use crate::disk::{Disk, Image};
 use crate::net::Net;
+use crate::rng::Rng;
 use crate::step::Fate;
 use crate::watch::Watch;
 
@@ -19,6 +23,15 @@ pub struct Door {
     pub open: bool,
     /// What the sensor says.
     pub reads_open: bool,
+}
+
+/// A copy of a bank's disk.
+struct Copied {
+    image: Image,
+    /// The records that are on it for sure.
+    log: Vec<Arc<[u8]>>,
+    stream: Option<StreamId>,
+    floor: UnixMillis,
 }
 
 /// A bank.
@@ -36,6 +49,7 @@ pub struct Site {
     pub starts: u32,
     sessions: u32,
     floor: UnixMillis,
+    copied: Option<Copied>,
     pub system_offset_ms: i64,
     drift_ppm: i64,
     /// Why the last run ended, if by itself.
@@ -58,6 +72,7 @@ impl Site {
             starts: 0,
             sessions: 0,
             floor: UnixMillis(0),
+            copied: None,
             system_offset_ms: 0,
             drift_ppm: i64::from(n) * 40 - 40,
             died_of: String::new(),
@@ -81,7 +96,12 @@ impl Site {
         };
         match act(&mut agent, &mut around) {
             Ok(done) => {
-                self.agent = Some(agent);
+                if agent.ends_itself() {
+                    "starts again to put records in place".clone_into(&mut self.died_of);
+                    self.bury(agent);
+                } else {
+                    self.agent = Some(agent);
+                }
                 Some(done)
             }
             Err(Died(why)) => {
@@ -106,6 +126,51 @@ impl Site {
             *door = Door { open: true, reads_open: true };
         }
         self.watch.left_behind = Some(agent.view);
+    }
+
+    /// The power goes.
+    pub fn cut_power(&mut self, coin: u64) {
+        self.kill();
+        self.disk.cut_power(&mut Rng::new(coin));
+    }
+
+    /// Somebody copies the disk; no process has it.
+    pub fn copy_disk(&mut self) {
+        self.copied = Some(Copied {
+            image: self.disk.image(),
+            log: self.watch.log.clone(),
+            stream: self.watch.stream,
+            floor: self.floor,
+        });
+    }
+
+    /// Whether there is a copy that could be put back.
+    #[must_use]
+    pub fn is_copied(&self) -> bool {
+        self.copied.as_ref().is_some_and(|copied| copied.stream == self.watch.stream)
+    }
+
+    /// The disk is again as it was when it was copied, if it was and is still of the same stream: of another one the hub
+    /// would not hear.
+    pub fn put_disk_back(&mut self) -> bool {
+        let Some(copied) = self.copied.as_ref().filter(|_| self.is_copied()) else { return false };
+        let (image, log, floor) = (copied.image.clone(), copied.log.clone(), copied.floor);
+        self.kill();
+        self.disk.put_back(&image);
+        self.watch.put_back(&log);
+        self.floor = floor;
+        self.net.clear();
+        true
+    }
+
+    /// The disk is lost, and the bank gets an empty one; of what the hub `knows` nothing is here any more.
+    pub fn lose_disk(&mut self, knows: &[Arc<[u8]>]) {
+        self.kill();
+        self.disk = Disk::default();
+        self.watch.lost(knows);
+        self.copied = None;
+        self.floor = UnixMillis(0);
+        self.net.clear();
     }
 
     /// Starts the agent.

@@ -84,6 +84,17 @@ pub enum What {
     Roomy { bank: u8 },
     /// The bank's system clock is set.
     ClockSet { bank: u8, by_ms: i64 },
+    /// Somebody switches the bank off as [`Self::PowerCut`] does, and copies its disk.
+    DiskCopied { bank: u8, coin: u64 },
+    /// The bank's disk is again as it was when it was copied.
+    DiskPutBack { bank: u8 },
+    /// The bank gets an empty disk, and what it held is emptied out.
+    DiskLost { bank: u8 },
+    /// The bank's next sync says that it was done, and was not. No promise covers that, and no plot has it:
+    /// it shows that the world can see.
+    SyncLies { bank: u8 },
+    /// Somebody has looked after what the hub raised an alarm for, and says so.
+    Cleared { bank: u8 },
     /// All faults end, everybody connects, everything is told. Then much more must hold.
     Heal,
 }
@@ -302,7 +313,12 @@ impl What {
             | Self::WriteFails { bank }
             | Self::Full { bank, .. }
             | Self::Roomy { bank }
-            | Self::ClockSet { bank, .. } => Some(*bank),
+            | Self::ClockSet { bank, .. }
+            | Self::DiskCopied { bank, .. }
+            | Self::DiskPutBack { bank }
+            | Self::DiskLost { bank }
+            | Self::SyncLies { bank }
+            | Self::Cleared { bank } => Some(*bank),
             Self::Backup
             | Self::HubRestored
             | Self::HubClock { .. }

@@ -1,15 +1,19 @@
 //! The watcher of one bank: books of its own, kept from the records that became durable, against which
 //! every promise is held. It never asks the bank what it thinks.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod books;
+mod state;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use locker_core::bank::{AbortedContent, Finding, OpenerKind, PickupEnd, Pulse, PulseOutcome};
 use locker_core::bank::{PickupSettled, RecallEnd};
-use locker_core::compartment::{Allocation, Content, DoorReading};
-use locker_core::downlink::Grant;
+use locker_core::compartment::DoorReading;
+use locker_core::downlink::{ConfigDocument, Grant};
 use locker_core::fact::Fact;
 use locker_core::governor::{GovernorLimits, Limit, REMEMBERED_MAX};
-use locker_core::ids::{CompartmentNo, CredentialId, ParcelId, SessionId};
+use locker_core::ids::{CompartmentNo, CredentialId, ParcelId, SessionId, StreamId};
 use locker_core::journal::{ChainHash, LastPickup, MemoryView, View};
 use locker_core::policy::{GRACE_MS, PULSES_PER_OPENING};
 use locker_core::session::{Actor, Phase};
@@ -64,19 +68,39 @@ pub struct Broken {
 }
 
 /// The books.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Watch {
     pub broken: Option<Broken>,
     /// Parcels put in and taken out, and pulses given: what a story is worth.
     pub deposits: u64,
     pub pickups: u64,
     pub pulses_given: u64,
+    /// Histories that the hub's records made whole, that went on in another stream, and that were lost.
+    pub restored: u64,
+    pub branched: u64,
+    pub lost: u64,
     /// What became durable since somebody looked, if anybody wants to.
     pub told: Option<Vec<String>>,
     /// The true time.
     pub now_ms: u64,
-    /// The chain's hash after each durable record, from the first.
+    /// The stream that the bank writes.
+    pub stream: Option<StreamId>,
+    /// The chain's hash after each durable record of it, from the first.
     pub chain: Vec<ChainHash>,
+    /// These records.
+    pub log: Vec<Arc<[u8]>>,
+    /// What the books were before the first of them, if the stream goes on from something.
+    base: Option<Box<Self>>,
+    /// What the hub gave back, by seq, until it is in place.
+    given: BTreeMap<u64, Arc<[u8]>>,
+    /// The bank waits for what the hub gives back: only staff may open doors.
+    pub staff_only: bool,
+    /// The disk was put back or lost: the hub may find that the bank is not what it was.
+    pub disk_was_changed: bool,
+    /// The stream goes on from two branches of another.
+    of_two_branches: bool,
+    /// The hub has not heard from it since then.
+    pub may_look_like_two: bool,
     /// What the last run thought when it died.
     pub left_behind: Option<MemoryView>,
     last_intent: u64,
@@ -129,8 +153,15 @@ impl Watch {
     }
 
     /// A record became durable at `at`; `before` is the bank before it.
-    pub fn fact(&mut self, fact: &Fact, before: &impl View, at: UnixMillis, hash: ChainHash) {
+    pub fn fact(
+        &mut self,
+        fact: &Fact,
+        before: &impl View,
+        at: UnixMillis,
+        (hash, bytes): (ChainHash, &[u8]),
+    ) {
         self.chain.push(hash);
+        self.log.push(bytes.into());
         if let Some(told) = &mut self.told {
             told.push(format!("{fact:?}"));
         }
@@ -225,6 +256,9 @@ impl Watch {
                     && why == Some(USED_UP);
                 self.must(why.is_none() || next, Invariant::DeadCodeOpensNothing, || {
                     format!("a code that is {} opens {}", why.unwrap_or(""), started.compartment)
+                });
+                self.must(!self.staff_only, Invariant::DeadCodeOpensNothing, || {
+                    format!("a code opens {} while records are missing", started.compartment)
                 });
                 self.let_in = Some(started.session);
             }
@@ -364,6 +398,16 @@ impl Watch {
                     }
                 }
             }
+            // Who adds a compartment that only the other branch had vouches for it.
+            Fact::ConfigAccepted(accepted) if self.of_two_branches => {
+                if let ConfigDocument::Layout(layout) = &accepted.document {
+                    let known = |no| before.compartment(no).is_some();
+                    let added = layout.compartments.iter().filter(|spec| !known(spec.no));
+                    for spec in added {
+                        self.opened.remove(&spec.no);
+                    }
+                }
+            }
             Fact::DepositMisfit(misfit) => drop(self.opened.remove(&misfit.compartment)),
             Fact::DepositConfirmed(confirmed) => drop(self.opened.remove(&confirmed.compartment)),
             Fact::DepositAborted(aborted) if aborted.content == AbortedContent::TakenBack => {
@@ -430,31 +474,6 @@ impl Watch {
                     *seen = true;
                 }
             }
-        }
-    }
-
-    /// What must hold of the bank's state, whatever happened.
-    pub fn state(&mut self, view: &impl View) {
-        let compartments = view.compartments();
-        for held in &compartments {
-            let no = held.spec.no;
-            if held.allocation == Allocation::Free {
-                let empty = matches!(held.content, Content::Empty(_));
-                let vouched = !self.opened.contains_key(&no);
-                self.must(empty && vouched, Invariant::FreeWithEvidence, || {
-                    format!("{no} is free: content {:?}, vouched for {vouched}", held.content)
-                });
-            }
-        }
-        let mut live = BTreeSet::new();
-        for known in view.parcels() {
-            let Some(no) = known.state.compartment() else { continue };
-            let held = compartments.iter().find(|held| held.spec.no == no);
-            let owner = held.and_then(|held| held.parcel());
-            let alone = live.insert(no) && owner == Some(known.id);
-            self.must(alone, Invariant::OneParcelACompartment, || {
-                format!("{no} belongs to {owner:?}, and {} is {:?}", known.id, known.state)
-            });
         }
     }
 }

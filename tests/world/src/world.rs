@@ -139,9 +139,14 @@ impl World {
             | What::PowerCut { .. }
             | What::Starts { .. }
             | What::SyncFails { .. }
+            | What::SyncLies { .. }
             | What::WriteFails { .. }
             | What::Full { .. }
             | What::Roomy { .. } => self.at_machine(bank, &step.what),
+            What::DiskCopied { .. } | What::DiskPutBack { .. } | What::DiskLost { .. } => {
+                self.at_disk(bank, &step.what);
+            }
+            What::Cleared { .. } => self.clear(bank),
         }
     }
 
@@ -291,17 +296,49 @@ impl World {
             What::Dies { effects, .. } if site.agent.is_some() => {
                 site.disk.light_fuse(u32::from(*effects));
             }
-            What::PowerCut { coin, .. } => {
-                site.kill();
-                site.disk.cut_power(&mut Rng::new(*coin));
-            }
+            What::PowerCut { coin, .. } => site.cut_power(*coin),
             What::Starts { effects, .. } => site.start(now_ms, *effects),
             What::SyncFails { .. } => site.disk.fail_sync(),
+            What::SyncLies { .. } => site.disk.lie_at_sync(),
             What::WriteFails { .. } => site.disk.fail_write(),
             What::Full { room_bytes, .. } => site.disk.set_room(Some(u64::from(*room_bytes))),
             What::Roomy { .. } => site.disk.set_room(None),
             _ => {}
         }
+    }
+}
+
+impl World {
+    /// The disk is handled by people. That takes a while, in which the connection ends.
+    fn at_disk(&mut self, bank: usize, what: &What) {
+        let site = &mut self.sites[bank];
+        match what {
+            What::DiskCopied { coin, .. } => {
+                site.cut_power(*coin);
+                site.copy_disk();
+            }
+            What::DiskPutBack { .. } if site.put_disk_back() => self.hub.hang_up(bank),
+            What::DiskLost { .. } => {
+                site.lose_disk(&self.hub.stores[bank].log_of_facts);
+                self.hub.hang_up(bank);
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody has looked after whatever the hub raised an alarm for.
+    fn clear(&mut self, bank: usize) {
+        if !self.hub.awaits_somebody(bank) {
+            return;
+        }
+        let site = &mut self.sites[bank];
+        if self.hub.clear(bank) {
+            site.watch.emptied();
+        }
+        if let Some(agent) = &mut site.agent {
+            agent.hang_up();
+        }
+        site.net.clear();
     }
 }
 

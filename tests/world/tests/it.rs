@@ -5,8 +5,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use world::run::{self, BANKS, Outcome};
+use world::run::{self, BANKS, Failure, Outcome};
+use world::step::{Step, What};
+use world::watch::Invariant;
 
 /// Steps of one seed.
 const STEPS: u64 = 20_000;
@@ -18,16 +21,9 @@ fn hold(part: u64) {
     let first = 1 + part * SEEDS;
     let Outcome { totals, failure, .. } = run::seeds(first..first + SEEDS, STEPS, BANKS, 1);
     if let Some(failure) = failure {
-        let script = run::shrink(BANKS, &failure.script, failure.broken.invariant);
-        let script = run::write_script(&script).unwrap();
         panic!(
-            "{:?} at bank {}: {}\nseed {}, life {}, step {}\nscript:\n{script}",
-            failure.broken.invariant,
-            failure.bank,
-            failure.broken.detail,
-            failure.seed,
-            failure.life,
-            failure.step,
+            "a script for tests/world/scripts:\n{}",
+            run::counterexample(BANKS, &failure).unwrap()
         );
     }
     assert_eq!(totals.steps, SEEDS * STEPS);
@@ -90,6 +86,42 @@ fn a_script_is_the_story_that_it_was_taken_from() {
     let script = run::parse_script(&text).unwrap();
     assert_eq!(script, story.script);
     assert_eq!(run::trace_of(BANKS, &script), story.trace);
+}
+
+/// Flash that lies about a sync is beyond every promise, so the world must see it; and what it prints then is a script.
+#[test]
+fn a_counterexample_prints_as_a_script_that_is_accepted() {
+    let mut story = run::story(7, 0, 400, BANKS);
+    assert_eq!(story.broken, None);
+    let bank = 0;
+    let lies = [
+        What::Starts { bank, effects: 0 },
+        What::Mains { bank, on: true },
+        What::SyncLies { bank },
+        What::Mains { bank, on: false },
+        What::PowerCut { bank, coin: 1 },
+        What::Starts { bank, effects: 0 },
+    ];
+    story.script.extend(lies.map(|what| Step { after_ms: 1_000, what }));
+    let (at, broken) = run::replay(BANKS, &story.script).unwrap();
+    assert_eq!(broken.invariant, Invariant::DurableOnceTold);
+    let (step, script) = (at as u64, story.script);
+    let failure = Failure { seed: 7, life: 0, step, bank, broken, script };
+    let text = run::counterexample(BANKS, &failure).unwrap();
+
+    let script = run::parse_script(&text).unwrap();
+    assert!(script.len() <= 6, "{text}");
+    let (at, again) = run::replay(BANKS, &script).unwrap();
+    assert_eq!((at + 1, again.invariant), (script.len(), Invariant::DurableOnceTold));
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("it-broke.jsonl");
+    fs::write(&path, &text).unwrap();
+    let world = Command::new(env!("CARGO_BIN_EXE_world")).arg("--script").arg(&path).output();
+    let world = world.unwrap();
+    assert!(!world.status.success());
+    let said = String::from_utf8(world.stdout).unwrap();
+    assert!(said.contains("DurableOnceTold"), "{said}");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use super::*;
 use crate::journal::{
-    Skipped, SnapshotError, load_snapshots, load_snapshots_on, write_snapshot, write_snapshot_on,
+    Skipped, SnapshotError, load_snapshots, load_snapshots_on, move_snapshot_aside_on,
+    write_snapshot, write_snapshot_on,
 };
 
 fn path(dir: &TempDir, seq: u64) -> PathBuf {
@@ -104,4 +105,24 @@ fn without_space_or_sync_the_older_snapshots_stay() {
     disk.cut_power(|| false);
     // The removal of the oldest was not durable; nothing depends on it.
     assert_eq!(seqs(), [3, 2, 1]);
+}
+
+#[test]
+fn a_snapshot_of_another_history_goes_alone_wherever_the_power_goes() {
+    let dir = Path::new("/journal");
+    for (sync, arrives) in [(1, false), (1, true), (2, false), (2, true), (3, false)] {
+        let disk = FaultyDisk::default();
+        write_snapshot_on(&disk, dir, 1, &[1; 32], b"ours").unwrap();
+        write_snapshot_on(&disk, dir, 2, &[2; 32], b"of another history").unwrap();
+        disk.fail_sync_in(sync);
+        assert_eq!(move_snapshot_aside_on(&disk, dir, 2).is_ok(), sync == 3);
+        disk.forgive();
+        disk.cut_power(|| arrives);
+        let seqs: Vec<u64> = {
+            let found = load_snapshots_on(&disk, dir).unwrap();
+            found.snapshots.iter().map(|snapshot| snapshot.seq).collect()
+        };
+        let moved = arrives || sync > 1;
+        assert_eq!(seqs, if moved { vec![1] } else { vec![2, 1] }, "sync {sync}, {arrives}");
+    }
 }

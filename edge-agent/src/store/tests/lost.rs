@@ -195,14 +195,14 @@ fn a_snapshot_stands_in_for_records_that_are_pruned() {
     let mut store = Store::new();
     let (mut ledger, _) = store.open();
     ledger.prune(u64::MAX).unwrap();
-    assert_eq!(ledger.journal.oldest_seq(), 1, "nothing is pruned without a snapshot");
+    assert_eq!(ledger.history.journal.oldest_seq(), 1, "nothing is pruned without a snapshot");
     let seq = snapshot(&mut ledger);
     assert!(!ledger.snapshot_if_due().unwrap(), "the next one is due later");
     commit_a_run(&mut ledger);
     ledger.prune(seq / 2).unwrap();
-    assert!((2..=seq / 2 + 1).contains(&ledger.journal.oldest_seq()));
+    assert!((2..=seq / 2 + 1).contains(&ledger.history.journal.oldest_seq()));
     ledger.prune(u64::MAX).unwrap();
-    assert!(ledger.journal.oldest_seq() <= seq + 1, "what no snapshot covers stays");
+    assert!(ledger.history.journal.oldest_seq() <= seq + 1, "what no snapshot covers stays");
     let before = ledger.fold.export().unwrap();
     drop(ledger);
 
@@ -224,7 +224,7 @@ fn a_snapshot_stands_in_for_records_that_are_pruned() {
     for _ in 0..3 {
         let error = store.try_open().map(drop).unwrap_err();
         let OpenLedgerError::Rebuild(error) = error else { panic!("{error}") };
-        assert!(matches!(error, rebuild::RebuildError::NoSnapshot { .. }), "{error}");
+        assert!(matches!(error, RebuildError::NoSnapshot { .. }), "{error}");
     }
     fs::remove_file(store.path(IN_DOUBT)).unwrap();
     assert_eq!(store.open().1.rebuilt, None);
@@ -241,10 +241,10 @@ fn snapshots_of_another_history_cover_nothing_and_push_out_nothing() {
     store.stream = StreamId([8; 16]);
     let (mut ledger, opened) = store.open();
     assert_eq!(opened.rebuilt.as_deref(), Some("sled is of another stream"));
-    assert!(store.path("snapshot.broken-1").exists());
+    assert!(store.path("snapshot.other").exists());
     assert_eq!(ledger.snapshot_seq, 0);
     commit_a_run(&mut ledger);
     ledger.prune(u64::MAX).unwrap();
-    assert_eq!(ledger.journal.oldest_seq(), 1);
+    assert_eq!(ledger.history.journal.oldest_seq(), 1);
     same(ledger.view(), &folded(&ledger));
 }

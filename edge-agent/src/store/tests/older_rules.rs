@@ -35,7 +35,7 @@ fn bank_of(rules: u32, pruned: bool) -> (Store, Vec<Parcel>) {
     commit_a_run(&mut ledger);
     if pruned {
         ledger.prune(u64::MAX).unwrap();
-        assert!(ledger.journal.oldest_seq() > 1);
+        assert!(ledger.history.journal.oldest_seq() > 1);
     }
     let parcels = ledger.view().parcels();
     drop(ledger);
@@ -53,10 +53,10 @@ fn f02_an_update_to_other_rules_folds_all_anew_where_all_records_are_there() {
     same(ledger.view(), &folded(&ledger));
     // What older rules exported lets no record go.
     ledger.prune(u64::MAX).unwrap();
-    assert_eq!(ledger.journal.oldest_seq(), 1);
+    assert_eq!(ledger.history.journal.oldest_seq(), 1);
     assert!(ledger.snapshot_if_due().unwrap());
     ledger.prune(u64::MAX).unwrap();
-    assert!(ledger.journal.oldest_seq() > 1);
+    assert!(ledger.history.journal.oldest_seq() > 1);
 }
 
 #[test]

@@ -149,3 +149,18 @@ fn p_j_without_a_common_past_every_compartment_is_in_doubt() {
     let unresolved = ParcelState::Unresolved { compartment: CompartmentNo(1) };
     assert_eq!(after.parcel(id(1)).unwrap().state, unresolved);
 }
+
+#[test]
+fn p_j_a_door_that_only_the_bank_found_open_is_in_doubt() {
+    let base = view(vec![free(1), free(2)]);
+    let reason = QuarantineReason::OpenedByNobody;
+    let found_open = Change::Compartment(Compartment {
+        allocation: Allocation::Quarantined { reason, parcel: None },
+        door: Door::ForcedOpen,
+        content: Content::Unknown,
+        ..Compartment::commissioned(spec(1))
+    });
+    let own = view(vec![found_open, free(2)]);
+    let after = after(&base, &own, &these(&[]));
+    assert_eq!((lost(&after, 1), lost(&after, 2)), (Some(None), None));
+}

@@ -109,11 +109,8 @@ impl Agent {
 
     /// Gives up records that are in a backup and in a snapshot.
     pub(super) fn prune(&mut self, safe: u64) {
-        let upto = safe.min(self.snapshot_seq);
-        if upto >= self.journal.oldest_seq() {
-            // It is tried again with the next ack.
-            let _ = self.journal.prune(upto);
-        }
+        // It is tried again with the next ack.
+        let _ = self.history.prune(safe, self.snapshot_seq);
     }
 
     /// Commits the answer to the hub; false if the disk is full.

@@ -7,9 +7,11 @@ use locker_core::journal::stream::ladder;
 use locker_core::journal::{ChainHash, Place, View};
 use locker_core::uplink::Sender;
 use locker_proto::message::{Ack, Batch, Birth, Command, Config, Grants, Nonce};
+use locker_proto::message::{Restore, RestoreKind};
 use locker_proto::topics::DownTopic;
 
 use edge_agent::journal::ReadError;
+use edge_agent::store::{Run, Taken};
 
 use super::{Agent, Around, Died};
 use crate::cast;
@@ -54,15 +56,15 @@ impl Agent {
         let (meta, (at, quality)) = (self.view.meta(), self.stamp(around));
         Birth {
             stream: self.stream,
-            parent: None,
-            device_key: Some([self.n; 32]),
+            parent: meta.parent,
+            device_key: meta.device_key,
             ladder: self.ladder(around.watch),
             boot: self.boot,
             boot_count: meta.boot_count,
             connection_count: self.connections,
             nonce,
             agent_version: "world".to_owned(),
-            oldest_seq: self.journal.oldest_seq(),
+            oldest_seq: self.history.journal().oldest_seq(),
             head_seq,
             head_hash,
             grants: meta.grants,
@@ -82,7 +84,8 @@ impl Agent {
     /// Where the hub may look for a common past. The hashes are the watcher's, which were those of the
     /// journal when it was opened: reading them all anew at each birth would be most of a world's work.
     fn ladder(&self, watch: &Watch) -> Vec<Place> {
-        let seqs = ladder(self.journal.oldest_seq(), self.journal.head_seq(), None);
+        let (oldest, head) = (self.history.journal().oldest_seq(), self.head().0);
+        let seqs = ladder(oldest, head, self.doubted);
         let place = |seq| watch.hash_at(seq).map(|hash| Place { seq, hash });
         seqs.into_iter().filter_map(place).collect()
     }
@@ -90,7 +93,7 @@ impl Agent {
     /// Whether anything may go out now.
     #[must_use]
     pub fn has_facts(&self) -> bool {
-        let head = self.journal.head_seq();
+        let (head, _) = self.head();
         self.connection.as_ref().is_some_and(|held| held.sender.window(head).is_some())
     }
 
@@ -100,12 +103,13 @@ impl Agent {
     ///
     /// The journal cannot be read.
     pub fn send_facts(&mut self, now_ms: u64) -> Result<Vec<UpMessage>, Died> {
-        let (head, now_ms) = (self.journal.head_seq(), self.monotonic_ms(now_ms));
+        let (head, now_ms) = (self.head().0, self.monotonic_ms(now_ms));
         let mut batches = Vec::new();
+        let journal = self.history.journal();
         let Some(connection) = &mut self.connection else { return Ok(batches) };
         while let Some(window) = connection.sender.window(head) {
-            let previous = self.journal.hash_at(window.from_seq - 1).map_err(Died::from_error)?;
-            let run = self.journal.read(window.from_seq, window.max_records, window.max_bytes);
+            let previous = journal.hash_at(window.from_seq - 1).map_err(Died::from_error)?;
+            let run = journal.read(window.from_seq, window.max_records, window.max_bytes);
             let run = run.map_err(Died::from_error)?;
             let Some(last_seq) = run.last().map(|stored| stored.seq) else { break };
             let batch = Batch {
@@ -157,8 +161,10 @@ impl Agent {
                 let Ok(config) = Config::decode(payload) else { return Ok(Inbox::HangsUp) };
                 self.config(around, &config, root)?;
             }
-            // No bank of this world has lost anything that the hub has.
-            DownTopic::Restore => return Ok(Inbox::HangsUp),
+            DownTopic::Restore => {
+                let Ok(restore) = Restore::decode(payload) else { return Ok(Inbox::HangsUp) };
+                self.given_back(around, &restore)?;
+            }
             DownTopic::Command => {
                 let Ok(command) = Command::decode(payload) else { return Ok(Inbox::HangsUp) };
                 let nonce = self.connection.as_ref().map(|held| held.nonce);
@@ -169,9 +175,49 @@ impl Agent {
         Ok(if self.missed { Inbox::HangsUp } else { Inbox::Taken })
     }
 
+    /// The hub gives records back instead of answering the birth, or has the bank begin a new stream.
+    fn given_back(&mut self, around: &mut Around<'_>, restore: &Restore) -> Result<(), Died> {
+        let now_ms = self.monotonic_ms(around.now_ms);
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        if restore.nonce != connection.nonce || restore.stream != self.stream {
+            return Ok(());
+        }
+        connection.sender.given_back(now_ms);
+        let done = match &restore.kind {
+            RestoreKind::Run { first_seq, previous, records, until } => {
+                let (first_seq, previous, until) = (*first_seq, *previous, *until);
+                let taken = self.history.take_back(Run { first_seq, previous, records, until });
+                if taken.is_ok() {
+                    around.watch.given_back(first_seq, records);
+                }
+                taken.map(|taken| taken == Taken::Complete).map_err(Died::from_error)
+            }
+            RestoreKind::NewStream { reason, common } => {
+                let ordered = self.history.begin_new_stream(*reason, *common);
+                ordered.map(|()| true).map_err(Died::from_error)
+            }
+        };
+        match done {
+            Ok(complete) => self.start_again |= complete,
+            // The hub begins again after a birth.
+            Err(_) => self.missed = true,
+        }
+        self.effect()
+    }
+
+    /// The hub goes on with this journal as it is.
+    fn forget_given_back(&mut self) -> Result<(), Died> {
+        if !self.start_again && self.history.is_restoring() {
+            // If the disk refuses, the next connection tries again.
+            let _ = self.history.forget_given_back();
+            self.effect()?;
+        }
+        Ok(())
+    }
+
     fn acknowledged(&mut self, around: &mut Around<'_>, ack: Ack) -> Result<Inbox, Died> {
         let (head, _) = self.head();
-        let ours = match self.journal.hash_at(ack.committed_seq) {
+        let ours = match self.history.journal().hash_at(ack.committed_seq) {
             Ok(hash) => Some(ChainHash(hash)),
             Err(ReadError::Pruned { .. } | ReadError::BeyondHead { .. }) => None,
             Err(error) => return Err(Died::from_error(error)),
@@ -187,12 +233,14 @@ impl Agent {
         }
         let (committed, hash) = (ack.committed_seq, ack.committed_hash);
         if connection.sender.acknowledged(committed, hash, head, ours, now_ms).is_err() {
+            self.doubted = Some(committed);
             return Ok(Inbox::HangsUp);
         }
         if !connection.linked {
             connection.linked = true;
             let born_at_ms = connection.born_at_ms;
             self.heard(around, ack.at, born_at_ms)?;
+            self.forget_given_back()?;
         }
         self.prune(ack.safe_seq.min(committed));
         Ok(Inbox::Taken)

@@ -11,7 +11,9 @@ pub use link::{Connection, Inbox};
 use std::collections::VecDeque;
 use std::error::Error;
 
-use edge_agent::journal::{AppendError, Entry, Journal, write_snapshot_on};
+use edge_agent::bank::is_for_staff;
+use edge_agent::journal::{AppendError, Entry, write_snapshot_on};
+use edge_agent::store::History;
 use locker_core::bank::{self as rules, Command, Moment, Observation, Pulse, PulseOutcome, Step};
 use locker_core::clock::{BankClock, ClockInterval, TimeQuality};
 use locker_core::code::budget::Now;
@@ -82,7 +84,7 @@ pub struct Agent {
     n: u8,
     bank: BankId,
     disk: Disk,
-    journal: Journal,
+    history: History,
     pub view: MemoryView,
     stream: StreamId,
     boot: BootId,
@@ -102,13 +104,17 @@ pub struct Agent {
     pub connections: u64,
     /// A decision of the hub was not taken: the connection is to begin anew.
     missed: bool,
+    /// Where the hub's hash was not ours: the next birth says ours there.
+    doubted: Option<u64>,
+    /// The next start has something to put in place.
+    start_again: bool,
 }
 
 impl Agent {
     /// The journal's last record, and the chain's hash there.
     #[must_use]
     pub fn head(&self) -> (u64, ChainHash) {
-        (self.journal.head_seq(), ChainHash(self.journal.head_hash()))
+        self.history.head()
     }
 
     /// The clock as it is known.
@@ -134,6 +140,9 @@ impl Agent {
         command: Command,
     ) -> Result<Result<(), Refusal>, Died> {
         *around.sessions += 1;
+        if self.is_incomplete() && is_for_staff(&self.view, &command) {
+            return Ok(Err(Refusal::LockedDown));
+        }
         let at = self.moment(around);
         let step = match rules::command(&self.view, command, at) {
             Ok(step) => step,
@@ -144,6 +153,19 @@ impl Agent {
             Made::Done => Ok(refusal.map_or(Ok(()), Err)),
             Made::Full => Ok(Err(Refusal::StorageUnsafe)),
         }
+    }
+
+    /// Whether the journal is not what the hub was told once.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.start_again || self.history.is_restoring()
+    }
+
+    /// Whether the run is to end because the next start has something to put in place, and nobody is in the middle of
+    /// anything.
+    #[must_use]
+    pub fn ends_itself(&self) -> bool {
+        self.start_again && self.pulses.is_empty() && self.view.session().is_none()
     }
 
     /// Takes in what a board reports.
@@ -247,7 +269,9 @@ impl Agent {
             return Ok(Made::Done);
         }
         self.deposits_open = false;
-        if can_wait(&step.facts) || !self.journal.release_ballast().map_err(Died::from_error)? {
+        if can_wait(&step.facts)
+            || !self.history.journal_mut().release_ballast().map_err(Died::from_error)?
+        {
             return Ok(Made::Full);
         }
         self.commit(around, step)
@@ -284,7 +308,7 @@ impl Agent {
         }
         let entries: Vec<Entry<'_>> =
             encoded.iter().map(|record| Entry { record, detached: None }).collect();
-        match self.journal.append(&entries) {
+        match self.history.journal_mut().append(&entries) {
             Ok(_) => {}
             Err(AppendError::OutOfSpace { .. }) => return Ok(Made::Full),
             Err(error @ (AppendError::Disk { .. } | AppendError::Failed)) => {
@@ -295,8 +319,10 @@ impl Agent {
                 return Err(Died::from_error(error));
             }
         }
-        for (fact, (changes, hash)) in step.facts.iter().zip(folded) {
-            around.watch.fact(fact, &self.view, at, hash);
+        around.watch.staff_only = self.is_incomplete();
+        let made = step.facts.iter().zip(folded).zip(&encoded);
+        for ((fact, (changes, hash)), bytes) in made {
+            around.watch.fact(fact, &self.view, at, (hash, bytes));
             self.view.apply(changes);
         }
         around.watch.state(&self.view);
@@ -317,12 +343,12 @@ impl Agent {
     }
 
     fn check_space(&mut self) -> Result<(), Died> {
-        let ballast = match self.journal.restore_ballast() {
+        let ballast = match self.history.journal_mut().restore_ballast() {
             Ok(ballast) => ballast,
             Err(edge_agent::journal::SpaceError::OutOfSpace { .. }) => false,
             Err(error) => return Err(Died::from_error(error)),
         };
-        let free = self.journal.space().map_err(Died::from_error)?.free_bytes;
+        let free = self.history.journal().space().map_err(Died::from_error)?.free_bytes;
         self.deposits_open = ballast && free >= DEPOSIT_RESERVE_BYTES;
         Ok(())
     }

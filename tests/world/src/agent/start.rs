@@ -5,15 +5,16 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use edge_agent::journal::{Journal, Limits, OpenError, Verify, load_snapshots_on};
+use edge_agent::journal::{Limits, OpenError};
+use edge_agent::store::{History, Keeper, OpenLedgerError, Stamp};
 use locker_core::bank::{self as rules, Step};
 use locker_core::clock::BankClock;
 use locker_core::fact::Fact;
 use locker_core::ids::StreamId;
-use locker_core::journal::{Booted, ChainHash, FOLD_VERSION, MemoryView, StreamOpened, View};
+use locker_core::journal::{Booted, MemoryView, StreamOpened, View};
 use locker_core::journal::{fold, next_hash};
 use locker_core::policy::SessionPolicy;
-use locker_proto::entity::decode_snapshot;
+use locker_core::units::UnixMillis;
 use locker_proto::record::decode_record;
 
 use super::{Agent, Around, Died, Made};
@@ -34,10 +35,6 @@ pub(super) fn dir() -> &'static Path {
     Path::new("/agent")
 }
 
-fn journal_dir() -> &'static Path {
-    Path::new("/agent/journal")
-}
-
 impl Agent {
     /// Starts on `disk`, for the `starts`-th time, with a crystal that is off by `drift_ppm`.
     ///
@@ -51,20 +48,30 @@ impl Agent {
         drift_ppm: i64,
         around: &mut Around<'_>,
     ) -> Result<Self, Died> {
-        let journal = open_journal(n, disk, around.watch)?;
-        let stream = StreamId(journal.stream_id());
-        check_head(&journal, around.watch);
-        let (view, snapshot_seq) = rebuild(&journal, disk, stream, around.watch)?;
+        let clock = BankClock::new(*around.floor);
+        let system = UnixMillis(around.now_ms.saturating_add_signed(around.system_offset_ms));
+        let (at, quality) = clock.stamp(0, system);
+        let keeper = Keeper {
+            bank: cast::bank(n),
+            device_key: [n; 32],
+            boot: cast::boot(n, starts),
+            fresh_stream: cast::stream(n, starts),
+            agent_version: "world".to_owned(),
+        };
+        let history = open_history(disk, &keeper, Stamp { at, quality }, around.watch)?;
+        around.watch.opened(history.journal());
+        let stream = StreamId(history.journal().stream_id());
+        let (view, snapshot_seq) = rebuild(&history, disk, around.watch)?;
         let mut agent = Self {
             n,
             bank: cast::bank(n),
             disk: disk.clone(),
-            journal,
+            history,
             view,
             stream,
-            boot: cast::boot(n, starts),
+            boot: keeper.boot,
             policy: SessionPolicy::default(),
-            clock: BankClock::new(*around.floor),
+            clock,
             started_ms: around.now_ms,
             drift_ppm,
             deposits_open: true,
@@ -75,7 +82,12 @@ impl Agent {
             connection: None,
             connections: 0,
             missed: false,
+            doubted: None,
+            start_again: false,
         };
+        if !agent.is_incomplete() {
+            around.watch.all_in_place();
+        }
         agent.record_start(around)?;
         agent.check_space()?;
         let step = rules::recover(&agent.view);
@@ -92,13 +104,13 @@ impl Agent {
             let (bank, device_key) = (self.bank.clone(), [self.n; 32]);
             step.facts.push(Fact::StreamOpened(StreamOpened { bank, device_key, parent: None }));
         }
-        let boot_count = self.view.meta().boot_count + 1;
+        let boot_count = self.history.next_start(self.view.meta().boot_count);
         let agent_version = "world".to_owned();
         step.facts.push(Fact::Booted(Booted { boot: self.boot, boot_count, agent_version }));
         if self.commit(around, &step)? == Made::Done {
             return Ok(());
         }
-        if !self.journal.release_ballast().map_err(Died::from_error)? {
+        if !self.history.journal_mut().release_ballast().map_err(Died::from_error)? {
             return Err(Died::of("no room for a start"));
         }
         match self.commit(around, &step)? {
@@ -108,64 +120,51 @@ impl Agent {
     }
 }
 
-fn open_journal(n: u8, disk: &Disk, watch: &mut Watch) -> Result<Journal, Died> {
-    let medium = Arc::new(disk.clone());
-    match Journal::open_on(medium.clone(), journal_dir(), LIMITS, Verify::Tail) {
-        Ok((journal, _)) => Ok(journal),
-        Err(OpenError::NotCreated { .. }) => {
-            if watch.head() > 0 {
-                watch.breaks(Invariant::AgentStarts, "the journal is gone");
-            }
-            Journal::create_on(medium, journal_dir(), cast::stream(n).0, LIMITS)
-                .map_err(Died::from_error)
+/// Opens the journal and makes it whole. Nothing that happens here is a reason not to, but a disk that refuses.
+fn open_history(
+    disk: &Disk,
+    keeper: &Keeper,
+    stamp: Stamp,
+    watch: &mut Watch,
+) -> Result<History, Died> {
+    let opened = History::open_on(Arc::new(disk.clone()), dir(), LIMITS, keeper, stamp);
+    opened.map_err(|error| {
+        let is_whole = match &error {
+            OpenLedgerError::Journal { source, .. } => match source {
+                OpenError::NotCreated { .. } | OpenError::Disk(_) => true,
+                OpenError::Locked { .. }
+                | OpenError::NewerFormat { .. }
+                | OpenError::Damaged { .. } => false,
+            },
+            _ => true,
+        };
+        let excused = is_whole && (disk.has_refused() || disk.is_limited());
+        let died = Died::from_error(error);
+        if !excused {
+            watch.breaks(Invariant::AgentStarts, died.0.clone());
         }
-        Err(OpenError::Disk(fault)) => Err(Died::from_error(fault)),
-        Err(error @ (OpenError::Locked { .. } | OpenError::NewerFormat { .. })) => {
-            watch.breaks(Invariant::AgentStarts, error.to_string());
-            Err(Died::from_error(error))
-        }
-        Err(OpenError::Damaged { segment, offset, seq, damage }) => {
-            let place = format!("{} at {offset}, seq {seq}: {damage}", segment.display());
-            watch.breaks(Invariant::AgentStarts, place.clone());
-            Err(Died(place))
-        }
-    }
-}
-
-/// What was durable once is there, unchanged.
-fn check_head(journal: &Journal, watch: &mut Watch) {
-    let (had, has) = (watch.head(), journal.head_seq());
-    if has < had {
-        watch.breaks(Invariant::DurableOnceTold, format!("{had} records were durable, {has} are"));
-        return;
-    }
-    let there = journal.hash_at(had).ok().map(ChainHash);
-    if there != watch.hash_at(had) {
-        watch.breaks(Invariant::DurableOnceTold, format!("record {had} is another one"));
-    }
+        died
+    })
 }
 
 /// The state as the journal has it: from the newest snapshot that fits, and the records above it. Tells
 /// the watch of records that became durable although their run died over it.
-fn rebuild(
-    journal: &Journal,
-    disk: &Disk,
-    stream: StreamId,
-    watch: &mut Watch,
-) -> Result<(MemoryView, u64), Died> {
+fn rebuild(history: &History, disk: &Disk, watch: &mut Watch) -> Result<(MemoryView, u64), Died> {
+    let journal = history.journal();
     let mut view = MemoryView::default();
     let mut seq = 0;
-    for snapshot in load_snapshots_on(disk, dir()).map_err(Died::from_error)?.snapshots {
-        let here = journal.hash_at(snapshot.seq).is_ok_and(|hash| hash == snapshot.chain_hash);
-        let content = decode_snapshot(&snapshot.bytes).ok().filter(|content| {
-            content.fold_version == FOLD_VERSION
-                && content.applied_seq == snapshot.seq
-                && content.stream == stream
-        });
-        if let Some(content) = content.filter(|_| here) {
-            view.apply(content.changes);
-            seq = snapshot.seq;
-            break;
+    match history.base() {
+        Ok(Some((applied_seq, changes))) => {
+            seq = applied_seq;
+            view.apply(changes);
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let died = Died::from_error(error);
+            if !disk.has_refused() && !disk.is_limited() {
+                watch.breaks(Invariant::AgentStarts, died.0.clone());
+            }
+            return Err(died);
         }
     }
     let snapshot_seq = seq;
@@ -190,7 +189,7 @@ fn rebuild(
             let changes = fold(&view, &record);
             if seq > watch.head() {
                 let hash = next_hash(record.previous, &stored.record);
-                watch.fact(&record.fact, &view, record.at, hash);
+                watch.fact(&record.fact, &view, record.at, (hash, &stored.record));
             }
             view.apply(changes);
         }

@@ -27,8 +27,7 @@ impl Hub {
         let n = u8::try_from(bank).unwrap_or_default();
         let store = &mut self.stores[bank];
         let Some(grant) = grant_of(store, n, decision, now_ms) else { return };
-        let begun = store.log_epoch == self.epoch;
-        if begun { store.log.push(grant) } else { store.fresh.push(grant) }
+        if store.log_waits { store.fresh.push(grant) } else { store.log.push(grant) }
     }
 
     /// Issues a document.
@@ -67,6 +66,17 @@ impl Hub {
 }
 
 impl Store {
+    /// The log of a bank that came back without anything: what is on its way to it is booked again, with codes that were
+    /// never given out, and then what was decided since.
+    pub(super) fn begin_from_bookings(&mut self, bank: u8, booked: &[u16], now_ms: u64) {
+        let at = UnixMillis(now_ms);
+        let book = |n: &u16| booking(self, bank, *n, 1, at).map(Grant::Book);
+        let log: Vec<Grant> = booked.iter().filter_map(book).collect();
+        self.log = log;
+        let mut fresh = std::mem::take(&mut self.fresh);
+        self.log.append(&mut fresh);
+    }
+
     fn next_code(&mut self, bank: u8, parcel: u16) -> Option<locker_core::ids::CredentialId> {
         let listed = self.parcels.get_mut(usize::from(parcel))?;
         let k = u16::try_from(listed.codes.len()).ok()?;

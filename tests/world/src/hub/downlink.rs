@@ -72,9 +72,11 @@ impl Hub {
     /// Sends documents and decisions that a bank was not sent on its connection.
     pub fn send_downlink(&mut self, bank: usize, net: &mut Net, now_ms: u64) {
         let at = self.clock(now_ms);
-        let epoch = self.epoch;
         let Some(session) = &mut self.sessions[bank] else { return };
         let (connection, store) = (session.connection, &self.stores[bank]);
+        if store.inventory {
+            return;
+        }
         let Some(born) = &mut session.born else { return };
         let mut news = Vec::new();
         if born.layout < store.layout.generation {
@@ -93,14 +95,14 @@ impl Hub {
             born.courier_codes = store.courier_codes.generation;
             news.push(Document::CourierCodes(store.courier_codes.clone()));
         }
-        if store.log_epoch != epoch {
+        if store.log_waits {
             // Not begun yet.
             return self.send_documents(bank, news, net);
         }
         let sent = usize::try_from(born.grants_sent).unwrap_or(usize::MAX);
         let unsent: Vec<Grant> =
             store.log.iter().skip(sent).take(GRANTS_PER_BATCH_MAX).cloned().collect();
-        let first = GrantPosition { epoch, gseq: born.grants_sent + 1 };
+        let first = GrantPosition { epoch: store.log_epoch, gseq: born.grants_sent + 1 };
         born.grants_sent += unsent.len() as u64;
         self.send_documents(bank, news, net);
         if !unsent.is_empty() {

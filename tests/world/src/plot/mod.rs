@@ -21,6 +21,9 @@ const EXPECTED_MAX: usize = 6;
 /// Unused codes of a bank, beyond which none are placed.
 const UNUSED_SLOTS_MAX: usize = 12;
 
+/// One of so many steps may be about a disk.
+const DISKS_ONE_IN: u64 = 60_000;
+
 /// A source of steps.
 #[derive(Debug)]
 pub struct Plot {
@@ -58,6 +61,12 @@ impl Plot {
         if self.rng.below(900) == 0 {
             return What::Heal;
         }
+        if world.hub.awaits_somebody(usize::from(bank)) && self.rng.chance(40) {
+            return What::Cleared { bank };
+        }
+        if let Some(what) = self.disks(world, bank) {
+            return what;
+        }
         if self.rng.chance(self.trouble) {
             return self.trouble(bank);
         }
@@ -77,6 +86,18 @@ impl Plot {
             at if at < talks + 70 => self.decide(world, bank),
             at if at < talks + 90 => What::Tick { bank },
             _ => self.at_screen(world, bank),
+        }
+    }
+
+    /// People do something to a bank's disk: about once in a life, or everything else would be about that.
+    fn disks(&mut self, world: &World, bank: u8) -> Option<What> {
+        let copied = world.sites.iter().find(|site| site.is_copied()).map(|site| site.n);
+        match (self.rng.below(DISKS_ONE_IN), copied) {
+            (0..=29, None) => Some(What::DiskCopied { bank, coin: self.rng.next() }),
+            (0..=23, Some(bank)) => Some(What::DiskPutBack { bank }),
+            (24..=29, Some(_)) => Some(What::DiskCopied { bank, coin: self.rng.next() }),
+            (30, _) => Some(What::DiskLost { bank }),
+            _ => None,
         }
     }
 

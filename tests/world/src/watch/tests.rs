@@ -14,7 +14,7 @@ use crate::cast;
 const NO: CompartmentNo = CompartmentNo(1);
 
 fn feed(watch: &mut Watch, fact: &Fact) {
-    watch.fact(fact, &MemoryView::default(), UnixMillis(1_000), CHAIN_START);
+    watch.fact(fact, &MemoryView::default(), UnixMillis(1_000), (CHAIN_START, &[]));
 }
 
 fn intended(intent: u64) -> Fact {

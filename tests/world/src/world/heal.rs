@@ -41,6 +41,8 @@ impl World {
             if let Some(agent) = &mut site.agent {
                 agent.hang_up();
             }
+            self.clear(bank);
+            let site = &mut self.sites[bank];
             self.hub.hang_up(bank);
             site.net.clear();
             for board in 0..BOARDS {
@@ -64,6 +66,14 @@ impl World {
     /// One bank and the hub say all that they have to say now.
     fn talk(&mut self, bank: usize) {
         let now_ms = self.now_ms;
+        // A run that has put records in place, or has some to put there, has ended.
+        if self.sites[bank].agent.is_none() {
+            self.sites[bank].start(now_ms, 0);
+            for board in 0..BOARDS {
+                self.sites[bank].read_board(now_ms, board);
+            }
+        }
+        self.clear(bank);
         while self.sites[bank].agent.as_ref().is_some_and(|agent| !agent.pulses.is_empty()) {
             self.sites[bank].settle(now_ms, Fate::Opens);
         }
@@ -92,7 +102,7 @@ impl World {
         let Some(agent) = &site.agent else { return false };
         let committed = self.hub.stores[bank].cursor.map(|cursor| cursor.committed);
         let quiet = agent.pulses.is_empty() && agent.view.session().is_none();
-        quiet && committed == Some(agent.head().0)
+        quiet && !self.hub.awaits_somebody(bank) && committed == Some(agent.head().0)
     }
 
     fn check_whole(&mut self, bank: usize) {
@@ -122,8 +132,11 @@ impl World {
         if answered != all && decided > 0 {
             say(Invariant::HealsWhole, format!("{answered:?} of {all:?} decisions answered"));
         }
-        if store.log_epoch != self.hub.epoch {
-            say(Invariant::HealsWhole, "no log was begun after the store was restored".to_owned());
+        if store.log_waits {
+            say(Invariant::HealsWhole, "no log of decisions was begun again".to_owned());
+        }
+        if agent.is_incomplete() {
+            say(Invariant::HealsWhole, "the bank still waits for its records".to_owned());
         }
         if agent.view.session().is_some() {
             say(Invariant::HealsWhole, "somebody is still at the screen".to_owned());

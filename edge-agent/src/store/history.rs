@@ -1,0 +1,207 @@
+//! A bank's journal as a start finds it and makes it whole, and what the hub gives back of it: all of a ledger but sled,
+//! which is only the journal's fold. Everything here goes through the [`Medium`], so that it can be run on a disk that fails.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use locker_core::ids::StreamId;
+use locker_core::journal::{ChainHash, Change, Place, StreamBreak};
+
+use super::incoming::{self, Incoming};
+use super::rebuild::{base_of, fitting_snapshots};
+use super::restore::{counted_starts, settle};
+use super::successor::{self, Order};
+use super::{
+    Healed, Home, JOURNAL, Keeper, OpenLedgerError, RebuildError, Run, Stamp, SuccessorError,
+    TakeBackError, Taken,
+};
+use crate::journal::{self, Journal, Limits, Medium, Verify};
+
+/// The journal, and the records that the hub gave back and that are not in place.
+pub struct History {
+    pub(super) medium: Arc<dyn Medium>,
+    pub(super) dir: PathBuf,
+    limits: Limits,
+    pub(super) journal: Journal,
+    incoming: Option<Incoming>,
+    /// Bytes of a commit that a crash cut short; it was never answered.
+    pub(super) torn_bytes: u64,
+    healed: Option<Healed>,
+    counted: u64,
+}
+
+impl History {
+    /// Opens or makes the journal in `dir`, puts what the hub gave back in place, or begins a new stream where it has to.
+    ///
+    /// # Errors
+    ///
+    /// The journal is damaged, locked, newer than this agent, or the disk refuses.
+    pub fn open_on(
+        medium: Arc<dyn Medium>,
+        dir: &Path,
+        limits: Limits,
+        keeper: &Keeper,
+        stamp: Stamp,
+    ) -> Result<Self, OpenLedgerError> {
+        let home = Home { medium: &medium, dir, limits };
+        successor::finish_swap(&home)?;
+        let (journal, torn_bytes) =
+            open_journal(&medium, &dir.join(JOURNAL), limits, keeper.fresh_stream)?;
+        let settled = settle(&home, journal, keeper, stamp)?;
+        let counted = counted_starts(&home)?;
+        Ok(Self {
+            counted,
+            dir: dir.to_owned(),
+            limits,
+            journal: settled.journal,
+            incoming: settled.incoming,
+            torn_bytes,
+            healed: settled.healed,
+            medium,
+        })
+    }
+
+    /// The journal.
+    #[must_use]
+    pub const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The journal, to write into.
+    pub const fn journal_mut(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
+    /// The last record and the chain's hash there.
+    #[must_use]
+    pub fn head(&self) -> (u64, ChainHash) {
+        (self.journal.head_seq(), ChainHash(self.journal.head_hash()))
+    }
+
+    /// What was done to the journal because the hub's was another.
+    #[must_use]
+    pub const fn healed(&self) -> Option<Healed> {
+        self.healed
+    }
+
+    /// The number of this start, when the records say that there were `recorded` before it.
+    #[must_use]
+    pub fn next_start(&self, recorded: u64) -> u64 {
+        recorded.max(self.counted) + 1
+    }
+
+    /// What folding begins with, and the record that it was folded up to; none is the first record. Snapshots of another
+    /// history are moved aside.
+    ///
+    /// # Errors
+    ///
+    /// Nothing that there is can be folded on from, or the disk refuses.
+    pub fn base(&self) -> Result<Option<(u64, Vec<Change>)>, RebuildError> {
+        let stream = StreamId(self.journal.stream_id());
+        let fitting = fitting_snapshots(&*self.medium, &self.dir, &self.journal, stream)?;
+        let base = base_of(fitting, self.journal.oldest_seq())?;
+        Ok(base.map(|found| (found.applied.seq, found.changes)))
+    }
+
+    /// Removes segments that the hub has safe and that a snapshot at `snapshot_seq` covers.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn prune(&mut self, safe: u64, snapshot_seq: u64) -> Result<(), journal::PruneError> {
+        let upto = safe.min(snapshot_seq);
+        if upto >= self.journal.oldest_seq() {
+            self.journal.prune(upto)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the hub is giving records back that are not all in place: only staff may open doors then.
+    #[must_use]
+    pub const fn is_restoring(&self) -> bool {
+        self.incoming.is_some()
+    }
+
+    /// Keeps records that the hub gives back. They are put in place at the next start.
+    ///
+    /// # Errors
+    ///
+    /// They are not this stream's, or the disk refuses. What came before is kept.
+    pub fn take_back(&mut self, run: Run<'_>) -> Result<Taken, TakeBackError> {
+        let reader = self.journal.reader();
+        let home = (&self.medium, &*self.dir, self.limits);
+        incoming::take_back(&mut self.incoming, &reader, home, run)
+    }
+
+    /// Forgets what was given back: the hub goes on with this journal as it is.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses; it is tried again at the next connection.
+    pub fn forget_given_back(&mut self) -> Result<(), TakeBackError> {
+        incoming::clear(&*self.medium, &self.dir)?;
+        self.incoming = None;
+        Ok(())
+    }
+
+    /// Has a new stream begun at the next start, with the content of every compartment in doubt.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn begin_new_stream(
+        &self,
+        reason: StreamBreak,
+        common: Option<Place>,
+    ) -> Result<(), SuccessorError> {
+        let home = Home { medium: &self.medium, dir: &self.dir, limits: self.limits };
+        let stream = StreamId(self.journal.stream_id());
+        successor::write_order(&home, stream, Order { reason, common })
+    }
+}
+
+fn open_journal(
+    medium: &Arc<dyn Medium>,
+    dir: &Path,
+    limits: Limits,
+    fresh: StreamId,
+) -> Result<(Journal, u64), OpenLedgerError> {
+    match Journal::open_on(Arc::clone(medium), dir, limits, Verify::Tail) {
+        Ok((journal, recovery)) => Ok((journal, recovery.torn_bytes)),
+        Err(journal::OpenError::NotCreated { .. }) => {
+            let create = |source| OpenLedgerError::Create { dir: dir.to_owned(), source };
+            let created = Journal::create_on(Arc::clone(medium), dir, fresh.0, limits);
+            Ok((created.map_err(create)?, 0))
+        }
+        Err(source) => Err(OpenLedgerError::Journal { dir: dir.to_owned(), source }),
+    }
+}
+
+/// Moves the folder `dir`, which has only files, aside; the two latest are kept.
+pub(super) fn move_aside_on(medium: &dyn Medium, dir: &Path) -> std::io::Result<()> {
+    let kept = |n: u8| -> PathBuf {
+        let mut name = dir.as_os_str().to_owned();
+        name.push(format!(".broken-{n}"));
+        name.into()
+    };
+    let (newer, older) = (kept(1), kept(2));
+    if !is_empty(medium, &newer)? {
+        if !is_empty(medium, &older)? {
+            for name in medium.list(&older)? {
+                medium.remove(&older.join(name))?;
+            }
+        }
+        // Over an empty folder, if there is one.
+        medium.rename(&newer, &older)?;
+    }
+    medium.rename(dir, &newer)
+}
+
+/// Whether there is nothing in the folder `dir`, or no such folder.
+pub(super) fn is_empty(medium: &dyn Medium, dir: &Path) -> std::io::Result<bool> {
+    match medium.list(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        listed => listed.map(|names| names.is_empty()),
+    }
+}

@@ -1,0 +1,213 @@
+//! The books when a history is not the one that it was: the disk was put back to an older copy, the hub gave records
+//! back, the bank began another stream, or all is lost. What must hold afterwards is what either history says is dead.
+
+use std::mem;
+use std::sync::Arc;
+
+use edge_agent::journal::Journal;
+use locker_core::fact::Fact;
+use locker_core::ids::{CompartmentNo, StreamId};
+use locker_core::journal::stream::is_said_again;
+use locker_core::journal::{CHAIN_START, ChainHash, MemoryView, fold, next_hash};
+use locker_proto::record::decode_record;
+
+use super::{Invariant, Watch};
+use crate::cast::LOCKS;
+
+/// A time after all that a world can promise: whatever lapsed in a book that is read again was judged when it lapsed.
+const ANY_TIME_MS: u64 = u64::MAX / 2;
+
+impl Watch {
+    /// The books that `log` makes of the present stream.
+    fn read(&self, log: &[Arc<[u8]>]) -> Self {
+        let mut books = self.base.as_deref().cloned().unwrap_or_default();
+        let mut view = MemoryView::default();
+        books.base.clone_from(&self.base);
+        books.now_ms = ANY_TIME_MS;
+        let mut hash = CHAIN_START;
+        for bytes in log {
+            let Ok(record) = decode_record(bytes) else { continue };
+            hash = next_hash(hash, bytes);
+            books.stream = Some(record.stream);
+            books.fact(&record.fact, &view, record.at, (hash, bytes));
+            let changes = fold(&view, &record);
+            view.apply(changes);
+        }
+        books.intended.clear();
+        books.last_pulse = books.last_intent;
+        books
+    }
+
+    /// The books of a stream that begins with `base`.
+    fn beginning(base: Self) -> Self {
+        Self { base: Some(Box::new(base.clone())), ..base }
+    }
+
+    /// Goes on with other books; what was counted, and what broke, stays.
+    fn turn_to(&mut self, other: Self) {
+        let before = mem::replace(self, other);
+        self.broken = before.broken;
+        self.told = before.told;
+        self.now_ms = before.now_ms;
+        self.disk_was_changed = before.disk_was_changed;
+        self.may_look_like_two = before.may_look_like_two;
+        (self.deposits, self.pickups) = (before.deposits, before.pickups);
+        self.pulses_given = before.pulses_given;
+        (self.restored, self.branched, self.lost) = (before.restored, before.branched, before.lost);
+    }
+
+    /// The bank's disk is again as it was when `log` was all that was on it.
+    pub fn put_back(&mut self, log: &[Arc<[u8]>]) {
+        self.turn_to(self.read(log));
+        (self.disk_was_changed, self.may_look_like_two) = (true, true);
+    }
+
+    /// The bank has an empty disk. `known` is what the hub has of it: whatever that says is dead stays so. What is in
+    /// the compartments nobody knows before somebody has looked.
+    pub fn lost(&mut self, known: &[Arc<[u8]>]) {
+        let known = self.read(known);
+        let opened = (1..=u16::from(LOCKS)).map(|no| (CompartmentNo(no), true)).collect();
+        self.turn_to(Self::beginning(Self { codes: known.codes, opened, ..Self::default() }));
+        self.lost += 1;
+        (self.disk_was_changed, self.may_look_like_two) = (true, true);
+    }
+
+    /// Somebody has emptied every compartment and shut its door.
+    pub fn emptied(&mut self) {
+        self.opened.clear();
+        if let Some(base) = &mut self.base {
+            base.opened.clear();
+        }
+    }
+
+    /// The bank has taken these records back; they are not in place yet.
+    pub fn given_back(&mut self, first_seq: u64, records: &[Vec<u8>]) {
+        let records = records.iter().map(|bytes| Arc::from(&bytes[..]));
+        self.given.extend((first_seq..).zip(records));
+    }
+
+    /// Nothing waits to be put in place any more.
+    pub fn all_in_place(&mut self) {
+        self.given.clear();
+    }
+
+    /// What was given back that goes on from record `seq` of these books, as far as it does.
+    fn given_above(&self, seq: u64) -> Vec<Arc<[u8]>> {
+        let Some(mut hash) = self.hash_at(seq) else { return Vec::new() };
+        let mut run: Vec<Arc<[u8]>> = Vec::new();
+        for (due, (at, bytes)) in (seq + 1..).zip(self.given.range(seq + 1..)) {
+            let fits = decode_record(bytes).is_ok_and(|record| record.previous == hash);
+            if *at != due || !fits {
+                break;
+            }
+            hash = next_hash(hash, bytes);
+            run.push(Arc::clone(bytes));
+        }
+        run
+    }
+
+    /// Holds the journal that a start has found, or made whole, against the books.
+    pub fn opened(&mut self, journal: &Journal) {
+        let stream = StreamId(journal.stream_id());
+        match self.stream.replace(stream) {
+            None => {}
+            // Of a journal without a record nobody was told.
+            Some(_) if self.log.is_empty() => {}
+            Some(known) if known != stream => self.other_stream(journal, known),
+            Some(_) => self.same_stream(journal),
+        }
+    }
+
+    fn same_stream(&mut self, journal: &Journal) {
+        let (had, has) = (self.head(), journal.head_seq());
+        let same = |seq| journal.hash_at(seq).ok().map(ChainHash) == self.hash_at(seq);
+        if has >= had && same(had) {
+            return;
+        }
+        let lowest = journal.oldest_seq() - 1;
+        let common = (lowest..=had.min(has)).rev().find(|seq| same(*seq));
+        let Some(common) = common.filter(|_| !self.given.is_empty()) else {
+            let what =
+                format!("{had} records were durable, {has} are there, common up to {common:?}");
+            self.breaks(Invariant::DurableOnceTold, what);
+            return;
+        };
+        let at = |seq: u64| usize::try_from(seq).unwrap_or(usize::MAX);
+        let mut log = self.log[..at(common)].to_vec();
+        if let Some(lost) = self.log[at(common)..].iter().find_map(|bytes| was_told(bytes)) {
+            let what = format!("taken back above {common}: {lost:?}");
+            self.breaks(Invariant::DurableOnceTold, what);
+        }
+        log.extend(self.given_above(common));
+        log.truncate(at(has));
+        let books = self.read(&log);
+        if books.hash_at(has) != journal.hash_at(has).ok().map(ChainHash) {
+            let what = format!("record {has} is neither what was written nor what was given back");
+            self.breaks(Invariant::DurableOnceTold, what);
+            return;
+        }
+        let given = mem::take(&mut self.given);
+        self.turn_to(books);
+        // A start that dies on the way has not put all in place.
+        self.given = given;
+        self.restored += 1;
+    }
+
+    /// The bank has begun another stream: with a parent it takes everything along.
+    fn other_stream(&mut self, journal: &Journal, known: StreamId) {
+        let first = journal.read(1, 1, usize::MAX).ok().and_then(|run| run.into_iter().next());
+        let opened = first.and_then(|stored| decode_record(&stored.record).ok());
+        let parent = opened.and_then(|record| match record.fact {
+            Fact::StreamOpened(opened) => opened.parent,
+            _ => None,
+        });
+        let Some(parent) = parent.filter(|parent| parent.stream == known) else {
+            self.breaks(Invariant::AgentStarts, "the journal is gone");
+            return;
+        };
+        let theirs = parent.common.map(|common| {
+            let common_at = usize::try_from(common.seq).unwrap_or(usize::MAX).min(self.log.len());
+            let mut log = self.log[..common_at].to_vec();
+            log.extend(self.given_above(common.seq));
+            self.read(&log)
+        });
+        let theirs = theirs.unwrap_or_default();
+        let mut codes = mem::take(&mut self.codes);
+        for (code, (parcel, dead)) in theirs.codes {
+            let held = codes.entry(code).or_insert((parcel, dead));
+            held.1 = held.1.or(dead);
+        }
+        let mut opened = mem::take(&mut self.opened);
+        for (no, seen) in theirs.opened {
+            *opened.entry(no).or_default() |= seen;
+        }
+        let books = Self {
+            stream: self.stream,
+            of_two_branches: true,
+            codes,
+            opened,
+            openings: mem::take(&mut self.openings),
+            last_intent: self.last_intent.max(theirs.last_intent),
+            last_pulse: self.last_pulse.max(theirs.last_pulse),
+            ..Self::default()
+        };
+        self.turn_to(Self::beginning(books));
+        self.branched += 1;
+    }
+}
+
+/// What a record says that somebody may have been told, or that a door did: it must never be taken back.
+fn was_told(bytes: &[u8]) -> Option<Fact> {
+    let fact = decode_record(bytes).ok()?.fact;
+    let harmless = match &fact {
+        Fact::PulseIntended(_)
+        | Fact::DepositConfirmed(_)
+        | Fact::DoorMoved(_)
+        | Fact::SessionStarted(_)
+        | Fact::CodeTyped(_)
+        | Fact::LockdownBegan(_)
+        | Fact::LockdownLifted(_) => false,
+        other => is_said_again(other),
+    };
+    (!harmless).then_some(fact)
+}
