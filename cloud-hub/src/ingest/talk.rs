@@ -52,7 +52,7 @@ impl<L: Link> Ingest<L> {
         });
         if birth.key_set < self.keys.key_set().generation {
             let document = Document::KeySet(self.keys.signed_key_set().clone());
-            let config = Config { epoch, document };
+            let config = Config { epoch, document, nonce: Some(birth.nonce) };
             self.send(bank, DownTopic::Config, &config.encode());
         }
         self.send_ack(bank);
@@ -221,7 +221,7 @@ impl<L: Link> Ingest<L> {
         let epoch = self.store.epoch();
         let Some(born) = self.born(bank) else { return };
         let Downlink { layout, mode, quota, courier_codes, .. } = downlink;
-        let mut news = Vec::new();
+        let (nonce, mut news) = (Some(born.nonce), Vec::new());
         if born.documents.layout.send(layout.generation) {
             born.layout_sent_at = Instant::now();
             born.layout_refused = false;
@@ -237,7 +237,7 @@ impl<L: Link> Ingest<L> {
             news.push(Document::CourierCodes(courier_codes.clone()));
         }
         for document in news {
-            let config = Config { epoch, document };
+            let config = Config { epoch, document, nonce };
             self.send(bank, DownTopic::Config, &config.encode());
         }
     }

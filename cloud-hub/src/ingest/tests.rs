@@ -380,6 +380,7 @@ async fn a_birth_is_answered_with_what_the_bank_lacks_and_later_grants_follow() 
     // Before the ack, which could not be checked without it.
     assert_eq!(world.told_sets, [1]);
     let layout = Config::decode(&world.heard(DownTopic::Config).await).unwrap();
+    assert_eq!(layout.nonce, Some(journal.birth().nonce));
     assert!(matches!(layout.document, Document::Layout(layout) if layout.generation.0 == 1));
     let grants = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
     assert_eq!((grants.first.gseq, grants.grants.len()), (1, 1));

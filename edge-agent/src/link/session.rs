@@ -303,6 +303,10 @@ impl Session<'_> {
             }
             DownTopic::Config => {
                 let config = Config::decode(&payload).map_err(unreadable)?;
+                if config.nonce != Some(self.nonce) {
+                    warn!("document for another connection ignored");
+                    return Ok(());
+                }
                 self.tell(Event::Config(config)).await
             }
             DownTopic::Restore => {

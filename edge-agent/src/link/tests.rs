@@ -11,15 +11,15 @@ use ed25519_dalek::SigningKey;
 use locker_core::bank::BoardChanged;
 use locker_core::clock::TimeQuality;
 use locker_core::credential::KeySet;
-use locker_core::downlink::{Grant, GrantPosition};
+use locker_core::downlink::{Grant, GrantPosition, Mode};
 use locker_core::fact::Fact;
 use locker_core::ids::{CommandId, Generation, HubEpoch, ParcelId, StreamId, Version};
 use locker_core::journal::{BATCH_MAX_RECORDS, ChainHash, StreamBreak};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::BATCHES_OUTSTANDING_MAX;
 use locker_proto::key_set::RootKey;
-use locker_proto::message::{Birth, Command, CommandKind, Grants, Nonce, Presence, Restore};
-use locker_proto::message::{RestoreKind, Telemetry};
+use locker_proto::message::{Birth, Command, CommandKind, Config, Document, Grants, Nonce};
+use locker_proto::message::{Presence, Restore, RestoreKind, Telemetry};
 use locker_proto::signed;
 use locker_proto::topics::{DownTopic, UpTopic, down_filter};
 use rumqttc::mqttbytes::QoS;
@@ -359,6 +359,22 @@ async fn decisions_reach_the_bank_in_order_and_foreign_topics_do_not() {
     session.say(DownTopic::Grants, b"\xff\xff").await;
     session.ends().await;
     assert!(!world.linked().await);
+}
+
+#[tokio::test]
+async fn c12_a_document_for_another_birth_does_not_reach_the_bank() {
+    let (mut world, hub) = World::with_hub().await;
+    let (mut session, birth) = world.welcome(&hub, 2).await;
+    let config = |generation, nonce| {
+        let mode = Mode { generation: Generation(generation), ..Mode::default() };
+        Config { epoch: HubEpoch(1), document: Document::Mode(mode), nonce }
+    };
+    let ours = config(1, Some(birth.nonce));
+    for sent in [&config(3, None), &config(2, Some(Nonce([0; 16]))), &ours] {
+        session.say(DownTopic::Config, &sent.encode()).await;
+    }
+    let taken = |event| if let Event::Config(config) = event { Some(config) } else { None };
+    assert_eq!(world.event(taken).await, ours);
 }
 
 #[tokio::test]

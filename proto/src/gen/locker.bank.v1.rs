@@ -159,6 +159,10 @@ pub struct Config {
     /// The hub's epoch, in milliseconds since 1970.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
+    /// The nonce of this connection's birth, 16 bytes. Without it nobody takes a document other than keys: an old layout would have
+    /// a bank with a new disk take its compartments for empty.
+    #[prost(bytes = "vec", tag = "8")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
     /// Which document.
     #[prost(oneof = "config::Document", tags = "2, 3, 4, 5, 6, 7")]
     pub document: ::core::option::Option<config::Document>,

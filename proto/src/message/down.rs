@@ -127,6 +127,8 @@ fn check_gseq(first: GrantPosition) -> Result<(), Malformed> {
 pub struct Config {
     pub epoch: HubEpoch,
     pub document: Document,
+    /// Of the birth that it answers. Hubs once did not say it.
+    pub nonce: Option<Nonce>,
 }
 
 /// The documents there are. Whether one makes sense is for the core to say, which answers with a fact.
@@ -151,7 +153,8 @@ impl Config {
             Document::Quota(quota) => wire::config::Document::Quota(quota.to_wire()),
             Document::CourierCodes(codes) => wire::config::Document::CourierCodes(codes.to_wire()),
         };
-        wire::Config { epoch: self.epoch.0, document: Some(document) }.encode_to_vec()
+        let nonce = self.nonce.map(|nonce| nonce.0.to_vec()).unwrap_or_default();
+        wire::Config { epoch: self.epoch.0, document: Some(document), nonce }.encode_to_vec()
     }
 
     /// Reads what [`Self::encode`] wrote.
@@ -171,6 +174,8 @@ impl Config {
             }
             wire::config::Document::SignedKeySet(form) => Document::KeySet(Wire::from_wire(form)?),
         };
-        Ok(Self { epoch: HubEpoch(form.epoch), document })
+        let nonce = Some(&form.nonce).filter(|nonce| !nonce.is_empty());
+        let nonce = nonce.map(|nonce| convert::exact("Config.nonce", nonce).map(Nonce));
+        Ok(Self { epoch: HubEpoch(form.epoch), document, nonce: nonce.transpose()? })
     }
 }

@@ -3,7 +3,9 @@
 
 use std::fmt::Debug;
 
-use locker_proto::message::{Ack, Batch, Birth, Command, Config, DecodeMessageError, Grants};
+use locker_proto::message::{
+    Ack, Batch, Birth, Command, Config, DecodeMessageError, Grants, Nonce,
+};
 use locker_proto::message::{Presence, Restore, Telemetry};
 use locker_proto::record::{decode_record, encode_record};
 use locker_proto::signed::{CommandKey, open, sign};
@@ -110,7 +112,9 @@ fn messages_are_as_version_1_wrote_them() {
     frozen.same("grants", &samples::grants(), Grants::encode, Grants::decode);
     frozen.same("config_layout", &samples::config_layout(), Config::encode, Config::decode);
     let [mode, quota, key_set, couriers] = later::configs();
+    let answer = Config { nonce: Some(Nonce([0x4e; 16])), ..mode.clone() };
     frozen.same("config_mode", &mode, Config::encode, Config::decode);
+    frozen.same("config_mode: of a birth", &answer, Config::encode, Config::decode);
     frozen.same("config_quota", &quota, Config::encode, Config::decode);
     frozen.same("config_signed_key_set", &key_set, Config::encode, Config::decode);
     frozen.same("config_courier_codes", &couriers, Config::encode, Config::decode);

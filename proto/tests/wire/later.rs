@@ -617,7 +617,7 @@ pub(crate) fn configs() -> [Config; 4] {
         Document::KeySet(signed_key_set()),
         Document::CourierCodes(courier_codes()),
     ];
-    documents.map(|document| Config { epoch: EPOCH, document })
+    documents.map(|document| Config { epoch: EPOCH, document, nonce: None })
 }
 
 /// What couriers sign in with at the keypad.

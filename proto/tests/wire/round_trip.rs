@@ -29,7 +29,7 @@ use locker_core::parcel::{Parcel, ParcelState, Terms};
 use locker_core::session::{Actor, Handover, Opening, Phase, Session, SessionEnd, Task};
 use locker_core::units::UnixMillis;
 use locker_proto::entity::{self, EncodeSnapshotError, Snapshot};
-use locker_proto::message::{Command, Config, Document, MESSAGE_MAX_BYTES};
+use locker_proto::message::{Command, Config, Document, MESSAGE_MAX_BYTES, Nonce};
 use locker_proto::record::{decode_record, encode_record};
 use locker_proto::{decode_courier_codes, decode_grant, decode_mode, decode_quota};
 use locker_proto::{encode_courier_codes, encode_grant, encode_mode, encode_quota};
@@ -274,12 +274,16 @@ fn every_grant_and_every_document_survives() {
     }
     for mode in [Mode::default(), later::mode()] {
         survives(&mode, encode_mode, decode_mode);
-        let config = Config { epoch: HubEpoch(0), document: Document::Mode(mode) };
+        let config = Config { epoch: HubEpoch(0), document: Document::Mode(mode), nonce: None };
         survives(&config, Config::encode, Config::decode);
     }
     for quota in [Quota::default(), later::quota()] {
         survives(&quota, encode_quota, decode_quota);
-        let config = Config { epoch: HubEpoch(0), document: Document::Quota(quota) };
+        let config = Config {
+            epoch: HubEpoch(0),
+            document: Document::Quota(quota),
+            nonce: Some(Nonce([0; 16])),
+        };
         survives(&config, Config::encode, Config::decode);
     }
     for codes in [CourierCodes::default(), later::courier_codes()] {
@@ -309,7 +313,7 @@ fn c09_the_longest_list_of_couriers_codes_fits_into_a_record_and_a_message() {
     let bytes = encode_record(&record);
     assert!(bytes.len() < RECORD_MAX_BYTES, "{} bytes", bytes.len());
     assert_eq!(decode_record(&bytes), Ok(record));
-    let config = Config { epoch, document: Document::CourierCodes(codes) };
+    let config = Config { epoch, document: Document::CourierCodes(codes), nonce: None };
     assert!(config.encode().len() < MESSAGE_MAX_BYTES);
 }
 

@@ -412,5 +412,5 @@ pub(crate) fn grants() -> Grants {
 }
 
 pub(crate) fn config_layout() -> Config {
-    Config { epoch: EPOCH, document: Document::Layout(layout()) }
+    Config { epoch: EPOCH, document: Document::Layout(layout()), nonce: None }
 }

@@ -181,7 +181,8 @@ async fn a_birth_says_what_the_bank_holds() {
 async fn a_hub_that_was_restored_is_followed_although_it_counts_from_an_older_state() {
     let world = World::ready().await;
     world.config(Document::Layout(layout(9))).await;
-    let restored = Config { epoch: HubEpoch(2), document: Document::Layout(layout(3)) };
+    let document = Document::Layout(layout(3));
+    let restored = Config { epoch: HubEpoch(2), document, nonce: None };
     world.events.send(Event::Config(restored)).await.unwrap();
     let said = world.introduction().await;
     assert_eq!((said.layout, said.config_epoch), (Generation(3), HubEpoch(2)));

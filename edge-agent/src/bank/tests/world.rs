@@ -233,7 +233,7 @@ impl World {
     }
 
     pub(super) async fn config(&self, document: Document) {
-        let config = Config { epoch: HubEpoch(1), document };
+        let config = Config { epoch: HubEpoch(1), document, nonce: None };
         self.events.send(Event::Config(config)).await.unwrap();
         self.settle().await;
     }

@@ -54,7 +54,7 @@ pub(super) fn signed_key_set(keys: &KeySet) -> Vec<u8> {
 }
 
 pub(super) fn config(key_set: SignedKeySet) -> Vec<u8> {
-    Config { epoch: HubEpoch(1), document: Document::KeySet(key_set) }.encode()
+    Config { epoch: HubEpoch(1), document: Document::KeySet(key_set), nonce: None }.encode()
 }
 
 pub(super) struct Hub {

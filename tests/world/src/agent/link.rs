@@ -159,6 +159,10 @@ impl Agent {
             }
             DownTopic::Config => {
                 let Ok(config) = Config::decode(payload) else { return Ok(Inbox::HangsUp) };
+                let nonce = self.connection.as_ref().map(|held| held.nonce);
+                if config.nonce.is_none() || config.nonce != nonce {
+                    return Ok(Inbox::Taken);
+                }
                 self.config(around, &config, root)?;
             }
             DownTopic::Restore => {

@@ -119,7 +119,8 @@ impl Hub {
 
     pub(super) fn send_config(&self, bank: usize, document: Document, net: &mut Net) {
         let Some(session) = &self.sessions[bank] else { return };
-        let payload = Config { epoch: self.epoch, document }.encode();
+        let nonce = session.born.as_ref().map(|born| born.nonce);
+        let payload = Config { epoch: self.epoch, document, nonce }.encode();
         net.send_down(session.connection, DownMessage { topic: DownTopic::Config, payload });
     }
 }

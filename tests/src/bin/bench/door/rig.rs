@@ -142,7 +142,7 @@ impl Rig {
         let (keys, command) =
             (vec![CredentialKey { kid: 1, public }], vec![CommandKey { kid: 1, public }]);
         let document = Document::Layout(layout);
-        self.events.send(Event::Config(Config { epoch, document })).await?;
+        self.events.send(Event::Config(Config { epoch, document, nonce: None })).await?;
         let root = Some(ROOT);
         self.events.send(Event::KeySet(KeySet { generation, keys, command, root })).await?;
         let booking = Booking {
