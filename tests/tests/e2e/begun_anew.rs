@@ -204,6 +204,7 @@ async fn p_j_an_old_copy_that_people_went_on_with_becomes_a_new_stream_and_both_
     assert_eq!(seen.stopped_reason, "");
     ensure!(!allocations(&seen).contains(&"QUARANTINED"), "{seen:?}");
     // The hub was never told of the record that says so, only of the state it led to.
+    let mut watch = Watch::from_beginning(&world.carrier);
     until(&mut watch, "early", State::Collected).await?;
     audit(&world, &["verify", "lobby"]).await
 }

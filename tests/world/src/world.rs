@@ -263,6 +263,12 @@ impl World {
 
     fn at_hub(&mut self, bank: usize, what: &What) {
         let now_ms = self.now_ms;
+        if matches!(what, What::HubRestored) {
+            // What it had heard of a bank since the disk was changed it has forgotten with all else.
+            for site in &mut self.sites {
+                site.watch.may_look_like_two |= site.watch.disk_was_changed;
+            }
+        }
         let Site { net, watch, .. } = &mut self.sites[bank];
         let hub = &mut self.hub;
         match what {
