@@ -56,7 +56,7 @@ async fn t04_until_it_knows_the_time_it_says_birth_and_hears_ack_and_nothing_els
     let grants = vec![Grant::Cancel { parcel, version }];
     let grants = Grants { first, grants, at: year(2041) };
     session.say(DownTopic::Grants, &grants.encode()).await;
-    let document = Document::Mode(locker_core::downlink::Mode::default());
+    let document = Document::Mode(Mode::default());
     let config = Config { epoch: HubEpoch(1), document, nonce: Some(birth.nonce) };
     session.say(DownTopic::Config, &config.encode()).await;
     let not_after = UnixMillis(u64::MAX);
