@@ -858,7 +858,7 @@ pub(crate) const MESSAGES: &[(&str, &str)] = &[
         c801",
     ),
     ("config_mode", "0880909282e733220408071001"),
-    ("config_mode:ofabirth", "0880909282e73322040807100142104e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e"),
+    ("config_mode: of a birth", "0880909282e73322040807100142104e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e"),
     (
         "config_quota",
         "0880909282e7332a210808120d0a0908900310ac0218c8011003120e0a0808900310ac02186410ffff03",
