@@ -243,3 +243,6 @@ impl ConnectionTrait for Transaction {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
