@@ -9,6 +9,8 @@ pub enum Count {
     Facts,
     /// Batches committed; one that was cut, once all of it is.
     Batches,
+    /// Batches that waited for their bank's turn.
+    Waited,
     /// Batches of which everything was known.
     Duplicates,
     /// Batches that began above what comes next.
@@ -49,9 +51,10 @@ pub enum Count {
 
 impl Count {
     /// Everything that is counted, for metrics.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Facts,
         Self::Batches,
+        Self::Waited,
         Self::Duplicates,
         Self::Gaps,
         Self::Unreadable,
@@ -78,6 +81,7 @@ impl Count {
         match self {
             Self::Facts => "facts",
             Self::Batches => "batches",
+            Self::Waited => "waited",
             Self::Duplicates => "duplicates",
             Self::Gaps => "gaps",
             Self::Unreadable => "unreadable",

@@ -381,6 +381,7 @@ impl<L: Link> Ingest<L> {
                 match topic {
                     UpTopic::Birth => self.on_birth(&bank, session, &payload, ack).await,
                     UpTopic::Facts if self.waits(&bank, &payload) => {
+                        self.counters.add(Count::Waited, 1);
                         self.late.park(&bank, Parked { session, payload, token: ack, cut: None });
                     }
                     UpTopic::Facts => self.on_facts(&bank, session, &payload, ack).await,

@@ -79,6 +79,7 @@ async fn a_live_fact_goes_before_all_that_waits() {
     world.all_heard().await;
     hung.let_go().await;
     assert_eq!(acknowledged(&mut world, 3).await, [3, 1, 2]);
+    assert_eq!(world.counters.get(Count::Waited), 2);
     world.stop().await;
 }
 
@@ -149,6 +150,7 @@ async fn banks_that_come_late_take_turns() {
     world.all_heard().await;
     hung.let_go().await;
     assert_eq!(acknowledged(&mut world, 4).await, [11, 21, 12, 22]);
+    assert_eq!(world.counters.get(Count::Waited), 4);
     world.stop().await;
 }
 

@@ -3,33 +3,18 @@
 use std::sync::Arc;
 
 use tempfile::tempdir;
-use tokio::sync::Notify;
 use tokio::time::{advance, pause, resume};
 
 use super::bank::{Bank, PATIENCE};
 use super::*;
 use crate::credential_keys::tests::test_keys;
-use crate::ingest::tests::fixture::{Journal, add_bank, bank_id, open_store};
+use crate::ingest::tests::fixture::{Hung, Journal, add_bank, bank_id, open_store};
 use crate::ingest::{Count as IngestCount, Ingest, IngestParts};
-use crate::store::{Decision, Tx, WriteError};
 use crate::tls::Alpn;
 
 const EDGES: &[u32] = &[300, 300];
 /// As long as a disk may hang.
 const HANGS: Duration = Duration::from_secs(10);
-
-/// Keeps the writer busy until it is let go.
-struct Hang(Arc<Notify>, Arc<Notify>);
-
-impl Decision for Hang {
-    type Answer = ();
-
-    async fn decide(&self, _tx: &mut Tx) -> Result<(), WriteError> {
-        self.0.notify_one();
-        self.1.notified().await;
-        Ok(())
-    }
-}
 
 /// The next packet that is no publish: what the hub says of itself does not matter here.
 async fn answer(bank: &mut Bank) -> Packet {
@@ -72,13 +57,7 @@ async fn r04_while_the_disk_hangs_for_ten_seconds_no_bank_is_cut_off_and_nothing
     bank.publish("birth", 1, &journal.birth().encode()).await;
     assert_eq!(answer(&mut bank).await, Packet::PubAck(PubAck::new(1)));
 
-    let (hangs, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let hang = Hang(Arc::clone(&hangs), Arc::clone(&go));
-    let hung = tokio::spawn({
-        let store = store.clone();
-        async move { store.decide(hang).await }
-    });
-    hangs.notified().await;
+    let hung = Hung::begin(&store).await;
     for id in 2..=5 {
         let seq = u64::from(id) - 1;
         bank.publish("facts", id, &journal.batch(seq, seq).encode()).await;
@@ -94,8 +73,7 @@ async fn r04_while_the_disk_hangs_for_ten_seconds_no_bank_is_cut_off_and_nothing
     }
     assert_eq!(store.bank(&bank_id()).await.unwrap().unwrap().committed_seq, 0);
     assert!(!sessions.is_empty());
-    go.notify_one();
-    hung.await.unwrap().unwrap();
+    hung.let_go().await;
     for id in 2..=5 {
         assert_eq!(answer(&mut bank).await, Packet::PubAck(PubAck::new(id)));
     }
