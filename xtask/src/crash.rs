@@ -32,7 +32,8 @@ pub(crate) fn crash(long: bool, seed: u64) -> Result<()> {
         run(&["kill-loop", "--kills", KILLS_PER_ROUND, "--seed", &(seed + round).to_string()])?;
     }
     let seed = seed.to_string();
-    for whose in ["agent", "hub", "journal"] {
+    let disks = ["agent", "hub", "journal"];
+    for whose in disks {
         run(&["power-cuts", whose, "--cuts", cuts, "--seed", &seed])?;
     }
     // The proof that the others can see the fault: it must fail.
@@ -40,6 +41,10 @@ pub(crate) fn crash(long: bool, seed: u64) -> Result<()> {
     ensure!(run(&control).is_err(), "the journal without fdatasync passed: the test is blind");
     eprintln!(
         "xtask: that failed as it must: without fdatasync promises are broken, and it is seen"
+    );
+    // Each of them has failed if it found anything else.
+    eprintln!(
+        "xtask: {rounds} times {KILLS_PER_ROUND} kills, {cuts} power cuts of each of {disks:?}: 0 lost, 0 doubled, 0 unexplained"
     );
     Ok(())
 }

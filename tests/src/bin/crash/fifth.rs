@@ -1,8 +1,9 @@
 //! Calls the fifth process, which compares the four ledgers, and plants a lie for it to find.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use edge_agent::board::{BoardAddr, LockIndex, cu48};
@@ -14,7 +15,8 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::diary::Diary;
-use crate::ledgers::{BankPlaces, Places, Verdict};
+use crate::journal::{self, Intent};
+use crate::ledgers::{BankPlaces, PULSE_WITHIN_MS, Places, Verdict};
 
 /// How long a comparison may take.
 const AUDIT_LIMIT: Duration = Duration::from_secs(60);
@@ -75,7 +77,9 @@ pub(crate) async fn plant_a_pulse(folder: &Path, places: &Places, bank: &Bank) -
     let before = bank.board.pulses()?.len();
     let port = bank.board.port_config();
     let gateway = port.split('"').nth(1).context("the board has no gateway")?;
-    let frame = cu48::encode_unlock(BoardAddr::try_from(0)?, LockIndex::try_from(0)?);
+    let quiet = async || lock_without_intent(places, bank);
+    let lock = wait_for("a lock that no intent accounts for", PULSE_LIMIT, quiet).await?;
+    let frame = cu48::encode_unlock(BoardAddr::try_from(0)?, LockIndex::try_from(lock)?);
     let mut line = TcpStream::connect(gateway).await?;
     line.write_all(&frame).await?;
     wait_for("the planted pulse is in the board's log", PULSE_LIMIT, async || {
@@ -87,4 +91,19 @@ pub(crate) async fn plant_a_pulse(folder: &Path, places: &Places, bank: &Bank) -
     let found = verdict.unexplained.iter().find(|what| what.contains("without an intent"));
     let found = found.with_context(|| format!("the planted pulse was not found: {verdict:?}"))?;
     Ok(found.clone())
+}
+
+/// A lock of the first board for which no intent is so young that a pulse now might be its own: of one that a kill left
+/// in doubt, nobody can say that it was not.
+fn lock_without_intent(places: &Places, bank: &Bank) -> Result<Option<u8>> {
+    let of_bank = places.banks.iter().find(|places| places.id == bank.spec.id);
+    let of_bank = of_bank.context("the bank has ledgers")?;
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let intents = journal::read(&of_bank.journal)?.intents;
+    let young = |intent: &&Intent| u128::from(intent.at_ms + PULSE_WITHIN_MS) >= now_ms;
+    let taken: BTreeSet<u16> =
+        intents.iter().filter(young).map(|intent| intent.compartment).collect();
+    let mut wired = (1_u16..).zip(&of_bank.wired);
+    let free = wired.find(|(number, (board, _))| *board == 0 && !taken.contains(number));
+    Ok(free.map(|(_, (_, lock))| *lock))
 }

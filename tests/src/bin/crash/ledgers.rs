@@ -24,7 +24,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use crate::diary::{self, Entry};
 use crate::journal::{self, Book, Turn};
 
-pub(crate) use compare::{Verdict, pulses_without_intent};
+pub(crate) use compare::{PULSE_WITHIN_MS, Verdict, pulses_without_intent};
 
 /// How long the hub may take until it has all that the banks have recorded.
 const CAUGHT_UP_LIMIT: Duration = Duration::from_secs(30);

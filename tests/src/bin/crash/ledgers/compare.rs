@@ -15,7 +15,7 @@ use crate::journal::{Intent, Pulsed, Turn};
 
 /// A pulse goes out within two seconds of its intent or not at all; what is added is for two clocks
 /// that are read at different moments, in milliseconds.
-const PULSE_WITHIN_MS: u64 = 2_000 + CLOCKS_APART_MS;
+pub(crate) const PULSE_WITHIN_MS: u64 = 2_000 + CLOCKS_APART_MS;
 const CLOCKS_APART_MS: u64 = 1_000;
 
 /// What was counted, and what does not fit.
