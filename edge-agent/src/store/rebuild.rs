@@ -24,6 +24,11 @@ const REPLAY_RECORDS: usize = 1_024;
 /// Records whose changes go into sled together while replaying: a transaction for each would cost more
 /// than all the folding, and what is not in sled yet is looked for one change after the other.
 const FOLDED_TOGETHER: usize = 32;
+/// What sled may take on the disk before a start makes it again, in bytes. It frees what it no longer needs only inside
+/// its file, which grows slowly: a state of 1 MB comes to 24 MiB in 45 busy days and to 34 in 170.
+pub(super) const SLED_MAX_BYTES: u64 = 32 << 20;
+/// What is said of a sled that has nothing in it, or is not there.
+const EMPTY: &str = "sled is empty";
 /// Bytes read at a time while replaying.
 const REPLAY_BYTES: usize = 1024 * 1024;
 
@@ -38,6 +43,8 @@ pub enum RebuildError {
     Fold(#[from] FoldError),
     #[error("cannot move what is unusable aside")]
     MoveAside(#[source] std::io::Error),
+    #[error("cannot remove a sled that has grown too large")]
+    Overgrown(#[source] std::io::Error),
     #[error("cannot look for snapshots")]
     Snapshots(#[from] journal::SnapshotError),
     #[error("records below {oldest} are pruned and no snapshot covers them")]
@@ -65,6 +72,9 @@ pub(super) fn open_fold(
 ) -> Result<Rebuilt, RebuildError> {
     let sled_dir = dir.join("sled");
     let snapshots = fitting_snapshots(medium, dir, journal, stream)?;
+    if stand_in_for_sled(&snapshots, journal.oldest_seq()) {
+        drop_overgrown(&sled_dir).map_err(RebuildError::Overgrown)?;
+    }
     let places: Vec<_> =
         snapshots.iter().map(|found| (found.folded_by, found.applied.seq)).collect();
     // One that another state was exported to stands in for no record of this one.
@@ -93,6 +103,37 @@ pub(super) fn open_fold(
     }
     let replayed = replay(&mut fold, journal, stream)?;
     Ok(Rebuilt { snapshot_seq: snapshot_seq(&fold), fold, replayed, why: Some(why) })
+}
+
+/// Whether sled can be done without: nothing that it may have is better than what these are, nor newer than this agent.
+fn stand_in_for_sled(snapshots: &[Fitting], oldest: u64) -> bool {
+    let alike = snapshots.windows(2).all(|two| two[0].folded_by == two[1].folded_by);
+    let usable = |found: &Fitting| found.folded_by.can_go_on() && found.applied.seq + 1 >= oldest;
+    alike && snapshots.iter().any(usable)
+}
+
+/// Removes a sled that takes too much; the caller has a snapshot to make it again from.
+fn drop_overgrown(sled_dir: &Path) -> std::io::Result<()> {
+    let bytes = match used_bytes(sled_dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        used => used?,
+    };
+    if bytes > SLED_MAX_BYTES {
+        info!(bytes, "sled has grown, it is made again");
+        std::fs::remove_dir_all(sled_dir)?;
+    }
+    Ok(())
+}
+
+/// The lengths of all files below `dir`.
+fn used_bytes(dir: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        bytes += if found.is_dir() { used_bytes(&entry.path())? } else { found.len() };
+    }
+    Ok(bytes)
 }
 
 /// What folding begins with when the journal's records go back to `oldest`; none is the first record. A state by
@@ -127,6 +168,10 @@ fn open_trusted(
     if is_in_doubt(dir) {
         return Ok(Err("the last run ended in doubt about sled".to_owned()));
     }
+    // Not made only to be moved aside, where it would push out one that can be looked at.
+    if journal.oldest_seq() > 1 && !sled_dir.exists() {
+        return Ok(Err(EMPTY.to_owned()));
+    }
     let mut fold = match SledFold::open(sled_dir) {
         Ok(fold) => fold,
         Err(error) => return Ok(Err(in_words(&error))),
@@ -144,7 +189,7 @@ fn open_trusted(
 /// Why the fold does not belong to this journal, if it does not.
 fn distrust(fold: &SledFold, journal: &Journal, stream: StreamId) -> Option<String> {
     let Some(applied) = fold.applied() else {
-        return (journal.oldest_seq() > 1).then(|| "sled is empty".to_owned());
+        return (journal.oldest_seq() > 1).then(|| EMPTY.to_owned());
     };
     if applied.stream != stream {
         return Some("sled is of another stream".to_owned());

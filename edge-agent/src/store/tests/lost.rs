@@ -185,6 +185,12 @@ pub(super) fn snapshot(ledger: &mut Ledger) -> u64 {
     ledger.head().0
 }
 
+fn parcels_of(ledger: &Ledger) -> Vec<Change> {
+    let mut all = ledger.fold.export().unwrap();
+    all.retain(|change| matches!(change, Change::Parcel(_)));
+    all
+}
+
 pub(super) fn commit_a_run(ledger: &mut Ledger) {
     let facts: Vec<Fact> = (0..256).map(|n| booked(n, 2)).collect();
     ledger.commit(&facts, None, stamp(9)).unwrap();
@@ -203,18 +209,14 @@ fn a_snapshot_stands_in_for_records_that_are_pruned() {
     assert!((2..=seq / 2 + 1).contains(&ledger.history.journal.oldest_seq()));
     ledger.prune(u64::MAX).unwrap();
     assert!(ledger.history.journal.oldest_seq() <= seq + 1, "what no snapshot covers stays");
-    let before = ledger.fold.export().unwrap();
+    let before = parcels_of(&ledger);
     drop(ledger);
 
     fs::remove_dir_all(store.path("sled")).unwrap();
     let (ledger, opened) = store.open();
     assert_eq!(opened.rebuilt.as_deref(), Some("sled is empty"));
     assert_eq!(opened.replayed, 256);
-    let parcels = |changes: &[Change]| {
-        let parcels = changes.iter().filter(|change| matches!(change, Change::Parcel(_)));
-        parcels.cloned().collect::<Vec<_>>()
-    };
-    assert_eq!(parcels(&ledger.fold.export().unwrap()), parcels(&before));
+    assert_eq!(parcels_of(&ledger), before);
     assert_eq!(ledger.snapshot_seq, seq);
     drop(ledger);
 
@@ -247,4 +249,48 @@ fn snapshots_of_another_history_cover_nothing_and_push_out_nothing() {
     ledger.prune(u64::MAX).unwrap();
     assert_eq!(ledger.history.journal.oldest_seq(), 1);
     same(ledger.view(), &folded(&ledger));
+}
+
+/// Lets sled's own files grow, with what is no part of the state.
+fn overgrow(store: &Store) {
+    sled_let_go(&store.path("sled"));
+    let db = sled::open(store.path("sled")).unwrap();
+    let mebibyte = vec![7; 1 << 20];
+    for n in 0..=u8::try_from(rebuild::SLED_MAX_BYTES >> 20).unwrap() {
+        db.insert([b'?', n], &mebibyte[..]).unwrap();
+    }
+    db.flush().unwrap();
+}
+
+fn bytes_of_sled(store: &Store) -> u64 {
+    walk(&store.path("sled")).iter().map(|path| fs::metadata(path).unwrap().len()).sum()
+}
+
+#[test]
+fn a_sled_that_has_grown_is_made_again_at_a_start_from_a_snapshot_and_never_without_one() {
+    let mut store = Store::new();
+    let (mut ledger, _) = store.open();
+    snapshot(&mut ledger);
+    commit_a_run(&mut ledger);
+    ledger.prune(u64::MAX).unwrap();
+    let before = parcels_of(&ledger);
+    drop(ledger);
+    overgrow(&store);
+    assert!(bytes_of_sled(&store) > rebuild::SLED_MAX_BYTES);
+
+    let (snapshots, away) = (store.path("snapshot"), store.path("away"));
+    fs::rename(&snapshots, &away).unwrap();
+    assert_eq!(store.open().1.rebuilt, None, "it is all that is left of the state");
+    sled_let_go(&store.path("sled"));
+    assert!(bytes_of_sled(&store) > rebuild::SLED_MAX_BYTES);
+
+    fs::rename(&away, &snapshots).unwrap();
+    let (ledger, opened) = store.open();
+    assert_eq!(opened.rebuilt.as_deref(), Some("sled is empty"));
+    assert_eq!(parcels_of(&ledger), before);
+    drop(ledger);
+    sled_let_go(&store.path("sled"));
+    assert!(bytes_of_sled(&store) < rebuild::SLED_MAX_BYTES / 4, "{}", bytes_of_sled(&store));
+    assert!(!store.path("sled.broken-1").exists(), "there is nothing to look at in it");
+    assert_eq!(store.open().1.rebuilt, None);
 }
