@@ -49,7 +49,7 @@ enum Task {
     PowerCuts {
         /// Whose disk it is
         whose: Whose,
-        /// How many
+        /// How many; of `agent` and `hub` 50 at most
         #[arg(long, default_value_t = 10)]
         cuts: usize,
         /// What chance begins with

@@ -35,6 +35,9 @@ const KEEP_VARIABLE: &str = "POSTERN_KEEP";
 const TOLD_BY_BANK_MAX: u64 = 5;
 const TOLD_BY_HUB_MAX: u64 = 16;
 
+/// Cuts of a bank or of its hub in one chain: people have parcels for as many, and the bank opens for no more.
+const CUTS_MAX: usize = 50;
+
 /// What happened.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
@@ -46,6 +49,7 @@ pub(crate) struct Report {
 
 /// The agent's data folder is on the disk.
 pub(crate) async fn of_agent(cuts: usize, seed: u64) -> Result<Report> {
+    ensure!(cuts <= CUTS_MAX, "at most {CUTS_MAX} cuts in a chain that people live through");
     let folder = folder()?;
     let data = folder.path().join("world/banks").join(BANK).join("data");
     let mut disk = Disk::new(&folder.path().join("disk"), &data)?;
@@ -72,6 +76,7 @@ pub(crate) async fn of_agent(cuts: usize, seed: u64) -> Result<Report> {
 
 /// The hub's store is on the disk; letters that went out are not.
 pub(crate) async fn of_hub(cuts: usize, seed: u64) -> Result<Report> {
+    ensure!(cuts <= CUTS_MAX, "at most {CUTS_MAX} cuts in a chain that people live through");
     let folder = folder()?;
     let hub = folder.path().join("world/hub");
     let mut disk = Disk::new(&folder.path().join("disk"), &hub)?;
