@@ -122,6 +122,18 @@ impl Governor {
         remember(&mut self.trips, TRIPS_MAX, at);
     }
 
+    /// What two branches of one history remember together: what both have from before they parted counts once.
+    #[must_use]
+    pub fn merged(&self, other: &Self) -> Self {
+        Self {
+            courier: either(&self.courier, &other.courier, REMEMBERED_MAX),
+            recipient: either(&self.recipient, &other.recipient, REMEMBERED_MAX),
+            staff: either(&self.staff, &other.staff, REMEMBERED_MAX),
+            remote: either(&self.remote, &other.remote, REMEMBERED_MAX),
+            trips: either(&self.trips, &other.trips, TRIPS_MAX),
+        }
+    }
+
     fn openings(&self, kind: OpenerKind) -> &[UnixMillis] {
         match kind {
             OpenerKind::Courier => &self.courier,
@@ -141,6 +153,20 @@ fn remember(times: &mut Vec<UnixMillis>, most: usize, at: UnixMillis) {
         times.remove(0);
     }
     times.push(at);
+}
+
+/// The latest `most` of both; a moment as often as the one that has it more often.
+fn either(some: &[UnixMillis], others: &[UnixMillis], most: usize) -> Vec<UnixMillis> {
+    let mut all = some.to_vec();
+    let mut counted = some.to_vec();
+    for at in others {
+        match counted.iter().position(|known| known == at) {
+            Some(known) => _ = counted.swap_remove(known),
+            None => all.push(*at),
+        }
+    }
+    all.sort_unstable();
+    all.split_off(all.len().saturating_sub(most))
 }
 
 #[cfg(test)]

@@ -145,6 +145,35 @@ impl Budget {
         Self { day: self.day, ..Self::default() }
     }
 
+    /// The counters of two branches of one history: those of the later day, and of one day both together. What was counted
+    /// before the branches parted counts twice then, because nobody can tell it apart: sooner too few guesses than too many.
+    #[must_use]
+    pub fn merged(&self, other: &Self) -> Self {
+        if self == other {
+            return self.clone();
+        }
+        let day = match (self.day, other.day) {
+            (BudgetDay::Day(own), BudgetDay::Day(others)) if own > others => return self.clone(),
+            (BudgetDay::Day(own), BudgetDay::Day(others)) if own < others => return other.clone(),
+            (BudgetDay::Day(_), BudgetDay::Day(_)) => self.day,
+            (BudgetDay::Undated, _) | (_, BudgetDay::Undated) => BudgetDay::Undated,
+        };
+        let mut by_suffix = self.by_suffix.clone();
+        for (suffix, count) in &other.by_suffix {
+            let known = by_suffix.entry(*suffix).or_default();
+            *known = known.saturating_add(*count);
+        }
+        let longer = |wait: &Wait| wait.wait_ms;
+        Self {
+            day,
+            wrong: self.wrong.saturating_add(other.wrong),
+            wrong_alone: self.wrong_alone.saturating_add(other.wrong_alone),
+            by_suffix,
+            row: self.row.max(other.row),
+            wait: self.wait.into_iter().chain(other.wait).max_by_key(longer),
+        }
+    }
+
     /// The counters as they stand at `now`: refilled if their day has surely ended.
     fn at(&self, now: &Now) -> Self {
         let Some(latest) = now.clock.latest else { return self.clone() };

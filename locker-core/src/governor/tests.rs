@@ -55,6 +55,38 @@ fn a_clock_that_was_years_ahead_shuts_nobody_out() {
     assert_eq!(judge(&governor, OpenerKind::Recipient, 1_800_000_000_000), Verdict::Allowed);
 }
 
+#[test]
+fn p_j_openings_of_two_branches_count_together_and_their_common_past_once() {
+    let mut past = Governor::default();
+    // Two at one moment are two.
+    for at in [1_000, 2_000, 2_000] {
+        past.opened(OpenerKind::Courier, UnixMillis(at));
+    }
+    let (mut own, mut known) = (past.clone(), past.clone());
+    for n in 0..4 {
+        own.opened(OpenerKind::Courier, UnixMillis(3_000 + n));
+        known.opened(OpenerKind::Courier, UnixMillis(4_000 + n));
+    }
+    known.tripped(UnixMillis(4_100));
+    let merged = own.merged(&known);
+    assert_eq!(merged, known.merged(&own));
+    assert_eq!(merged.courier.len(), 3 + 4 + 4);
+    assert!(merged.courier.is_sorted());
+    assert_eq!(merged.trips, [UnixMillis(4_100)]);
+    assert_eq!(judge(&merged, OpenerKind::Courier, 5_000), Verdict::Allowed);
+    known.opened(OpenerKind::Courier, UnixMillis(4_900));
+    let full = own.merged(&known);
+    assert_eq!(judge(&full, OpenerKind::Courier, 5_000), Verdict::Refused, "of the same trip");
+    assert_eq!(past.merged(&past), past);
+
+    for n in 0..60 {
+        own.opened(OpenerKind::Recipient, UnixMillis(10_000 + n));
+        known.opened(OpenerKind::Recipient, UnixMillis(20_000 + n));
+    }
+    let merged = own.merged(&known).recipient;
+    assert_eq!((merged.len(), merged[REMEMBERED_MAX - 1]), (REMEMBERED_MAX, UnixMillis(20_059)));
+}
+
 proptest! {
     #[test]
     fn no_span_holds_more_openings_than_its_limit(gaps in prop::collection::vec(0_u64..20_000, 1..300)) {

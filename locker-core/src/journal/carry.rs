@@ -1,7 +1,8 @@
 //! What a new stream takes over from the one it goes on from, when a piece of history is lost or two branches of it exist.
 //!
 //! The rule is to lose nothing that keeps a door shut: what either branch used up stays used up, what either branch did
-//! with a compartment puts its content in doubt, and nobody but staff who looked can make it free again.
+//! with a compartment puts its content in doubt, and nobody but staff who looked can make it free again. Openings and wrong
+//! codes of both branches count, or going back to an old disk would give a fresh ration of either.
 
 use std::collections::BTreeSet;
 
@@ -32,9 +33,8 @@ pub fn carried(base: &impl View, own: &impl View, in_doubt: &InDoubt) -> Vec<Cha
     }
     changes.extend(parcels(base, own, &doubted).into_iter().map(Change::Parcel));
     changes.extend(credentials(base, own).into_iter().map(Change::Credential));
-    changes.push(Change::Governor(own.governor()));
-    let budgets = [base.budget(), own.budget()];
-    changes.extend(budgets.into_iter().max_by_key(|budget| budget.wrong).map(Change::Budget));
+    changes.push(Change::Governor(own.governor().merged(&base.governor())));
+    changes.push(Change::Budget(own.budget().merged(&base.budget())));
     let codes = [base.courier_codes(), own.courier_codes()];
     changes
         .extend(codes.into_iter().max_by_key(|codes| codes.generation).map(Change::CourierCodes));

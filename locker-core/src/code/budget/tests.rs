@@ -253,6 +253,28 @@ impl World {
     }
 }
 
+#[test]
+fn p_j_wrong_codes_of_two_branches_count_together_and_a_later_day_wins() {
+    let day_after = UnixMillis(NOON.0 + DAY_MS);
+    let (own, end) = spend(&Budget::default(), 30, false, known(NOON, 0));
+    let (other, _) = spend(&Budget::default(), 40, true, known(NOON, 0));
+    let both = own.merged(&other);
+    assert_eq!(
+        (both.day, both.wrong, both.wrong_alone),
+        (own.day, own.wrong + other.wrong, other.wrong_alone)
+    );
+    assert_eq!(both.by_suffix, own.by_suffix);
+    assert_eq!(both, other.merged(&own));
+    assert_eq!(own.merged(&own), own);
+
+    let (later, _) = spend(&Budget::default(), 3, false, known(day_after, end.uptime_ms));
+    assert_eq!((own.merged(&later), later.merged(&own)), (later.clone(), later.clone()));
+    // What was counted without a clock may be of today.
+    let (undated, _) = spend(&Budget::default(), 5, false, unknown(NOON, 0));
+    let both = later.merged(&undated);
+    assert_eq!((both.day, both.wrong), (BudgetDay::Undated, later.wrong + undated.wrong));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -1,8 +1,10 @@
 //! Two branches of one history, and what a new stream makes of them.
 
 use super::*;
+use crate::code::budget::Budget;
 use crate::compartment::{CompartmentSpec, Evidence, LockPosition};
 use crate::credential::Holder;
+use crate::governor::Governor;
 use crate::ids::{CredentialId, IntentId, ParcelId, SessionId, Version};
 use crate::journal::MemoryView;
 use crate::parcel::Terms;
@@ -163,4 +165,17 @@ fn p_j_a_door_that_only_the_bank_found_open_is_in_doubt() {
     let own = view(vec![found_open, free(2)]);
     let after = after(&base, &own, &these(&[]));
     assert_eq!((lost(&after, 1), lost(&after, 2)), (Some(None), None));
+}
+
+#[test]
+fn p_j_a_new_stream_gives_nobody_a_fresh_ration() {
+    let opened = |at| Governor { recipient: vec![UnixMillis(at)], ..Governor::default() };
+    let guessed = |wrong| Budget { wrong, wrong_alone: wrong, ..Budget::default() };
+    let base = view(vec![Change::Governor(opened(5)), Change::Budget(guessed(70))]);
+    let own = view(vec![Change::Governor(opened(9)), Change::Budget(guessed(80))]);
+    let after = after(&base, &own, &these(&[]));
+    assert_eq!(after.governor().recipient, [UnixMillis(5), UnixMillis(9)]);
+    assert_eq!(after.budget().wrong, 150);
+    let alone = self::after(&own, &own, &InDoubt::All);
+    assert_eq!((alone.governor(), alone.budget()), (opened(9), guessed(80)));
 }
