@@ -30,6 +30,10 @@ use crate::journal::{
 const RECORDS_AT_A_TIME: usize = 256;
 /// Bytes read at a time.
 const BYTES_AT_A_TIME: usize = 512 * 1024;
+/// What a frame adds to its record, at most, in bytes.
+const FRAME_BYTES: u64 = 64;
+/// What must be left for the records of a start, in bytes.
+const START_ROOM_BYTES: u64 = 1_024;
 /// The folder for what is cut off.
 const CUT: &str = "cut";
 /// The file that says how many starts were counted in what was cut off.
@@ -61,6 +65,8 @@ pub enum RestoreError {
     Snapshots(#[from] journal::SnapshotError),
     #[error("cannot give the reserve to the journal")]
     Reserve(#[from] journal::SpaceError),
+    #[error("{needed} bytes are needed, {free} are free")]
+    Room { needed: u64, free: u64 },
     #[error("cannot keep the count of starts in {path}")]
     Count { path: PathBuf, source: std::io::Error },
 }
@@ -69,7 +75,8 @@ impl RestoreError {
     /// Load, not damage: the bank goes on with what it has, for staff only, and tries again.
     fn is_out_of_space(&self) -> bool {
         match self {
-            Self::Append(AppendError::OutOfSpace { .. })
+            Self::Room { .. }
+            | Self::Append(AppendError::OutOfSpace { .. })
             | Self::Cut(CutError::Append(AppendError::OutOfSpace { .. })) => true,
             Self::Cut(CutError::Disk(fault)) => fault.is_out_of_space(),
             Self::Successor(error) => error.is_out_of_space(),
@@ -212,6 +219,7 @@ fn put_in_place(
         write_successor(home, keeper, stamp, beginning)?;
         return Ok(Tried::Succeeded(parent));
     }
+    check_room(journal, &here.journal, common)?;
     keep_count(home, &ours.unwrap_or_default())?;
     let upto = here.journal.head_seq();
     replace_above(home, journal, &here.journal, common)?;
@@ -246,6 +254,26 @@ pub(super) fn counted_starts(home: &Home<'_>) -> Result<u64, RestoreError> {
             .map_err(|source| RestoreError::Count { path, source })?,
     };
     Ok(bytes.try_into().map_or(0, u64::from_be_bytes))
+}
+
+/// Whether the hub's records find room with something left over. One run after the other would take all that there is, and
+/// then not even a start could be recorded.
+fn check_room(journal: &Journal, theirs: &Journal, common: u64) -> Result<(), RestoreError> {
+    let (kept_aside, put_in) = (bytes_above(journal, common)?, bytes_above(theirs, common)?);
+    let needed = kept_aside + put_in + START_ROOM_BYTES;
+    let free = journal.space()?.free_bytes;
+    if free < needed { Err(RestoreError::Room { needed, free }) } else { Ok(()) }
+}
+
+/// What the records above `seq` take, about.
+fn bytes_above(journal: &Journal, seq: u64) -> Result<u64, ReadError> {
+    let (mut bytes, mut last) = (0, seq);
+    loop {
+        let run = journal.read(last + 1, RECORDS_AT_A_TIME, BYTES_AT_A_TIME)?;
+        let Some(stored) = run.last() else { return Ok(bytes) };
+        last = stored.seq;
+        bytes += run.iter().map(|stored| stored.record.len() as u64 + FRAME_BYTES).sum::<u64>();
+    }
 }
 
 /// Cuts off what is above `common` and appends the hub's records as they are.

@@ -43,8 +43,8 @@ fn knows_all(ledger: &Ledger) {
 fn p_g_with_no_byte_left_starts_hold_the_state_in_memory_and_leave_sled_alone() {
     let mut store = Store::with(&[layout(1), booked(1, 1)]);
     for n in 2..6 {
-        // What the reserve gives back is just enough for the records of a start.
-        store.disk.set_room(Some(if n == 2 { 0 } else { 600 }));
+        // The first has nothing but the reserve, the others what is left of it.
+        store.disk.set_room(Some(if n == 2 { 0 } else { 2_000 }));
         let (mut ledger, opened) = store.open();
         assert!(!ledger.fold.is_in_sled() && opened.rebuilt.is_none());
         ledger.commit(&[booked(n, 1)], None, stamp(9)).unwrap();
@@ -131,7 +131,7 @@ fn p_g_a_sled_that_finds_no_room_in_the_run_ends_nothing_and_another_failure_doe
 
 #[test]
 fn p_g_records_given_back_with_no_byte_left_use_the_reserve_and_wait_if_it_does_not_reach() {
-    for (count, fit) in [(3, true), (40, false)] {
+    for (count, fit) in [(3, true), (80, false)] {
         let lost: Vec<Fact> = (1..count).map(|version| booked(2, version)).collect();
         let (mut store, told) = super::restored::old_copy(&[layout(1), booked(1, 1)], &lost);
         let (mut ledger, _) = store.open();
