@@ -123,7 +123,7 @@ pub(super) struct Settled {
 enum Tried {
     Untouched,
     /// Not all is here.
-    Waiting(Incoming),
+    Waiting(Box<Incoming>),
     Restored {
         common: u64,
         upto: u64,
@@ -158,7 +158,7 @@ pub(super) fn settle(
         }
         Err(error) => Err(error),
         Ok(Tried::Untouched) => settled(journal, None, None),
-        Ok(Tried::Waiting(here)) => settled(journal, Some(here), None),
+        Ok(Tried::Waiting(here)) => settled(journal, Some(*here), None),
         Ok(Tried::Restored { common, upto }) => {
             settled(journal, None, Some(Healed::Restored { common, upto }))
         }
@@ -193,7 +193,7 @@ fn try_to_settle(
         return Ok(Tried::Untouched);
     }
     if !here.is_complete() {
-        return Ok(Tried::Waiting(here));
+        return Ok(Tried::Waiting(Box::new(here)));
     }
     put_in_place(home, journal, here, keeper, stamp)
 }

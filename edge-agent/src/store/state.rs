@@ -77,6 +77,14 @@ impl State {
         }
     }
 
+    /// As [`SledFold::spoil`].
+    #[cfg(test)]
+    pub(super) fn spoil(&self, key: &[u8]) {
+        if let Self::Sled(sled) = self {
+            sled.spoil(key);
+        }
+    }
+
     /// Takes what sled has into memory and lets go of sled.
     pub(super) fn leave_sled(&mut self) -> Result<(), FoldError> {
         let Self::Sled(sled) = self else { return Ok(()) };

@@ -82,7 +82,7 @@ fn p_g_a_full_disk_does_not_keep_a_bank_from_the_state_that_only_sled_has() {
     let mut store = Store::new();
     let (mut ledger, _) = store.open();
     for _ in 0..2 {
-        super::lost::snapshot(&mut ledger);
+        lost::snapshot(&mut ledger);
     }
     ledger.prune(u64::MAX).unwrap();
     let parcels = ledger.view().parcels();
@@ -103,7 +103,7 @@ fn p_g_a_run_lets_go_of_sled_before_the_disk_is_full_and_the_next_takes_it_up_ag
     ledger.mind_room(rebuild::SLED_ROOM_BYTES - 1).unwrap();
     assert!(!ledger.fold.is_in_sled());
     knows_all(&ledger);
-    super::lost::snapshot(&mut ledger);
+    lost::snapshot(&mut ledger);
     commit_each(&mut ledger, &[cancelled(1, 2)]);
     knows_all(&ledger);
     drop(ledger);
@@ -133,7 +133,7 @@ fn p_g_a_sled_that_finds_no_room_in_the_run_ends_nothing_and_another_failure_doe
 fn p_g_records_given_back_with_no_byte_left_use_the_reserve_and_wait_if_it_does_not_reach() {
     for (count, fit) in [(3, true), (80, false)] {
         let lost: Vec<Fact> = (1..count).map(|version| booked(2, version)).collect();
-        let (mut store, told) = super::restored::old_copy(&[layout(1), booked(1, 1)], &lost);
+        let (mut store, told) = restored::old_copy(&[layout(1), booked(1, 1)], &lost);
         let (mut ledger, _) = store.open();
         let upto = told.0.len() as u64;
         assert_eq!(ledger.take_back(told.run(3, upto)).unwrap(), Taken::Complete);
@@ -146,7 +146,7 @@ fn p_g_records_given_back_with_no_byte_left_use_the_reserve_and_wait_if_it_does_
         store.disk.set_room(None);
         let (ledger, _) = store.open();
         assert!(!ledger.is_restoring());
-        assert_eq!(super::restored::Told::of(&ledger).0[..told.0.len()], told.0);
+        assert_eq!(restored::Told::of(&ledger).0[..told.0.len()], told.0);
     }
 }
 

@@ -138,8 +138,11 @@ impl Stage {
     }
 
     async fn ensure_refused(&mut self, order: &Order) -> Result<()> {
-        let front = &self.front;
-        let refusal = async || front.refusal(order).await;
+        let (agent, front) = (self.bank.agent().context("the agent is not running")?, &self.front);
+        let refusal = async || {
+            agent.ensure_running()?;
+            front.refusal(order).await
+        };
         let reason = wait_for("the bank answers the courier", NOTICED_LIMIT, refusal).await?;
         ensure!(reason == "BANK_NOT_ACCEPTING", "the courier was refused with {reason}");
         self.report.refused_when_full += 1;
