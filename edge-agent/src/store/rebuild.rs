@@ -20,7 +20,7 @@ use super::is_in_doubt;
 use super::sled_files::SledFiles;
 use super::snapshots::{Covered, Fitting, base_of, fitting_snapshots, stand_in_for_sled};
 use super::state::{MemoryFold, State};
-use crate::journal::{self, Journal, Medium, Stored};
+use crate::journal::{self, Journal, Medium, ReadError, Stored};
 
 /// Records read at a time while replaying.
 const REPLAY_RECORDS: usize = 1_024;
@@ -41,7 +41,7 @@ const GROWN: &str = "sled has grown";
 #[derive(Debug, Error)]
 pub enum RebuildError {
     #[error("cannot read the journal")]
-    Read(#[from] journal::ReadError),
+    Read(#[from] ReadError),
     #[error("record {seq} cannot be read; was it written by a newer agent?")]
     Record { seq: u64, source: DecodeError },
     #[error("cannot write sled")]
@@ -93,20 +93,19 @@ pub(super) fn open_fold(
 ) -> Result<Rebuilt, RebuildError> {
     let start = Start { dir, sled: SledFiles::of(dir), journal, stream };
     start.sled.put_back().map_err(RebuildError::MoveAside)?;
-    let snapshots = fitting_snapshots(medium, dir, journal, stream)?;
-    let places: Vec<_> =
-        snapshots.iter().map(|found| (found.folded_by, found.applied.seq)).collect();
+    let found = fitting_snapshots(medium, dir, journal, stream)?;
+    let places: Vec<_> = found.0.iter().map(|found| (found.folded_by, found.applied.seq)).collect();
     // A disk that does not say is used until it refuses.
     let free_bytes = medium.free_bytes(dir).unwrap_or(u64::MAX);
     let (fold, replayed, why) = if free_bytes < SLED_ROOM_BYTES {
         warn!(free_bytes, "no room for sled, state held in memory");
-        start.without_sled(snapshots)?
-    } else if stand_in_for_sled(&snapshots, journal.oldest_seq())
+        start.without_sled(found)?
+    } else if stand_in_for_sled(&found.0, journal.oldest_seq())
         && start.sled.has_grown().map_err(RebuildError::Size)?
     {
-        start.with_smaller_sled(snapshots)?
+        start.with_smaller_sled(found)?
     } else {
-        start.with_sled(snapshots)?
+        start.with_sled(found)?
     };
     if fold.is_in_sled() {
         start.sled.drop_grown();
@@ -125,6 +124,9 @@ pub(super) fn fold_in_memory(
     let (memory, _) = start.fold_anew(fitting_snapshots(medium, dir, journal, stream)?)?;
     Ok(State::Memory(Box::new(memory)))
 }
+
+/// The snapshots that fit, and the damage for which it cannot be told of others.
+type Found = (Vec<Fitting>, Option<ReadError>);
 
 /// A fold, the records that were folded for it, and why sled was made again, if it was.
 type Made = (State, u64, Option<String>);
@@ -159,12 +161,12 @@ struct Start<'a> {
 
 impl Start<'_> {
     /// sled as it is, or made again where it cannot be believed.
-    fn with_sled(&self, snapshots: Vec<Fitting>) -> Result<Made, RebuildError> {
+    fn with_sled(&self, found: Found) -> Result<Made, RebuildError> {
         let Distrust { said, full } = match self.trusted()? {
             Ok((sled, replayed)) => return Ok((State::Sled(Box::new(sled)), replayed, None)),
             Err(distrust) => distrust,
         };
-        match (self.fold_anew(snapshots), full) {
+        match (self.fold_anew(found), full) {
             (Ok((memory, replayed)), None) => {
                 self.put_into_new(memory, replayed, said, SledFiles::move_aside)
             }
@@ -177,16 +179,16 @@ impl Start<'_> {
     }
 
     /// The state in memory alone.
-    fn without_sled(&self, snapshots: Vec<Fitting>) -> Result<Made, RebuildError> {
-        match self.fold_anew(snapshots) {
+    fn without_sled(&self, found: Found) -> Result<Made, RebuildError> {
+        match self.fold_anew(found) {
             Ok((memory, replayed)) => Ok((State::Memory(Box::new(memory)), replayed, None)),
             Err(error) => self.with_sled_alone(error),
         }
     }
 
     /// A new sled in the place of one that takes too much.
-    fn with_smaller_sled(&self, snapshots: Vec<Fitting>) -> Result<Made, RebuildError> {
-        match self.fold_anew(snapshots) {
+    fn with_smaller_sled(&self, found: Found) -> Result<Made, RebuildError> {
+        match self.fold_anew(found) {
             Ok((memory, replayed)) => {
                 let said = GROWN.to_owned();
                 self.put_into_new(memory, replayed, said, SledFiles::set_grown_aside)
@@ -270,8 +272,10 @@ impl Start<'_> {
 
     /// Folds what no sled has a part in: from a snapshot on, or from the first record. The bounded state has room in
     /// memory.
-    fn fold_anew(&self, snapshots: Vec<Fitting>) -> Result<(MemoryFold, u64), RebuildError> {
-        let base = base_of(snapshots, self.journal.oldest_seq())?;
+    fn fold_anew(&self, found: Found) -> Result<(MemoryFold, u64), RebuildError> {
+        let (snapshots, damage) = found;
+        let base = base_of(snapshots, self.journal.oldest_seq());
+        let base = base.map_err(|error| damage.map_or(error, RebuildError::Read))?;
         let (view, folded_by) = (MemoryView::default(), FoldedBy::THESE);
         let mut memory = MemoryFold { view, applied: None, folded_by };
         if let Some(Fitting { changes, applied, folded_by }) = base {

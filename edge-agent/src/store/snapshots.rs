@@ -139,20 +139,20 @@ pub(super) fn stand_in_for_sled(snapshots: &[Fitting], oldest: u64) -> bool {
     alike && snapshots.iter().any(usable)
 }
 
-/// The snapshots that belong here, newest first. Whole ones that do not are moved aside: left where
-/// they are, those above the head would count as the newest and push out what is written next. One whose place cannot be
-/// read just now may belong here all the same, and stays.
+/// The snapshots that belong here, newest first, and the damage for which it cannot be told of others. Whole ones that do
+/// not belong here are moved aside: left where they are, those above the head would count as the newest and push out what
+/// is written next. One whose place in the journal cannot be read stays: it may belong here all the same.
 pub(super) fn fitting_snapshots(
     medium: &dyn Medium,
     dir: &Path,
     journal: &Journal,
     stream: StreamId,
-) -> Result<Vec<Fitting>, RebuildError> {
+) -> Result<(Vec<Fitting>, Option<ReadError>), RebuildError> {
     let found = load_snapshots_on(medium, dir)?;
     for skipped in &found.skipped {
         warn!(%skipped, "snapshot cannot be used");
     }
-    let mut fitting = Vec::new();
+    let (mut fitting, mut damage) = (Vec::new(), None);
     for snapshot in found.snapshots {
         let seq = snapshot.seq;
         let content = decode_snapshot(&snapshot.bytes).ok();
@@ -170,11 +170,12 @@ pub(super) fn fitting_snapshots(
             }
             Err(error) => {
                 warn!(seq, %error, "snapshot's place in the journal cannot be read");
+                damage = Some(error);
                 continue;
             }
         }
         fitting
             .extend(content.and_then(|content| Fitting::new(content, &snapshot, journal, stream)));
     }
-    Ok(fitting)
+    Ok((fitting, damage))
 }
