@@ -1,5 +1,5 @@
-//! Breaks the real programs for as long as it takes to believe them: kill loops and power cuts. CI runs the short ones
-//! among the tests; `--long` is what a person starts before a release and goes for lunch.
+//! Breaks the real programs for as long as it takes to believe them: kill loops, power cuts and a full disk. CI runs the
+//! short ones among the tests; `--long` is what a person starts before a release and goes for lunch.
 
 use std::path::Path;
 use std::process::Command;
@@ -42,6 +42,9 @@ pub(crate) fn crash(long: bool, seed: u64) -> Result<()> {
             let seed = (seed + chain).to_string();
             run(&["power-cuts", whose, "--cuts", &cuts, "--seed", &seed])?;
         }
+    }
+    for story in 0..rounds {
+        run(&["full-disk", "--seed", &(seed + story).to_string()])?;
     }
     // The proof that the others can see the fault: it must fail.
     let (few, seed) = (CUTS.to_string(), seed.to_string());

@@ -18,6 +18,7 @@ impl Bank {
             done => done?,
         };
         let free_bytes = self.parts.ledger.space()?.free_bytes;
+        self.parts.ledger.mind_room(free_bytes)?;
         self.open_deposits(ballast && free_bytes >= self.parts.deposit_reserve_bytes);
         Ok(())
     }

@@ -197,6 +197,17 @@ pub enum SnapshotError {
     Disk(#[from] DiskFault),
 }
 
+impl SnapshotError {
+    /// Whether the disk is only full.
+    pub(crate) fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::OutOfSpace { .. } => true,
+            Self::Disk(fault) => fault.is_out_of_space(),
+            Self::TooLarge { .. } => false,
+        }
+    }
+}
+
 impl DiskFault {
     /// For `map_err`.
     pub(super) fn new(act: Act, path: &Path) -> impl FnOnce(io::Error) -> Self {

@@ -51,6 +51,12 @@ impl Journal {
         Ok(true)
     }
 
+    /// Asks for the blocks that the current segment may still need: what the ballast gave up would else be anybody's. Only a
+    /// hint, as when the segment was made.
+    pub fn claim_room(&self) {
+        let _ = self.current.file.preallocate(u64::from(self.limits.segment_bytes));
+    }
+
     /// Makes the ballast again where it is missing, if a segment would still fit beside it;
     /// answers whether the ballast is there.
     ///

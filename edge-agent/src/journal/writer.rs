@@ -27,7 +27,7 @@ pub struct Journal {
     pub(super) dir: PathBuf,
     pub(super) limits: Limits,
     pub(super) reader: JournalReader,
-    current: Current,
+    pub(super) current: Current,
     head_seq: u64,
     head_hash: [u8; 32],
     /// Frames of the call being made; kept for its memory, at most `limits.call_bytes`.

@@ -7,8 +7,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use locker_core::code::budget::Budget;
 use locker_core::code::keypad_code::CourierCodes;
@@ -68,6 +68,14 @@ pub enum FoldError {
     Held,
     #[error("sled's place in the journal is damaged")]
     Applied,
+}
+
+impl FoldError {
+    /// Whether the disk is only full.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+        matches!(self, Self::Sled(sled::Error::Io(error)) if full.contains(&error.kind()))
+    }
 }
 
 /// The fold of one journal.
@@ -445,23 +453,6 @@ impl View for SledFold {
 struct Changed {
     labels: BTreeMap<ParcelId, Option<Barcode>>,
     owners: BTreeMap<CredentialId, Option<ParcelId>>,
-}
-
-/// Moves a folder that cannot be used out of the way, keeping the two newest such.
-pub(super) fn move_aside(dir: &Path) -> io::Result<()> {
-    let kept = |n: u8| -> PathBuf {
-        let mut name = dir.as_os_str().to_owned();
-        name.push(format!(".broken-{n}"));
-        name.into()
-    };
-    let (newer, older) = (kept(1), kept(2));
-    if newer.exists() {
-        if older.exists() {
-            std::fs::remove_dir_all(&older)?;
-        }
-        std::fs::rename(&newer, &older)?;
-    }
-    std::fs::rename(dir, &newer)
 }
 
 fn unreadable(what: &'static str) -> impl FnOnce(Malformed) -> FoldError {

@@ -9,8 +9,8 @@ use locker_core::ids::StreamId;
 use locker_core::journal::{ChainHash, Change, Place, StreamBreak};
 
 use super::incoming::{self, Incoming};
-use super::rebuild::{base_of, fitting_snapshots};
 use super::restore::{counted_starts, settle};
+use super::snapshots::{base_of, fitting_snapshots};
 use super::successor::{self, Order};
 use super::{
     Healed, Home, JOURNAL, Keeper, OpenLedgerError, RebuildError, Run, Stamp, SuccessorError,
@@ -25,6 +25,8 @@ pub struct History {
     limits: Limits,
     pub(super) journal: Journal,
     incoming: Option<Incoming>,
+    /// This start found no room to make the journal whole.
+    waits_for_room: bool,
     /// Bytes of a commit that a crash cut short; it was never answered.
     pub(super) torn_bytes: u64,
     healed: Option<Healed>,
@@ -56,6 +58,7 @@ impl History {
             limits,
             journal: settled.journal,
             incoming: settled.incoming,
+            waits_for_room: settled.waits_for_room,
             torn_bytes,
             healed: settled.healed,
             medium,
@@ -99,28 +102,30 @@ impl History {
     /// Nothing that there is can be folded on from, or the disk refuses.
     pub fn base(&self) -> Result<Option<(u64, Vec<Change>)>, RebuildError> {
         let stream = StreamId(self.journal.stream_id());
-        let fitting = fitting_snapshots(&*self.medium, &self.dir, &self.journal, stream)?;
-        let base = base_of(fitting, self.journal.oldest_seq())?;
+        let (fitting, damage) = fitting_snapshots(&*self.medium, &self.dir, &self.journal, stream)?;
+        let base = base_of(fitting, self.journal.oldest_seq());
+        let base = base.map_err(|error| damage.map_or(error, RebuildError::Read))?;
         Ok(base.map(|found| (found.applied.seq, found.changes)))
     }
 
-    /// Removes segments that the hub has safe and that a snapshot at `snapshot_seq` covers.
+    /// Removes segments that the hub has safe and that snapshots cover, which stand in for the records up to `covered`.
     ///
     /// # Errors
     ///
     /// The disk refuses.
-    pub fn prune(&mut self, safe: u64, snapshot_seq: u64) -> Result<(), journal::PruneError> {
-        let upto = safe.min(snapshot_seq);
+    pub fn prune(&mut self, safe: u64, covered: u64) -> Result<(), journal::PruneError> {
+        let upto = safe.min(covered);
         if upto >= self.journal.oldest_seq() {
             self.journal.prune(upto)?;
         }
         Ok(())
     }
 
-    /// Whether the hub is giving records back that are not all in place: only staff may open doors then.
+    /// Whether the hub is giving records back that are not all in place, or has ordered a new stream for which there was no
+    /// room: only staff may open doors then.
     #[must_use]
     pub const fn is_restoring(&self) -> bool {
-        self.incoming.is_some()
+        self.incoming.is_some() || self.waits_for_room
     }
 
     /// Keeps records that the hub gives back. They are put in place at the next start.
@@ -142,7 +147,16 @@ impl History {
     pub fn forget_given_back(&mut self) -> Result<(), TakeBackError> {
         incoming::clear(&*self.medium, &self.dir)?;
         self.incoming = None;
+        // An order to begin a new stream is another matter.
+        self.waits_for_room &= self.is_ordered_anew();
         Ok(())
+    }
+
+    /// Whether the next start is to begin a new stream; also where the disk does not say.
+    fn is_ordered_anew(&self) -> bool {
+        let home = Home { medium: &self.medium, dir: &self.dir, limits: self.limits };
+        let stream = StreamId(self.journal.stream_id());
+        successor::order_of(&home, stream).map_or(true, |order| order.is_some())
     }
 
     /// Has a new stream begun at the next start, with the content of every compartment in doubt.

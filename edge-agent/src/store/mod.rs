@@ -10,6 +10,9 @@ mod history;
 mod incoming;
 mod rebuild;
 mod restore;
+mod sled_files;
+mod snapshots;
+mod state;
 mod successor;
 
 use std::path::{Path, PathBuf};
@@ -22,23 +25,24 @@ use locker_core::journal::fold as fold_record;
 use locker_core::journal::{Booted, ChainHash, Overlay, Place, Record};
 use locker_core::journal::{StreamBreak, StreamOpened, View};
 use locker_core::units::UnixMillis;
-use locker_proto::entity::{EncodeSnapshotError, Snapshot, encode_snapshot};
 use locker_proto::record::encode_record;
 use thiserror::Error;
+use tracing::warn;
 
+use fold::Applied;
 pub use fold::FoldError;
-use fold::{Applied, SledFold};
 pub use history::History;
 pub use incoming::{Run, TakeBackError, Taken};
 pub use rebuild::RebuildError;
 pub use restore::{Healed, RestoreError};
+use snapshots::Covered;
+pub use snapshots::{SNAPSHOT_EVERY_RECORDS, SnapshotLedgerError};
+use state::State;
 pub use successor::{BeginAnewError, SuccessorError, begin_anew};
 
 use crate::device_key::Signer;
-use crate::journal::{self, AppendError, Disk, Entry, JournalReader, Limits, Medium};
+use crate::journal::{self, AppendError, Disk, Entry, Journal, JournalReader, Limits, Medium};
 
-/// Records after which the fold is exported again.
-pub const SNAPSHOT_EVERY_RECORDS: u64 = 4_096;
 /// A file of this name says that the last run ended in doubt about sled.
 const IN_DOUBT: &str = "sled.in-doubt";
 
@@ -151,10 +155,10 @@ impl CommitError {
 /// The journal and its fold.
 pub struct Ledger {
     history: History,
-    fold: SledFold,
+    fold: State,
     stream: StreamId,
     boot: BootId,
-    snapshot_seq: u64,
+    covered: Covered,
     /// What seals are signed with, if anything.
     signer: Option<Box<dyn Signer>>,
 }
@@ -189,17 +193,23 @@ impl Ledger {
     ) -> Result<(Self, Opened), OpenLedgerError> {
         let folder = |source| OpenLedgerError::Folder { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(folder)?;
-        let history = History::open_on(Arc::clone(&medium), dir, limits, keeper, stamp)?;
-        let journal = &history.journal;
-        let stream = StreamId(journal.stream_id());
-        let rebuilt = rebuild::open_fold(&*medium, dir, journal, stream)?;
-        if is_in_doubt(dir) {
+        let mut history = History::open_on(Arc::clone(&medium), dir, limits, keeper, stamp)?;
+        let stream = StreamId(history.journal.stream_id());
+        let open_fold = |journal: &Journal| rebuild::open_fold(&*medium, dir, journal, stream);
+        let rebuilt = match open_fold(&history.journal) {
+            // Nothing but sled has the state: for that the reserve is there, too.
+            Err(error) if error.is_out_of_space() && history.journal.release_ballast()? => {
+                open_fold(&history.journal)?
+            }
+            opened => opened?,
+        };
+        if rebuilt.fold.is_in_sled() && is_in_doubt(dir) {
             std::fs::remove_file(dir.join(IN_DOUBT)).map_err(folder)?;
         }
         let mut ledger = Self {
             history,
             fold: rebuilt.fold,
-            snapshot_seq: rebuilt.snapshot_seq,
+            covered: rebuilt.covered,
             stream,
             boot: keeper.boot,
             signer: None,
@@ -292,7 +302,20 @@ impl Ledger {
             encoded.iter().map(|record| Entry { record, detached: None }).collect();
         self.history.journal.append(&entries).map_err(commit_error)?;
         let applied = Applied { stream: self.stream, seq, hash };
-        self.fold.apply(changes, applied).map_err(|source| self.fold_failed(source))
+        self.fold.apply(changes, applied).or_else(|error| self.go_on_without_sled(error))
+    }
+
+    /// Lets go of sled where it may soon find no room: `free_bytes` are left. The next start with room takes it up again.
+    ///
+    /// # Errors
+    ///
+    /// sled failed; final.
+    pub fn mind_room(&mut self, free_bytes: u64) -> Result<(), CommitError> {
+        if free_bytes >= rebuild::SLED_ROOM_BYTES || !self.fold.is_in_sled() {
+            return Ok(());
+        }
+        warn!(free_bytes, "no room for sled, state held in memory");
+        self.fold.leave_sled().or_else(|error| self.go_on_without_sled(error))
     }
 
     /// Says whether what was read since the last commit was really all there: after a refusal, which
@@ -305,33 +328,13 @@ impl Ledger {
         self.fold.take_fault().map_or(Ok(()), |source| Err(self.fold_failed(source)))
     }
 
-    /// Exports the fold if enough has happened since the last time; for a quiet moment.
-    ///
-    /// # Errors
-    ///
-    /// The disk refuses or is full. The next call tries again.
-    pub fn snapshot_if_due(&mut self) -> Result<bool, SnapshotLedgerError> {
-        let (seq, hash) = self.head();
-        if seq < self.snapshot_seq + SNAPSHOT_EVERY_RECORDS {
-            return Ok(false);
-        }
-        let changes = self.fold.export()?;
-        let (fold_version, stream) = (self.fold.folded_by().number(), self.stream);
-        let snapshot = Snapshot { fold_version, stream, applied_seq: seq, changes };
-        let bytes = encode_snapshot(&snapshot)?;
-        let History { medium, dir, .. } = &self.history;
-        journal::write_snapshot_on(&**medium, dir, seq, &hash.0, &bytes)?;
-        self.snapshot_seq = seq;
-        Ok(true)
-    }
-
-    /// Removes segments that the hub has safe and that a snapshot covers.
+    /// Removes segments that the hub has safe and that two snapshots cover.
     ///
     /// # Errors
     ///
     /// The disk refuses.
     pub fn prune(&mut self, safe: u64) -> Result<(), journal::PruneError> {
-        self.history.prune(safe, self.snapshot_seq)
+        self.history.prune(safe, self.covered.upto())
     }
 
     /// Room on the disk.
@@ -349,7 +352,11 @@ impl Ledger {
     ///
     /// The disk refuses.
     pub fn release_ballast(&mut self) -> Result<bool, journal::SpaceError> {
-        self.history.journal.release_ballast()
+        let released = self.history.journal.release_ballast()?;
+        if released {
+            self.history.journal.claim_room();
+        }
+        Ok(released)
     }
 
     /// Takes the reserve back where there is room again; answers whether it is there.
@@ -395,6 +402,10 @@ impl Ledger {
         reason: StreamBreak,
         common: Option<Place>,
     ) -> Result<(), SuccessorError> {
+        // The next start asks the snapshots for the state, and they may be damaged where sled is not.
+        if let Err(error) = self.write_snapshot() {
+            warn!(%error, "snapshot not written");
+        }
         self.history.begin_new_stream(reason, common)
     }
 
@@ -408,21 +419,30 @@ impl Ledger {
         }
     }
 
+    /// A full disk is no reason to end: what is in the journal is folded into memory.
+    fn go_on_without_sled(&mut self, error: FoldError) -> Result<(), CommitError> {
+        if !error.is_out_of_space() {
+            return Err(self.fold_failed(error));
+        }
+        let History { medium, dir, journal, .. } = &self.history;
+        doubt(dir);
+        match rebuild::fold_in_memory(&**medium, dir, journal, self.stream) {
+            Ok(state) => {
+                warn!(%error, "sled found no room, state held in memory");
+                self.fold = state;
+                Ok(())
+            }
+            Err(why) => {
+                warn!(%why, "state cannot be made without sled");
+                Err(self.fold_failed(error))
+            }
+        }
+    }
+
     fn fold_failed(&self, source: FoldError) -> CommitError {
         doubt(&self.history.dir);
         CommitError::Fold { source }
     }
-}
-
-/// Why the fold could not be exported.
-#[derive(Debug, Error)]
-pub enum SnapshotLedgerError {
-    #[error("cannot read the fold")]
-    Fold(#[from] FoldError),
-    #[error("cannot encode the fold")]
-    Encode(#[from] EncodeSnapshotError),
-    #[error("cannot write the snapshot")]
-    Snapshot(#[from] journal::SnapshotError),
 }
 
 fn start_facts(keeper: &Keeper, new_stream: bool, boot_count: u64) -> Vec<Fact> {

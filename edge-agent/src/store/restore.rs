@@ -18,16 +18,22 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use super::incoming::{Incoming, TakeBackError, clear, replace_file};
-use super::rebuild::{Fitting, base_of};
-use super::successor::{Beginning, SuccessorError, order_of, write_successor};
+use super::snapshots::{Fitting, base_of};
+use super::successor::{Beginning, SuccessorError, give_up, order_of, write_successor};
 use super::{Home, JOURNAL, Keeper, Stamp, fold_record};
 use crate::journal::load_snapshots_on;
-use crate::journal::{self, AppendError, CutError, Entry, Journal, ReadError, Stored, Verify};
+use crate::journal::{
+    self, AppendError, CreateError, CutError, Entry, Journal, ReadError, Stored, Verify,
+};
 
 /// Records read at a time.
 const RECORDS_AT_A_TIME: usize = 256;
 /// Bytes read at a time.
 const BYTES_AT_A_TIME: usize = 512 * 1024;
+/// What a frame adds to its record, at most, in bytes.
+const FRAME_BYTES: u64 = 64;
+/// What must be left for the records of a start, in bytes.
+const START_ROOM_BYTES: u64 = 1_024;
 /// The folder for what is cut off.
 const CUT: &str = "cut";
 /// The file that says how many starts were counted in what was cut off.
@@ -57,6 +63,10 @@ pub enum RestoreError {
     Successor(#[from] SuccessorError),
     #[error("cannot look for snapshots")]
     Snapshots(#[from] journal::SnapshotError),
+    #[error("cannot give the reserve to the journal")]
+    Reserve(#[from] journal::SpaceError),
+    #[error("{needed} bytes are needed, {free} are free")]
+    Room { needed: u64, free: u64 },
     #[error("cannot keep the count of starts in {path}")]
     Count { path: PathBuf, source: std::io::Error },
 }
@@ -65,18 +75,38 @@ impl RestoreError {
     /// Load, not damage: the bank goes on with what it has, for staff only, and tries again.
     fn is_out_of_space(&self) -> bool {
         match self {
-            Self::Append(AppendError::OutOfSpace { .. })
+            Self::Room { .. }
+            | Self::Append(AppendError::OutOfSpace { .. })
             | Self::Cut(CutError::Append(AppendError::OutOfSpace { .. })) => true,
             Self::Cut(CutError::Disk(fault)) => fault.is_out_of_space(),
+            Self::Successor(error) => error.is_out_of_space(),
+            Self::Count { source, .. } => is_full(source),
             Self::Incoming(_)
             | Self::Read(_)
             | Self::Cut(_)
             | Self::Append(_)
-            | Self::Successor(_)
-            | Self::Snapshots(_)
-            | Self::Count { .. } => false,
+            | Self::Reserve(_)
+            | Self::Snapshots(_) => false,
         }
     }
+}
+
+impl SuccessorError {
+    fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::Create(CreateError::OutOfSpace { .. })
+            | Self::Append(AppendError::OutOfSpace { .. }) => true,
+            Self::Create(CreateError::Disk(fault)) => fault.is_out_of_space(),
+            Self::File { source, .. } => is_full(source),
+            Self::NoState | Self::TooLarge | Self::Create(_) | Self::Append(_) | Self::Open(_) => {
+                false
+            }
+        }
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// The journal as it goes on.
@@ -84,76 +114,119 @@ pub(super) struct Settled {
     pub(super) journal: Journal,
     /// What has come and is not in place: only staff may open doors.
     pub(super) incoming: Option<Incoming>,
+    /// There is something to be done that found no room: only staff may open doors.
+    pub(super) waits_for_room: bool,
     pub(super) healed: Option<Healed>,
 }
 
-impl Settled {
-    const fn untouched(journal: Journal) -> Self {
-        Self { journal, incoming: None, healed: None }
-    }
+/// What came of one try.
+enum Tried {
+    Untouched,
+    /// Not all is here.
+    Waiting(Box<Incoming>),
+    Restored {
+        common: u64,
+        upto: u64,
+    },
+    /// Another journal stands in this one's place.
+    Succeeded(Parent),
 }
 
-/// Puts in place what the hub gave back, if it is complete, or follows its order to begin a new stream.
+/// Puts in place what the hub gave back, if it is complete, or follows its order to begin a new stream. A full disk must not
+/// keep a bank from starting: the reserve is there for this, too, and without it the journal goes on as it is.
 pub(super) fn settle(
     home: &Home<'_>,
-    journal: Journal,
+    mut journal: Journal,
     keeper: &Keeper,
     stamp: Stamp,
 ) -> Result<Settled, RestoreError> {
+    let mut tried = try_to_settle(home, &mut journal, keeper, stamp);
+    if tried.as_ref().is_err_and(RestoreError::is_out_of_space) && journal.release_ballast()? {
+        warn!("disk full, using the reserve");
+        tried = try_to_settle(home, &mut journal, keeper, stamp);
+    }
+    let settled = |journal, incoming, healed| {
+        Ok(Settled { journal, incoming, waits_for_room: false, healed })
+    };
+    match tried {
+        Err(error) if error.is_out_of_space() => {
+            warn!(%error, "journal not made whole, the disk is full");
+            give_up(home)?;
+            journal.claim_room();
+            let incoming = Incoming::open(home.medium, home.dir, home.limits)?;
+            Ok(Settled { journal, incoming, waits_for_room: true, healed: None })
+        }
+        Err(error) => Err(error),
+        Ok(Tried::Untouched) => settled(journal, None, None),
+        Ok(Tried::Waiting(here)) => settled(journal, Some(*here), None),
+        Ok(Tried::Restored { common, upto }) => {
+            settled(journal, None, Some(Healed::Restored { common, upto }))
+        }
+        Ok(Tried::Succeeded(parent)) => {
+            // Its lock is held until the other one is in its place.
+            drop(journal);
+            go_on_with_other(home, parent)
+        }
+    }
+}
+
+fn try_to_settle(
+    home: &Home<'_>,
+    journal: &mut Journal,
+    keeper: &Keeper,
+    stamp: Stamp,
+) -> Result<Tried, RestoreError> {
     let stream = StreamId(journal.stream_id());
     if let Some(order) = order_of(home, stream)? {
-        let state = state_at(home, &journal, journal.head_seq())?.ok_or(SuccessorError::NoState)?;
+        let state = state_at(home, journal, journal.head_seq())?.ok_or(SuccessorError::NoState)?;
         let parent = Parent { stream, common: order.common, reason: Some(order.reason) };
         let changes = carried(&state, &state, &InDoubt::All);
-        return succeed(home, journal, keeper, stamp, Beginning { parent, changes });
+        write_successor(home, keeper, stamp, Beginning { parent, changes })?;
+        return Ok(Tried::Succeeded(parent));
     }
     let Some(here) = Incoming::open(home.medium, home.dir, home.limits)? else {
-        return Ok(Settled::untouched(journal));
+        return Ok(Tried::Untouched);
     };
     if here.journal.stream_id() != stream.0 {
         drop(here);
         clear(&**home.medium, home.dir)?;
-        return Ok(Settled::untouched(journal));
+        return Ok(Tried::Untouched);
     }
     if !here.is_complete() {
-        return Ok(Settled { journal, incoming: Some(here), healed: None });
+        return Ok(Tried::Waiting(Box::new(here)));
     }
     put_in_place(home, journal, here, keeper, stamp)
 }
 
 fn put_in_place(
     home: &Home<'_>,
-    mut journal: Journal,
+    journal: &mut Journal,
     here: Incoming,
     keeper: &Keeper,
     stamp: Stamp,
-) -> Result<Settled, RestoreError> {
-    let Some(common) = last_common(&journal, &here.journal)? else {
+) -> Result<Tried, RestoreError> {
+    let Some(common) = last_common(journal, &here.journal)? else {
         warn!("records from the hub do not continue this journal");
         drop(here);
         clear(&**home.medium, home.dir)?;
-        return Ok(Settled::untouched(journal));
+        return Ok(Tried::Untouched);
     };
-    let ours = facts_above(&journal, common)?;
+    let ours = facts_above(journal, common)?;
     let again = ours.as_ref().is_some_and(|facts| facts.iter().all(is_said_again));
     if !again {
-        let beginning = two_branches(home, &journal, &here.journal, common, ours)?;
-        drop(here);
-        return succeed(home, journal, keeper, stamp, beginning);
+        let beginning = two_branches(home, journal, &here.journal, common, ours)?;
+        let parent = beginning.parent;
+        write_successor(home, keeper, stamp, beginning)?;
+        return Ok(Tried::Succeeded(parent));
     }
+    check_room(journal, &here.journal, common)?;
     keep_count(home, &ours.unwrap_or_default())?;
     let upto = here.journal.head_seq();
-    match replace_above(home, &mut journal, &here.journal, common) {
-        Err(error) if error.is_out_of_space() => {
-            warn!(%error, "records from the hub not put in place");
-            return Ok(Settled { journal, incoming: Some(here), healed: None });
-        }
-        done => done?,
-    }
+    replace_above(home, journal, &here.journal, common)?;
     drop(here);
     clear(&**home.medium, home.dir)?;
     info!(common, upto, "records from the hub put in place");
-    Ok(Settled { journal, incoming: None, healed: Some(Healed::Restored { common, upto }) })
+    Ok(Tried::Restored { common, upto })
 }
 
 /// The hub has heard of starts whose records are taken back: the next one counts on from them, or it would look like that of
@@ -181,6 +254,26 @@ pub(super) fn counted_starts(home: &Home<'_>) -> Result<u64, RestoreError> {
             .map_err(|source| RestoreError::Count { path, source })?,
     };
     Ok(bytes.try_into().map_or(0, u64::from_be_bytes))
+}
+
+/// Whether the hub's records find room with something left over. One run after the other would take all that there is, and
+/// then not even a start could be recorded.
+fn check_room(journal: &Journal, theirs: &Journal, common: u64) -> Result<(), RestoreError> {
+    let (kept_aside, put_in) = (bytes_above(journal, common)?, bytes_above(theirs, common)?);
+    let needed = kept_aside + put_in + START_ROOM_BYTES;
+    let free = journal.space()?.free_bytes;
+    if free < needed { Err(RestoreError::Room { needed, free }) } else { Ok(()) }
+}
+
+/// What the records above `seq` take, about.
+fn bytes_above(journal: &Journal, seq: u64) -> Result<u64, ReadError> {
+    let (mut bytes, mut last) = (0, seq);
+    loop {
+        let run = journal.read(last + 1, RECORDS_AT_A_TIME, BYTES_AT_A_TIME)?;
+        let Some(stored) = run.last() else { return Ok(bytes) };
+        last = stored.seq;
+        bytes += run.iter().map(|stored| stored.record.len() as u64 + FRAME_BYTES).sum::<u64>();
+    }
 }
 
 /// Cuts off what is above `common` and appends the hub's records as they are.
@@ -322,18 +415,8 @@ fn fold_above(
     Ok(())
 }
 
-/// Puts a new journal in the place of this one, which is kept aside.
-fn succeed(
-    home: &Home<'_>,
-    journal: Journal,
-    keeper: &Keeper,
-    stamp: Stamp,
-    beginning: Beginning,
-) -> Result<Settled, RestoreError> {
-    let parent = beginning.parent;
-    write_successor(home, keeper, stamp, beginning)?;
-    // Its lock is held until the other one is in its place.
-    drop(journal);
+/// The new journal, in whose place the old one was.
+fn go_on_with_other(home: &Home<'_>, parent: Parent) -> Result<Settled, RestoreError> {
     clear(&**home.medium, home.dir)?;
     let opened = Journal::open_on(
         Arc::clone(home.medium),
@@ -345,5 +428,5 @@ fn succeed(
     let common = parent.common.map(|common| common.seq);
     warn!(parent = %parent.stream, common, "new stream begun");
     let healed = Some(Healed::Succeeded { parent: parent.stream, common });
-    Ok(Settled { journal, incoming: None, healed })
+    Ok(Settled { journal, incoming: None, waits_for_room: false, healed })
 }

@@ -305,6 +305,12 @@ pub(super) fn order_of(home: &Home<'_>, stream: StreamId) -> Result<Option<Order
     Ok((*of == stream.0).then_some(Order { reason, common }))
 }
 
+/// Removes what is there of a new journal that found no room: the old one goes on, and needs the room.
+pub(super) fn give_up(home: &Home<'_>) -> Result<(), SuccessorError> {
+    let next = home.dir.join(NEXT);
+    remove_files(&**home.medium, &next).map_err(at(&next))
+}
+
 fn remove_files(medium: &dyn Medium, dir: &Path) -> std::io::Result<()> {
     let names = match medium.list(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

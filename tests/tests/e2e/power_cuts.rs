@@ -1,5 +1,5 @@
-//! The power goes right after somebody was told something, on a real file system, with the real
-//! programs. Needs a machine that lets root mount a loop device; on another one it fails and says what
+//! The power goes right after somebody was told something, or the disk is full to its last byte, on a real file system,
+//! with the real programs. Needs a machine that lets root mount a loop device; on another one it fails and says what
 //! to do.
 
 use std::process::{Output, Stdio};
@@ -14,16 +14,19 @@ const LIMIT: Duration = Duration::from_secs(170);
 const CUTS: u64 = 10;
 
 #[expect(clippy::print_stdout, reason = "the counts are what it is for")]
-async fn cut(args: &[&str]) -> Result<(Value, Output)> {
+async fn crash(args: &[&str]) -> Result<(Value, Output)> {
     let mut crash = Command::new(env!("CARGO_BIN_EXE_crash"));
-    crash.arg("power-cuts").args(args).args(["--cuts", &CUTS.to_string()]);
-    crash.stdin(Stdio::null()).kill_on_drop(true);
+    crash.args(args).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(LIMIT, crash.output()).await.context("it does not end")??;
     let said = String::from_utf8_lossy(&output.stderr);
     let told = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("no JSON object; it ended with {}:\n{said}", output.status))?;
     println!("{told:#}");
     Ok((told, output))
+}
+
+async fn cut(args: &[&str]) -> Result<(Value, Output)> {
+    crash(&[&["power-cuts"], args, &["--cuts", &CUTS.to_string()]].concat()).await
 }
 
 async fn cut_and_lose_nothing(whose: &str) -> Result<()> {
@@ -65,5 +68,19 @@ async fn the_same_journal_without_fdatasync_is_found_out() -> Result<()> {
     assert!(told["lost"].as_u64() > Some(0), "{told}");
     // Not by a lucky cut: by every one.
     assert_eq!(told["losing_cuts"], told["cuts"], "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn p_g_a_really_full_disk_stops_deposits_only_and_starts_go_on() -> Result<()> {
+    let (told, output) = crash(&["full-disk"]).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "it ended with {}:\n{said}", output.status);
+    assert!(told["starts_when_full"].as_u64() > Some(3), "{told}");
+    assert!(told["fetched_when_full"].as_u64() > Some(5), "{told}");
+    assert!(told["refused_when_full"].as_u64() > Some(4), "{told}");
+    for what in ["lost", "doubled", "unexplained"] {
+        assert_eq!(told["ledgers"][what], Value::Array(Vec::new()), "{what}");
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::facts::any_fact;
 use super::*;
+use crate::store::fold::SledFold;
 
 fn record(seq: u64, at: u64, fact: Fact) -> Record {
     Record {

@@ -166,12 +166,7 @@ fn two_stores_that_were_moved_aside_are_kept() {
         doubt(store.dir.path());
         rebuilt(&mut store);
     }
-    let mut names: Vec<_> = fs::read_dir(store.dir.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    assert_eq!(names, ["journal", "sled", "sled.broken-1", "sled.broken-2"]);
+    assert_eq!(names(store.dir.path()), ["journal", "sled", "sled.broken-1", "sled.broken-2"]);
 }
 
 /// Commits bookings until a snapshot is due, writes it, and gives its seq.
@@ -196,19 +191,32 @@ pub(super) fn commit_a_run(ledger: &mut Ledger) {
     ledger.commit(&facts, None, stamp(9)).unwrap();
 }
 
+/// A ledger with two snapshots, where they are, and a run of records behind them.
+fn with_two_snapshots() -> (Store, Ledger, [u64; 2]) {
+    let mut store = Store::new();
+    let (mut ledger, _) = store.open();
+    let seqs = [(); 2].map(|()| snapshot(&mut ledger));
+    commit_a_run(&mut ledger);
+    (store, ledger, seqs)
+}
+
 #[test]
 fn a_snapshot_stands_in_for_records_that_are_pruned() {
     let mut store = Store::new();
     let (mut ledger, _) = store.open();
     ledger.prune(u64::MAX).unwrap();
     assert_eq!(ledger.history.journal.oldest_seq(), 1, "nothing is pruned without a snapshot");
-    let seq = snapshot(&mut ledger);
+    let older = snapshot(&mut ledger);
     assert!(!ledger.snapshot_if_due().unwrap(), "the next one is due later");
-    commit_a_run(&mut ledger);
-    ledger.prune(seq / 2).unwrap();
-    assert!((2..=seq / 2 + 1).contains(&ledger.history.journal.oldest_seq()));
     ledger.prune(u64::MAX).unwrap();
-    assert!(ledger.history.journal.oldest_seq() <= seq + 1, "what no snapshot covers stays");
+    assert_eq!(ledger.history.journal.oldest_seq(), 1, "the only one may turn out bad");
+    let newest = snapshot(&mut ledger);
+    commit_a_run(&mut ledger);
+    ledger.prune(older / 2).unwrap();
+    assert!((2..=older / 2 + 1).contains(&ledger.history.journal.oldest_seq()));
+    ledger.prune(u64::MAX).unwrap();
+    let oldest = ledger.history.journal.oldest_seq();
+    assert!((older / 2..=older + 1).contains(&oldest), "what two do not cover stays");
     let before = parcels_of(&ledger);
     drop(ledger);
 
@@ -217,7 +225,7 @@ fn a_snapshot_stands_in_for_records_that_are_pruned() {
     assert_eq!(opened.rebuilt.as_deref(), Some("sled is empty"));
     assert_eq!(opened.replayed, 256);
     assert_eq!(parcels_of(&ledger), before);
-    assert_eq!(ledger.snapshot_seq, seq);
+    assert_eq!((ledger.covered.newest, ledger.covered.upto()), (newest, older));
     drop(ledger);
 
     // Without it the state cannot be told, and trying again and again loses nothing more.
@@ -233,6 +241,90 @@ fn a_snapshot_stands_in_for_records_that_are_pruned() {
 }
 
 #[test]
+fn p_i_without_sled_and_with_the_newest_snapshot_damaged_a_bank_starts_from_the_older_one() {
+    let (mut store, mut ledger, [older, newest]) = with_two_snapshots();
+    ledger.prune(u64::MAX).unwrap();
+    assert!(ledger.history.journal.oldest_seq() > 1);
+    let (before, head) = (parcels_of(&ledger), ledger.head().0);
+    drop(ledger);
+    sled_let_go(&store.path("sled"));
+    fs::remove_dir_all(store.path("sled")).unwrap();
+    let file = store.path("snapshot").join(format!("snap-{newest:020}.bin"));
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[200] ^= 1;
+    fs::write(file, bytes).unwrap();
+
+    let (mut ledger, opened) = store.open();
+    assert_eq!(opened.replayed, head - older);
+    assert_eq!(parcels_of(&ledger), before);
+    // And nothing goes that it needs until there are two again.
+    assert_eq!((ledger.covered.newest, ledger.covered.upto()), (older, 0));
+    assert!(ledger.snapshot_if_due().unwrap());
+    assert_eq!(ledger.covered.upto(), older);
+}
+
+/// Spoils a record of the segment that has the record `seq`, which is not the last one.
+fn spoil_segment_of(store: &Store, seq: u64) {
+    let first_of = |path: &PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        name.strip_prefix("seg-").map(|seq| seq.parse::<u64>().unwrap())
+    };
+    let mut segments: Vec<_> = walk(&store.path("journal"));
+    segments.retain(|path| first_of(path).is_some_and(|first| first <= seq));
+    segments.sort();
+    let path = segments.pop().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 0xff;
+    fs::write(path, bytes).unwrap();
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn p_f_a_start_that_cannot_make_the_state_leaves_sled_and_snapshots_where_they_are() {
+    let (mut store, mut ledger, [_, newest]) = with_two_snapshots();
+    for _ in 0..3 {
+        commit_a_run(&mut ledger);
+    }
+    let before = parcels_of(&ledger);
+    drop(ledger);
+    let there = names(&store.path("snapshot"));
+    assert_eq!(there.len(), 2);
+    // Neither the newest snapshot's place nor what stands behind the older one can be read.
+    spoil_segment_of(&store, newest);
+    doubt(store.dir.path());
+    for _ in 0..3 {
+        let error = store.try_open().map(drop).unwrap_err();
+        assert!(matches!(error, OpenLedgerError::Rebuild(RebuildError::Read(_))), "{error}");
+        assert_eq!(names(&store.path("snapshot")), there);
+        assert_eq!(names(store.dir.path()), ["journal", "sled", IN_DOUBT, "snapshot"]);
+    }
+    fs::remove_file(store.path(IN_DOUBT)).unwrap();
+    let (ledger, opened) = store.open();
+    assert_eq!((opened.rebuilt, parcels_of(&ledger)), (None, before));
+}
+
+#[test]
+fn p_f_an_order_to_begin_anew_finds_the_state_that_only_sled_had() {
+    let (mut store, mut ledger, _) = with_two_snapshots();
+    ledger.prune(u64::MAX).unwrap();
+    let parcels = ledger.view().parcels().len();
+    fs::remove_dir_all(store.path("snapshot")).unwrap();
+    ledger.begin_new_stream(StreamBreak::Forked, None).unwrap();
+    drop(ledger);
+    store.stream = StreamId([77; 16]);
+    let (ledger, found) = store.open();
+    assert_eq!(found.healed, Some(Healed::Succeeded { parent: STREAM, common: None }));
+    assert_eq!(ledger.view().parcels().len(), parcels);
+}
+
+#[test]
 fn snapshots_of_another_history_cover_nothing_and_push_out_nothing() {
     let mut store = Store::new();
     let (mut ledger, _) = store.open();
@@ -244,7 +336,7 @@ fn snapshots_of_another_history_cover_nothing_and_push_out_nothing() {
     let (mut ledger, opened) = store.open();
     assert_eq!(opened.rebuilt.as_deref(), Some("sled is of another stream"));
     assert!(store.path("snapshot.other").exists());
-    assert_eq!(ledger.snapshot_seq, 0);
+    assert_eq!(ledger.covered.newest, 0);
     commit_a_run(&mut ledger);
     ledger.prune(u64::MAX).unwrap();
     assert_eq!(ledger.history.journal.oldest_seq(), 1);
@@ -256,7 +348,7 @@ fn overgrow(store: &Store) {
     sled_let_go(&store.path("sled"));
     let db = sled::open(store.path("sled")).unwrap();
     let mebibyte = vec![7; 1 << 20];
-    for n in 0..=u8::try_from(rebuild::SLED_MAX_BYTES >> 20).unwrap() {
+    for n in 0..=u8::try_from(sled_files::SLED_MAX_BYTES >> 20).unwrap() {
         db.insert([b'?', n], &mebibyte[..]).unwrap();
     }
     db.flush().unwrap();
@@ -268,29 +360,47 @@ fn bytes_of_sled(store: &Store) -> u64 {
 
 #[test]
 fn a_sled_that_has_grown_is_made_again_at_a_start_from_a_snapshot_and_never_without_one() {
-    let mut store = Store::new();
-    let (mut ledger, _) = store.open();
-    snapshot(&mut ledger);
-    commit_a_run(&mut ledger);
+    let (mut store, mut ledger, _) = with_two_snapshots();
     ledger.prune(u64::MAX).unwrap();
     let before = parcels_of(&ledger);
     drop(ledger);
     overgrow(&store);
-    assert!(bytes_of_sled(&store) > rebuild::SLED_MAX_BYTES);
+    assert!(bytes_of_sled(&store) > sled_files::SLED_MAX_BYTES);
 
     let (snapshots, away) = (store.path("snapshot"), store.path("away"));
     fs::rename(&snapshots, &away).unwrap();
     assert_eq!(store.open().1.rebuilt, None, "it is all that is left of the state");
     sled_let_go(&store.path("sled"));
-    assert!(bytes_of_sled(&store) > rebuild::SLED_MAX_BYTES);
+    assert!(bytes_of_sled(&store) > sled_files::SLED_MAX_BYTES);
 
     fs::rename(&away, &snapshots).unwrap();
+    // A start that was cut short had only moved it.
+    fs::rename(store.path("sled"), store.path("sled.grown")).unwrap();
     let (ledger, opened) = store.open();
-    assert_eq!(opened.rebuilt.as_deref(), Some("sled is empty"));
+    assert_eq!(opened.rebuilt.as_deref(), Some("sled has grown"));
     assert_eq!(parcels_of(&ledger), before);
     drop(ledger);
     sled_let_go(&store.path("sled"));
-    assert!(bytes_of_sled(&store) < rebuild::SLED_MAX_BYTES / 4, "{}", bytes_of_sled(&store));
-    assert!(!store.path("sled.broken-1").exists(), "there is nothing to look at in it");
+    assert!(bytes_of_sled(&store) < sled_files::SLED_MAX_BYTES / 4, "{}", bytes_of_sled(&store));
+    assert_eq!(names(store.dir.path()), ["journal", "sled", "snapshot"], "nothing to look at");
     assert_eq!(store.open().1.rebuilt, None);
+}
+
+#[test]
+fn a_sled_that_has_grown_stays_if_what_stands_in_for_it_cannot_be_folded_on() {
+    let (mut store, mut ledger, [_, newest]) = with_two_snapshots();
+    for _ in 0..6 {
+        commit_a_run(&mut ledger);
+    }
+    let before = parcels_of(&ledger);
+    drop(ledger);
+    overgrow(&store);
+    spoil_segment_of(&store, newest + 700);
+    for _ in 0..2 {
+        let (ledger, opened) = store.open();
+        assert_eq!((opened.rebuilt, parcels_of(&ledger)), (None, before.clone()));
+        drop(ledger);
+        sled_let_go(&store.path("sled"));
+        assert!(bytes_of_sled(&store) > sled_files::SLED_MAX_BYTES);
+    }
 }

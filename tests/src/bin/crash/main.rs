@@ -8,6 +8,7 @@
 mod chance;
 mod diary;
 mod fifth;
+mod full_disk;
 mod hands;
 mod hub_copy;
 mod image;
@@ -62,6 +63,17 @@ enum Task {
         #[arg(long, hide = true)]
         alone: bool,
     },
+    /// Somebody else fills the disk of an agent to its last byte, while people fetch parcels and the agent is killed
+    ///
+    /// On an ext4 image in a loop device. Needs root.
+    FullDisk {
+        /// What chance begins with
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// It runs in namespaces of its own already
+        #[arg(long, hide = true)]
+        alone: bool,
+    },
     /// Compares the ledgers that FILE names; fails if they disagree
     Ledgers {
         /// Where they are, as JSON
@@ -106,7 +118,7 @@ fn run() -> Result<()> {
     if let Task::WriteJournal { dir, without_fdatasync } = &task {
         return writer::run(dir, *without_fdatasync, |promise| println!("{promise}"));
     }
-    if let Task::PowerCuts { alone: false, .. } = &task {
+    if let Task::PowerCuts { alone: false, .. } | Task::FullDisk { alone: false, .. } = &task {
         return Err(privileges::go_alone());
     }
     let runtime =
@@ -141,6 +153,7 @@ async fn perform(task: Task) -> Result<()> {
             tell(&report)?;
             report.ensure()
         }
+        Task::FullDisk { seed, .. } => tell(&full_disk::run(seed).await?),
         Task::Ledgers { places } => {
             let places = std::fs::read(&places).context("where the ledgers are")?;
             let verdict = ledgers::audit(&serde_json::from_slice(&places)?).await?;

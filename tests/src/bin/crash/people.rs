@@ -100,19 +100,43 @@ impl Front {
 
     /// A parcel is sent, brought, and fetched again unless it is to `stay`.
     pub(crate) async fn handle(&self, order: &Order, stay: bool) -> Result<()> {
+        self.send(order).await?;
+        let Some(code) = self.hand_in(order).await? else { return Ok(()) };
+        if !stay {
+            self.fetch(order, &code).await?;
+        }
+        self.doing.set("away");
+        Ok(())
+    }
+
+    pub(crate) async fn send(&self, order: &Order) -> Result<()> {
         self.doing.set("sending");
-        self.sender.send(order).await?;
+        self.sender.send(order).await
+    }
+
+    /// Brings it and waits for the letter; gives its code, or none if the courier kept the parcel.
+    pub(crate) async fn hand_in(&self, order: &Order) -> Result<Option<String>> {
         if !self.bring(order).await? {
-            return Ok(());
+            return Ok(None);
         }
         self.doing.set("waiting for the letter");
         let letter = wait_for_letter(&self.mailbox, &order.email, LETTER_LIMIT).await?;
         self.note(order, What::Letter).await?;
-        if !stay {
-            self.fetch(order, &letter.token).await?;
+        Ok(Some(letter.token))
+    }
+
+    /// Why the bank opens no door for this label; none if it did not answer.
+    pub(crate) async fn refusal(&self, order: &Order) -> Result<Option<String>> {
+        if !matches!(self.hear(self.panel.scan(&self.courier).await), Said::Yes(_)) {
+            return self.turned_away().await;
         }
-        self.doing.set("away");
-        Ok(())
+        let said = self.ask(order, "label", self.panel.scan(&order.barcode).await).await?;
+        self.sign_out().await;
+        match said {
+            Said::Yes(_) => bail!("a door opens for {}", order.name),
+            Said::No(reason) => Ok(Some(reason)),
+            Said::Nothing => Ok(None),
+        }
     }
 
     /// Whether it is inside; else the courier has it.
@@ -232,7 +256,7 @@ impl Front {
         u16::try_from(doubtful?.number).ok()
     }
 
-    async fn fetch(&self, order: &Order, code: &str) -> Result<()> {
+    pub(crate) async fn fetch(&self, order: &Order, code: &str) -> Result<()> {
         let what = format!("the recipient has {}", order.name);
         let mut took = None;
         wait_for(&what, VISIT_LIMIT, async || self.try_to_fetch(order, code, &mut took).await).await

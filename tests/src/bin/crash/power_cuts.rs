@@ -105,7 +105,7 @@ pub(crate) async fn of_hub(cuts: usize, seed: u64) -> Result<Report> {
 }
 
 /// Stays if it was asked for, for the logs of a run that failed; what was mounted is gone with it.
-fn folder() -> Result<TempDir> {
+pub(crate) fn folder() -> Result<TempDir> {
     let mut folder = tempfile::Builder::new().prefix("postern-cuts-").tempdir()?;
     folder.disable_cleanup(std::env::var_os(KEEP_VARIABLE).is_some());
     Ok(folder)
