@@ -171,16 +171,16 @@ impl Post {
         unheard: Option<Unheard>,
     ) -> Result<(), DeliverError> {
         let notice_id = notice_id(notice);
-        let message = match notice.kind {
-            NoticeKind::ParcelStored => self.pickup(notice, &notice_id, Occasion::Stored, None),
-            NoticeKind::CodeReissued => self.pickup(notice, &notice_id, Occasion::Reissued, None),
-            NoticeKind::ParcelExtended => self.pickup(notice, &notice_id, Occasion::Extended, None),
-            NoticeKind::ParcelReminder => {
-                self.pickup(notice, &notice_id, Occasion::Reminder, unheard)
-            }
-            NoticeKind::ParcelExpired | NoticeKind::ReminderCorrected => {
-                self.closing(notice, &notice_id, unheard)
-            }
+        let occasion = match notice.kind {
+            NoticeKind::ParcelStored => Some(Occasion::Stored),
+            NoticeKind::CodeReissued => Some(Occasion::Reissued),
+            NoticeKind::ParcelExtended => Some(Occasion::Extended),
+            NoticeKind::ParcelReminder => Some(Occasion::Reminder),
+            NoticeKind::ParcelExpired | NoticeKind::ReminderCorrected => None,
+        };
+        let message = match occasion {
+            Some(occasion) => self.pickup(notice, &notice_id, occasion, unheard),
+            None => self.closing(notice, &notice_id, unheard),
         }?;
         if let Some(mailbox) = &self.mailbox {
             let bytes = message.formatted();

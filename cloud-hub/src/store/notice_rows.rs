@@ -22,8 +22,9 @@ pub struct NoticeRow {
     pub parcel: ParcelRow,
     /// Its bank as it is now.
     pub bank: BankRow,
-    /// How its bank last introduced itself, if all that it had to tell then was taken in and
-    /// understood. Whether it is still there is not the store's to know.
+    /// Of a notice that may not be true any more: how its bank last introduced itself, if all that it
+    /// had to tell then was taken in and understood. Whether it is still there is not the store's to
+    /// know.
     pub told_all: Option<Introduction>,
     /// What the bank knows of the parcel; `None` if it does not know it.
     pub at_bank: Option<ParcelAtBank>,

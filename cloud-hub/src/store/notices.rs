@@ -72,6 +72,7 @@ async fn read(
     row: &notices::Model,
     code_master: Option<&CodeMaster>,
 ) -> Result<Option<NoticeRow>, ReadError> {
+    let kind = NoticeKind::parse(&row.kind).ok_or(damaged("notices", "kind"))?;
     let uid: ParcelId = id("notices", "parcel", &row.parcel)?;
     let parcel = queries::parcel_by_uid(tx.connection(), uid).await?;
     let parcel = parcel.ok_or(damaged("notices", "parcel"))?;
@@ -84,12 +85,21 @@ async fn read(
     });
     let code = code_at(tx, bank, uid, code_master).await?;
     let bank = queries::bank(tx.connection(), bank).await?.ok_or(damaged("parcels", "bank"))?;
+    let told_all = match kind {
+        NoticeKind::ParcelReminder | NoticeKind::ParcelExpired => {
+            reminders::told_all(tx, &bank).await?
+        }
+        NoticeKind::ParcelStored
+        | NoticeKind::CodeReissued
+        | NoticeKind::ParcelExtended
+        | NoticeKind::ReminderCorrected => None,
+    };
     Ok(Some(NoticeRow {
         id: uint(row.id),
-        kind: NoticeKind::parse(&row.kind).ok_or(damaged("notices", "kind"))?,
+        kind,
         version: Version(u32::try_from(row.version).map_err(|_| damaged("notices", "version"))?),
         moment: row.moment_at.map(uint).map(UnixMillis),
-        told_all: reminders::told_all(tx, &bank).await?,
+        told_all,
         bank,
         parcel,
         at_bank,

@@ -216,6 +216,21 @@ async fn r07_a_reminder_is_held_until_a_bank_that_is_back_has_told_all_and_dropp
 }
 
 #[tokio::test]
+async fn r07_that_a_bank_had_told_all_on_another_connection_says_nothing_about_this_one() {
+    let mut story = Story::begun(0).await;
+    let half = at(STAY / 2 + HOUR);
+    let due = story.store.due_notices(half, 9).await.unwrap();
+    let [claimed] = &due[..] else { panic!("{due:?}") };
+    let post = &story.deliverer.post;
+    assert_eq!(post.attempt(claimed, half).await, NoticeOutcome::Sent);
+    story.goes_dark().await;
+    story.is_collected(half);
+    story.comes_back().await;
+    let held = NoticeOutcome::Held { look_at: half.plus_ms(due::HELD_LOOK_MS) };
+    assert_eq!(story.deliverer.post.attempt(claimed, half).await, held);
+}
+
+#[tokio::test]
 async fn r07_when_time_gets_short_one_reminder_goes_out_that_says_what_the_hub_does_not_know() {
     let mut story = Story::begun(0).await;
     story.goes_dark().await;
