@@ -24,7 +24,7 @@ use crate::codes::{CodeKeys, LoadCodesError};
 use crate::config::{Config, KeyFile, Keys};
 use crate::credential_keys::{HubKeys, LoadKeysError};
 use crate::grpc::{GrpcListener, ServeGrpcError, Surface, TokenKey};
-use crate::ingest::{Ingest, IngestParts, StartIngestError};
+use crate::ingest::{Ingest, IngestParts, Presence, StartIngestError};
 use crate::live::Lane;
 use crate::mqtt::{ListenerConfig, MqttListener, Operators};
 use crate::notify::{self, Deliverer, Post, SetUpPostError};
@@ -129,13 +129,14 @@ async fn start(config: &Config, traces: &Traces) -> Result<Running, ServeError> 
     let lane = start_lane(config, &mqtt)?;
     let ingest = Ingest::start(parts).await.map_err(ServeError::Ingest)?.with_lane(lane);
     let (presence, orders) = (ingest.presence(), ingest.orders());
+    let present = presence.clone();
     let ingest = Part::start("ingest", |stopped| ingest.run_until(said, stopped));
     let mqtt = Part::start("bank listener", |stopped| mqtt.run(stopped));
     let minting = start_minting(config, codes.as_ref(), &store);
     let backups = start_backups(config, file, &store);
     let sealing = codes.map(|codes| codes.sealing);
     let couriers = config.codes.as_ref().zip(sealing.clone());
-    let notices = start_notices(config, &store, &keys, sealing)?;
+    let notices = start_notices(config, &store, &keys, sealing, present)?;
     let surface = Surface {
         store: store.clone(),
         tokens: TokenKey::derive(keys.command_seeds()),
@@ -189,16 +190,18 @@ fn start_minting(config: &Config, codes: Option<&CodeKeys>, store: &Store) -> Op
     Some(Part::start("code minting", |stopped| job.run(stopped)))
 }
 
-/// The delivery of notices, if it is set up. `sealing` opens the digits in them.
+/// The delivery of notices, if it is set up. `sealing` opens the digits in them, `presence` knows
+/// which banks are here.
 fn start_notices(
     config: &Config,
     store: &Store,
     keys: &Arc<HubKeys>,
     sealing: Option<Arc<SealingKeys>>,
+    presence: Presence,
 ) -> Result<Option<Part<()>>, ServeError> {
     let Some(notices) = &config.notices else { return Ok(None) };
     let post = Post::new(notices, Arc::clone(keys), sealing).map_err(ServeError::Notices)?;
-    let deliverer = Deliverer::new(store.clone(), post);
+    let deliverer = Deliverer::new(store.clone(), post.knowing(presence));
     Ok(Some(Part::start("notices", |stopped| deliverer.run(stopped))))
 }
 

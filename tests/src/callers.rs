@@ -1,6 +1,6 @@
 //! A carrier and an operator: gRPC with their client certificates.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use locker_proto::wire::carrier::v1 as carrier;
@@ -178,6 +178,20 @@ impl Carrier {
     pub async fn get(&self, name: &str) -> Result<carrier::Parcel, Status> {
         let request = carrier::GetParcelRequest { name: self.parcel(name) };
         Ok(self.client().get_parcel(timed(request)).await?.into_inner())
+    }
+
+    /// From now on a parcel may stay so long, and no longer.
+    ///
+    /// # Errors
+    ///
+    /// The hub's.
+    pub async fn keep(&self, name: &str, so_long: Duration) -> Result<carrier::Parcel, Status> {
+        let request = carrier::ExtendRetentionRequest {
+            name: self.parcel(name),
+            expire_time: Some((SystemTime::now() + so_long).into()),
+            request_id: request_id(),
+        };
+        Ok(self.client().extend_retention(timed(request)).await?.into_inner())
     }
 
     /// Withdraws a parcel.

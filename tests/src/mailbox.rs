@@ -37,18 +37,7 @@ pub struct Letter {
 ///
 /// A file cannot be read or is no pickup letter.
 pub fn letters(folder: &Path) -> Result<Vec<Letter>> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "eml") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files.iter().map(|path| read(path)).collect()
+    files(folder)?.iter().map(|path| read(path)).collect()
 }
 
 /// Waits for a letter to `address`.
@@ -62,6 +51,41 @@ pub async fn wait_for_letter(folder: &Path, address: &str, limit: Duration) -> R
         Ok(letters(folder)?.into_iter().find(|letter| letter.to == address))
     })
     .await
+}
+
+/// Waits for a letter with this subject, with a code or without one; gives its text.
+///
+/// # Errors
+///
+/// The time is over, or a letter cannot be read.
+pub async fn wait_for_subject(folder: &Path, subject: &str, limit: Duration) -> Result<String> {
+    wait_for(&format!("there is a letter about {subject:?}"), limit, async || {
+        for file in files(folder)? {
+            let raw = std::fs::read(&file)?;
+            let mail = MessageParser::default().parse(&raw).context("no letter")?;
+            if mail.subject() == Some(subject) {
+                return Ok(mail.body_text(0).map(std::borrow::Cow::into_owned));
+            }
+        }
+        Ok(None)
+    })
+    .await
+}
+
+/// The files of all letters in `folder`, by name; none if there is no such folder yet.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "eml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn read(file: &Path) -> Result<Letter> {

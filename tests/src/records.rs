@@ -42,14 +42,15 @@ pub async fn unused_slots(store: &Path, bank: &str) -> Result<i64> {
     Ok(row.try_get("", "unused")?)
 }
 
-/// How many notices are still to be sent, or to be given up.
+/// How many notices are still to be sent, or to be given up. Reminders wait for days and do not
+/// count.
 ///
 /// # Errors
 ///
 /// The store cannot be read.
 pub async fn notices_under_way(store: &Path) -> Result<i64> {
     let sql = "SELECT COUNT(*) AS waiting FROM notices \
-               WHERE due_at IS NOT NULL OR outcome IS NULL";
+               WHERE (due_at IS NOT NULL OR outcome IS NULL) AND kind <> 'PARCEL_REMINDER'";
     let rows = query(store, sql, []).await?;
     let row = rows.first().context("a count has one row")?;
     Ok(row.try_get("", "waiting")?)

@@ -11,6 +11,8 @@ use crate::store;
 use crate::tls::Limits;
 
 const HOUR_MS: u64 = 3_600_000;
+/// Most reminders in one stay: whoever has not come after these will not for one more.
+const REMINDERS_MAX: usize = 4;
 
 /// What one bank's session may take; see [`SessionLimits`] for what happens at each limit.
 #[derive(Debug, Clone, Deserialize)]
@@ -215,6 +217,9 @@ pub struct NoticeLimits {
     pub retry_max_ms: u64,
     /// Attempts; then the notice is given up and an error logged.
     pub attempts: u32,
+    /// When a recipient is reminded, in percent of the time that the parcel may stay; ascending, at
+    /// most four, none for no reminders.
+    pub remind_at_percent: Vec<u8>,
 }
 
 impl Default for NoticeLimits {
@@ -225,6 +230,7 @@ impl Default for NoticeLimits {
             retry_first_ms: 5_000,
             retry_max_ms: 900_000,
             attempts: 100,
+            remind_at_percent: vec![50, 80],
         }
     }
 }
@@ -264,6 +270,7 @@ pub(super) fn check(config: &Config) -> Result<(), (String, String)> {
             row("notices.limits.retry_max_ms", limits.retry_max_ms, 10, 24 * HOUR_MS),
             row("notices.limits.attempts", limits.attempts, 1, 100_000),
         ]);
+        check_reminders(&limits.remind_at_percent)?;
         rows.extend(
             notices
                 .smtp
@@ -272,6 +279,17 @@ pub(super) fn check(config: &Config) -> Result<(), (String, String)> {
         );
     }
     rows.into_iter().try_for_each(Row::check)
+}
+
+fn check_reminders(percent: &[u8]) -> Result<(), (String, String)> {
+    let ascending = percent.is_sorted_by(|before, after| before < after);
+    let inside = percent.iter().all(|percent| (1..=99).contains(percent));
+    if ascending && inside && percent.len() <= REMINDERS_MAX {
+        return Ok(());
+    }
+    let expected =
+        format!("up to {REMINDERS_MAX} percentages of 1 to 99, ascending, found {percent:?}");
+    Err(("notices.limits.remind_at_percent".to_owned(), expected))
 }
 
 fn check_doors(config: &Config) -> Vec<Row> {

@@ -104,6 +104,32 @@ fn notices_need_a_sender_and_a_way() {
 }
 
 #[test]
+fn r07_the_moments_of_reminders_are_a_few_percentages_in_order_or_the_hub_does_not_start() {
+    let with = |percent: &str| {
+        format!(
+            "{SMALLEST}[notices]\nfrom = \"a@example.org\"\nmailbox = \"m\"\n\
+             [notices.limits]\nremind_at_percent = {percent}\n"
+        )
+    };
+    let moments = |text: &str| load(text).unwrap().notices.unwrap().limits.remind_at_percent;
+    assert_eq!(moments(&with("[50, 80]").replace("remind_at_percent = [50, 80]\n", "")), [50, 80]);
+    assert_eq!(moments(&with("[]")), [0_u8; 0]);
+    assert_eq!(moments(&with("[1, 30, 60, 99]")), [1, 30, 60, 99]);
+    for wrong in ["[0]", "[100]", "[80, 50]", "[50, 50]", "[10, 20, 30, 40, 50]"] {
+        let error = load(&with(wrong)).unwrap_err();
+        assert!(
+            matches!(&error, LoadConfigError::Value { key, .. }
+            if key == "notices.limits.remind_at_percent"),
+            "{error}"
+        );
+        let said = error.to_string();
+        let expected = "expected up to 4 percentages of 1 to 99, ascending, found ";
+        assert!(said.ends_with(&format!("{expected}{wrong}")), "{said}");
+    }
+    assert!(refusal(&with("[300]")).contains("u8"));
+}
+
+#[test]
 fn the_shipped_example_is_sound() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config/cloud-hub.toml");
     let config = Config::load(&path).unwrap();

@@ -132,29 +132,26 @@ impl Folding<'_> {
             if !self.write.incomplete {
                 self.write.incomplete = true;
                 let (kind, detail) = (EventKind::BankIncomplete, format!("record {seq}"));
-                self.effect(seq, at, at, None, Meaning::Bank { kind, detail });
+                let when = When { earliest: at, at, promised_from: at };
+                self.effect(seq, when, None, Meaning::Bank { kind, detail });
             }
             return;
         };
         let (kind, name) = facts::kind(&record.fact);
         let (compartment, session) = facts::place(&record.fact);
         self.write.facts.push(FactRow { seq, at: record.at, kind, bytes });
-        let promised_from = match record.quality {
-            TimeQuality::Unknown => self.write.now,
-            // What comes late promises as much as what comes at once: nobody knew of it before.
-            TimeQuality::Bounded { .. } => record.at.max(self.write.now),
-        };
+        let when = When::of(&record, self.write.now);
         let inspected = facts::trace_of_inspected(self.view, &record.fact);
         let is_whole = !self.write.incomplete;
         self.news.seals.look(self.view, &record, self.device_keys, is_whole);
         let changes = fold(&*self.view, &record);
         self.news.slots_refused += codes::note(&mut self.write, &record, &changes);
         for what in facts::meanings(self.view, &record.fact, &changes) {
-            self.effect(seq, record.at, promised_from, compartment, what);
+            self.effect(seq, when, compartment, what);
         }
         for (no, kind, reason) in facts::quarantines(self.view, &changes) {
             let detail = reason.to_owned();
-            self.effect(seq, record.at, promised_from, Some(no), Meaning::Bank { kind, detail });
+            self.effect(seq, when, Some(no), Meaning::Bank { kind, detail });
         }
         if facts::refuses_layout(&record.fact) {
             self.news.layout = LayoutNews { refused: true, freed: false };
@@ -185,19 +182,14 @@ impl Folding<'_> {
         }
     }
 
-    fn effect(
-        &mut self,
-        seq: u64,
-        at: UnixMillis,
-        promised_from: UnixMillis,
-        compartment: Option<CompartmentNo>,
-        what: Meaning,
-    ) {
+    fn effect(&mut self, seq: u64, when: When, compartment: Option<CompartmentNo>, what: Meaning) {
+        let When { earliest, at, promised_from } = when;
         let n = match self.write.effects.last() {
             Some(last) if last.seq == seq => last.n + 1,
             Some(_) | None => 0,
         };
-        self.write.effects.push(FactEffect { seq, n, at, promised_from, compartment, what });
+        let effect = FactEffect { seq, n, at, earliest, promised_from, compartment, what };
+        self.write.effects.push(effect);
     }
 
     fn finish(mut self) -> Outcome {
@@ -208,6 +200,26 @@ impl Folding<'_> {
         self.write.alarms.clone_from(&self.news.seals.broken);
         self.news.facts = u64::try_from(self.write.facts.len()).unwrap_or(u64::MAX);
         Outcome { write: self.write, news: self.news, unread: self.unread }
+    }
+}
+
+/// When a fact happened; see [`FactEffect`].
+#[derive(Clone, Copy)]
+struct When {
+    earliest: UnixMillis,
+    at: UnixMillis,
+    promised_from: UnixMillis,
+}
+
+impl When {
+    fn of(record: &Record, now: UnixMillis) -> Self {
+        let at = record.at;
+        let (earliest, promised_from) = match record.quality {
+            TimeQuality::Unknown => (UnixMillis(0), now),
+            // What comes late promises as much as what comes at once: nobody knew of it before.
+            TimeQuality::Bounded { within_ms } => (at.minus_ms(within_ms.into()), at.max(now)),
+        };
+        Self { earliest, at, promised_from }
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use locker_core::ids::{BankId, BootId};
+use locker_core::uplink::clone::Introduction;
 use locker_proto::message::{self, Birth};
 
 use super::Ingest;
@@ -28,6 +29,14 @@ impl Presence {
     #[must_use]
     pub fn is_connected(&self, bank: &BankId) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(bank)
+    }
+
+    /// Whether the bank is here by the connection on which it introduced itself so.
+    #[must_use]
+    pub fn is_here_as(&self, bank: &BankId, introduction: Introduction) -> bool {
+        let Introduction { boot, connection_count: count, .. } = introduction;
+        let banks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        banks.get(bank) == Some(&Connection { boot, count })
     }
 
     /// How many banks have one.

@@ -1,5 +1,5 @@
-//! What the deliverer of notices counts, one counter for each way that a notice can end, and one for
-//! letters that had to go without their digits.
+//! What the deliverer of notices counts: the ways that a notice can end, what was held because it
+//! might not have been true, and letters that had to go without their digits.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,13 +12,27 @@ pub enum Count {
     NotSent,
     /// Notices that nobody will deliver any more, although somebody waits for them.
     GivenUp,
+    /// Looks at reminders that were held, because their banks had not told all.
+    Held,
+    /// Letters that said what the hub did not know.
+    Reworded,
+    /// Letters that took back an earlier one.
+    Corrected,
     /// Letters without six digits although the parcel has some: they could not be opened.
     DigitsUnreadable,
 }
 
 impl Count {
     /// Everything that is counted, for metrics.
-    pub const ALL: [Self; 4] = [Self::Sent, Self::NotSent, Self::GivenUp, Self::DigitsUnreadable];
+    pub const ALL: [Self; 7] = [
+        Self::Sent,
+        Self::NotSent,
+        Self::GivenUp,
+        Self::Held,
+        Self::Reworded,
+        Self::Corrected,
+        Self::DigitsUnreadable,
+    ];
 
     /// The count as a metric label.
     #[must_use]
@@ -27,6 +41,9 @@ impl Count {
             Self::Sent => "sent",
             Self::NotSent => "not_sent",
             Self::GivenUp => "given_up",
+            Self::Held => "held",
+            Self::Reworded => "reworded",
+            Self::Corrected => "corrected",
             Self::DigitsUnreadable => "digits_unreadable",
         }
     }

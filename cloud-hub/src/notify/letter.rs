@@ -1,7 +1,10 @@
-//! What a recipient is written when a parcel waits for them.
+//! What a recipient is written when a parcel waits for them. What they are written when none does any
+//! more is in [`closing`].
 //!
 //! The compartment is not named: the screen says it once the code was shown, and a letter that is
 //! read over a shoulder should not say which door to force.
+
+pub mod closing;
 
 use lettre::message::header::ContentType;
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
@@ -11,7 +14,6 @@ use locker_core::units::UnixMillis;
 
 use super::qr::{self, DrawQrError};
 use crate::site_zone::SiteZone;
-use crate::store::NoticeKind;
 
 /// The content id of the QR code inside the letter.
 const QR_CONTENT_ID: &str = "pickup-code";
@@ -23,7 +25,7 @@ pub struct PickupLetter<'a> {
     /// Names the letter for ever; the same for each attempt to deliver it.
     pub notice_id: &'a str,
     /// Why it is written.
-    pub occasion: NoticeKind,
+    pub occasion: Occasion,
     /// Who it is from.
     pub from: &'a Mailbox,
     /// The recipient's e-mail address.
@@ -38,10 +40,44 @@ pub struct PickupLetter<'a> {
     pub zone: &'a SiteZone,
     /// Until when the code works.
     pub expires: UnixMillis,
+    /// If the parcel may be gone without the hub's knowing.
+    pub unheard: Option<Unheard>,
     /// The pickup token's text.
     pub token: &'a str,
     /// What can be typed instead, if anything can.
     pub keypad: Option<KeypadEntry>,
+}
+
+/// Why a pickup letter is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// The parcel has come.
+    Stored,
+    /// There is another code.
+    Reissued,
+    /// There is another end of its stay.
+    Extended,
+    /// It is still there.
+    Reminder,
+}
+
+/// That the hub has not heard all that a bank has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unheard {
+    /// When it last heard of it, if the bank is away.
+    pub since: Option<UnixMillis>,
+}
+
+impl Unheard {
+    fn sentence(self, zone: &SiteZone) -> String {
+        let what = match self.since {
+            Some(since) => {
+                format!("We have heard nothing from this locker since {}.", zone.readable(since))
+            }
+            None => "We do not have the latest news from this locker.".to_owned(),
+        };
+        format!("{what} If you have already picked your parcel up, please ignore this message.")
+    }
 }
 
 /// What a person types at the screen when they cannot show the QR code. The digits print as nothing.
@@ -99,7 +135,7 @@ impl PickupLetter<'_> {
                 .body(picture, png),
         );
         Message::builder()
-            .message_id(Some(self.message_id()))
+            .message_id(Some(message_id(self.notice_id, self.from)))
             .from(self.from.clone())
             .to(Mailbox::new(name, address))
             .subject(format!("{} {}", self.subject(), one_line(self.bank_name)))
@@ -109,42 +145,39 @@ impl PickupLetter<'_> {
             .map_err(|_| WriteLetterError::Message)
     }
 
-    /// The same for each attempt, so that a mail system can drop a letter it has seen.
-    fn message_id(&self) -> String {
-        format!("<{}@{}>", self.notice_id, self.from.email.domain())
-    }
-
     const fn subject(&self) -> &'static str {
         match self.occasion {
-            NoticeKind::ParcelStored => "Your parcel is waiting at",
-            NoticeKind::CodeReissued => "Your new pickup code for",
-            NoticeKind::ParcelExtended => "New time for your parcel at",
+            Occasion::Stored => "Your parcel is waiting at",
+            Occasion::Reissued => "Your new pickup code for",
+            Occasion::Extended => "New time for your parcel at",
+            Occasion::Reminder => "Reminder: your parcel at",
         }
     }
 
     /// What is said before the place.
     const fn opening(&self) -> &'static str {
         match self.occasion {
-            NoticeKind::ParcelStored => "your parcel is waiting for you at",
-            NoticeKind::CodeReissued => {
+            Occasion::Stored => "your parcel is waiting for you at",
+            Occasion::Reissued => {
                 "here is your new pickup code; what you had before, QR code or digits, opens nothing \
                  any more. Your parcel is waiting for you at"
             }
-            NoticeKind::ParcelExtended => {
+            Occasion::Extended => {
                 "there is a new time until when your parcel waits for you, and a new QR code that \
                  goes with it. It is at"
             }
+            Occasion::Reminder if self.unheard.is_some() => {
+                "as far as we know, your parcel is still waiting for you at"
+            }
+            Occasion::Reminder => "your parcel is still waiting for you at",
         }
     }
 
     fn text(&self) -> String {
         let greeting = greeting(self.display_name);
-        let (bank, until) = (self.bank_name, self.zone.readable(self.expires));
-        let place = if self.bank_address.is_empty() {
-            bank.to_owned()
-        } else {
-            format!("{bank}\n{}", self.bank_address)
-        };
+        let until = self.zone.readable(self.expires);
+        let place = place(self.bank_name, self.bank_address);
+        let unheard = self.unheard.map(|unheard| format!("{}\n\n", unheard.sentence(self.zone)));
         let keypad = self.keypad.map(|keypad| {
             // On a line of their own, to be found at a glance and copied in one piece.
             format!("{}\n\n{}\n\n", keypad.invitation(), keypad.grouped())
@@ -156,6 +189,7 @@ impl PickupLetter<'_> {
              {opening}\n\n\
              {place}\n\n\
              until {until}.\n\n\
+             {unheard}\
              Hold the QR code of this message in front of the scanner. The screen then tells you \
              which door opens.\n\n\
              {keypad}\
@@ -163,36 +197,23 @@ impl PickupLetter<'_> {
              {token}\n\n\
              Who has the code can take the parcel: forward it only to people you trust.\n",
             opening = self.opening(),
+            unheard = unheard.unwrap_or_default(),
             keypad = keypad.unwrap_or_default(),
             token = self.token,
         )
     }
 
     fn html(&self) -> String {
-        let (greeting, bank, address) = (
-            escaped(&greeting(self.display_name)),
-            escaped(self.bank_name),
-            escaped(self.bank_address),
-        );
         let until = escaped(&self.zone.readable(self.expires));
         let exact = self.zone.rfc3339(self.expires);
-        let place = if address.is_empty() {
-            format!("<strong>{bank}</strong>")
-        } else {
-            format!("<strong>{bank}</strong><br>{address}")
-        };
-        let title = escaped(&format!("{} {}", self.subject(), self.bank_name));
-        format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"format-detection\" content=\"telephone=no\">\n\
-             <title>{title}</title>\n</head>\n\
-             <body style=\"font-family:sans-serif;line-height:1.5;max-width:34em;margin:0 auto;\
-             padding:1em\">\n\
-             <p>{greeting}</p>\n\
+        let unheard = self.unheard.map(|unheard| escaped(&unheard.sentence(self.zone)));
+        let title = format!("{} {}", self.subject(), self.bank_name);
+        let body = format!(
+            "<p>{greeting}</p>\n\
              <p>{opening}</p>\n\
              <p>{place}</p>\n\
              <p>until <time datetime=\"{exact}\">{until}</time>.</p>\n\
+             {unheard}\
              <p>Hold this QR code in front of the scanner. The screen then tells you which door \
              opens.</p>\n\
              <p><img src=\"cid:{QR_CONTENT_ID}\" alt=\"QR code for the pickup\" \
@@ -200,12 +221,15 @@ impl PickupLetter<'_> {
              {keypad}\
              <p>What the QR code says:</p>\n\
              <pre style=\"white-space:pre-wrap;overflow-wrap:anywhere\">{token}</pre>\n\
-             <p>Who has the code can take the parcel: forward it only to people you trust.</p>\n\
-             </body>\n</html>\n",
+             <p>Who has the code can take the parcel: forward it only to people you trust.</p>\n",
+            greeting = escaped(&greeting(self.display_name)),
             opening = escaped(self.opening()),
+            place = html_place(self.bank_name, self.bank_address),
+            unheard = unheard.map(|said| format!("<p>{said}</p>\n")).unwrap_or_default(),
             keypad = self.keypad.map(html_of).unwrap_or_default(),
             token = escaped(self.token),
-        )
+        );
+        page(&title, &body)
     }
 }
 
@@ -218,6 +242,44 @@ fn html_of(keypad: KeypadEntry) -> String {
          margin:0.5em 0;white-space:nowrap\">\
          <span role=\"img\" aria-label=\"{spoken}\">{grouped}</span></p>\n",
         keypad.invitation(),
+    )
+}
+
+/// The same for each attempt, so that a mail system can drop a letter it has seen.
+fn message_id(notice_id: &str, from: &Mailbox) -> String {
+    format!("<{notice_id}@{}>", from.email.domain())
+}
+
+/// Where the parcel is, on lines of its own.
+fn place(bank_name: &str, bank_address: &str) -> String {
+    if bank_address.is_empty() {
+        bank_name.to_owned()
+    } else {
+        format!("{bank_name}\n{bank_address}")
+    }
+}
+
+fn html_place(bank_name: &str, bank_address: &str) -> String {
+    let (bank, address) = (escaped(bank_name), escaped(bank_address));
+    if address.is_empty() {
+        format!("<strong>{bank}</strong>")
+    } else {
+        format!("<strong>{bank}</strong><br>{address}")
+    }
+}
+
+/// A whole page around `body`, which is HTML already.
+fn page(title: &str, body: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"format-detection\" content=\"telephone=no\">\n\
+         <title>{title}</title>\n</head>\n\
+         <body style=\"font-family:sans-serif;line-height:1.5;max-width:34em;margin:0 auto;\
+         padding:1em\">\n\
+         {body}\
+         </body>\n</html>\n",
+        title = escaped(title),
     )
 }
 

@@ -1,10 +1,12 @@
 //! Notices: what a recipient is written when a parcel waits for them.
 //!
-//! A notice is a row that is committed with the event that causes it. The [`Deliverer`] claims rows
+//! A notice is a row that is committed with the event that causes it; a reminder's, with the note that
+//! the letter before it went out. The [`Deliverer`] claims rows
 //! that are due, writes each as a [`letter`] with the pickup code signed, and the six digits opened,
 //! at that moment, and hands it over through [`Post`]. Neither is ever stored in the clear or logged.
 
 pub mod counters;
+mod due;
 pub mod letter;
 pub mod mailbox;
 mod post;
@@ -20,9 +22,10 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::join_all;
 use locker_core::units::UnixMillis;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::store::{Store, WriteError};
+use crate::store::{NoticeOutcome, Store, WriteError};
 use crate::wall_clock::now;
 
 /// Time to stop in: the letters that are being handed over, and noting what became of them.
@@ -82,13 +85,22 @@ impl Deliverer {
         let limit = self.post.limits().claim;
         let due = self.store.due_notices(now, limit).await?;
         let more = u32::try_from(due.len()).is_ok_and(|count| count >= limit);
+        let began = Instant::now();
         let settled = join_all(due.iter().map(async |notice| {
             let outcome = self.post.attempt(notice, now).await;
-            self.store.settle_notice(notice.id, outcome).await
+            // Whatever happened at the bank until then was not known when the letter went out.
+            let now = now.plus_ms(millis(began.elapsed()));
+            let sent = outcome == NoticeOutcome::Sent;
+            let remind_at = self.post.reminder_after(notice, now).filter(|_| sent);
+            self.store.settle_letter(notice.id, outcome, remind_at, now).await
         }));
         settled.await.into_iter().collect::<Result<(), _>>()?;
         Ok(more)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

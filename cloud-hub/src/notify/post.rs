@@ -5,18 +5,22 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lettre::Message;
 use lettre::message::Mailbox;
 use locker_core::code::digits::Digits;
 use locker_core::units::UnixMillis;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::counters::{Count, Counters};
-use super::letter::{KeypadEntry, PickupLetter, WriteLetterError};
+use super::due::{self, Due, Heard, Reminders};
+use super::letter::closing::{ClosingLetter, News};
+use super::letter::{KeypadEntry, Occasion, PickupLetter, Unheard, WriteLetterError};
 use super::mailbox::{MailboxError, MailboxFolder};
 use super::smtp::{Smtp, SmtpError, SmtpRelay, SmtpSetupError};
 use crate::codes::sealing::{OpenSealedError, SealingKeys};
 use crate::config::{NoticeLimits, Notices, SmtpConfig};
 use crate::credential_keys::{HubKeys, SignTokenError};
+use crate::ingest::Presence;
 use crate::store::{HubParcelState, NoticeKind, NoticeOutcome, NoticeRow};
 
 /// Time for one letter on all its ways. Shorter than a claim's lease, so that nobody else takes the
@@ -31,6 +35,8 @@ pub struct Post {
     smtp: Option<Smtp>,
     keys: Arc<HubKeys>,
     sealing: Option<Arc<SealingKeys>>,
+    presence: Presence,
+    reminders: Reminders,
     limits: NoticeLimits,
     counters: Arc<Counters>,
 }
@@ -55,9 +61,18 @@ impl Post {
             smtp: smtp.map(|relay| Smtp::new(&relay)).transpose().map_err(SetUpPostError::Smtp)?,
             keys,
             sealing,
+            presence: Presence::default(),
+            reminders: Reminders::new(config.limits.remind_at_percent.clone()),
             limits: config.limits.clone(),
             counters: Arc::default(),
         })
+    }
+
+    /// With who knows which banks are here; without, none is, and whatever may not be true any more
+    /// is held.
+    #[must_use]
+    pub fn knowing(self, presence: Presence) -> Self {
+        Self { presence, ..self }
     }
 
     /// What is counted; still there when the post is not.
@@ -82,9 +97,15 @@ impl Post {
     /// Tries to deliver, and says what is to become of the notice.
     pub(super) async fn attempt(&self, notice: &NoticeRow, now: UnixMillis) -> NoticeOutcome {
         let parcel = notice.parcel.uid;
-        match due(notice, now) {
-            Due::Now => {}
+        let unheard = match due::due(notice, &self.reminders, self.heard(notice), now) {
+            Due::Now(unheard) => unheard,
             Due::Later => return self.later(notice, now),
+            Due::Held(look_at) => {
+                self.counters.add(Count::Held);
+                debug!(%parcel, bank = %notice.bank.id, "notice held, its bank has not told all");
+                return NoticeOutcome::Held { look_at };
+            }
+            Due::Moved(to) => return NoticeOutcome::Moved { to },
             Due::TooLate => {
                 self.counters.add(Count::GivenUp);
                 error!(%parcel, "notice given up, the code has expired");
@@ -94,12 +115,13 @@ impl Post {
                 info!(%parcel, reason, "notice dropped");
                 return NoticeOutcome::Unneeded;
             }
-        }
-        let delivered = tokio::time::timeout(ATTEMPT_TIMEOUT, self.deliver(notice)).await;
+        };
+        let delivered = tokio::time::timeout(ATTEMPT_TIMEOUT, self.deliver(notice, unheard)).await;
         match delivered.unwrap_or(Err(DeliverError::Timeout)) {
             Ok(()) => {
-                self.counters.add(Count::Sent);
-                info!(%parcel, bank = %notice.bank.id, "notice sent");
+                self.count_sent(notice, unheard);
+                let kind = notice.kind.as_str();
+                info!(%parcel, kind, bank = %notice.bank.id, "notice sent");
                 NoticeOutcome::Sent
             }
             Err(error) if error.is_final() || notice.attempts + 1 >= self.limits.attempts => {
@@ -115,30 +137,51 @@ impl Post {
         }
     }
 
+    /// When the notice's recipient is to be reminded next, now that it went out.
+    pub(super) fn reminder_after(&self, notice: &NoticeRow, now: UnixMillis) -> Option<UnixMillis> {
+        self.reminders.after(notice, now)
+    }
+
+    fn heard(&self, notice: &NoticeRow) -> Heard {
+        let bank = &notice.bank.id;
+        let told_all = |introduction| self.presence.is_here_as(bank, introduction);
+        if notice.told_all.is_some_and(told_all) {
+            Heard::All
+        } else if self.presence.is_connected(bank) {
+            Heard::Partly
+        } else {
+            Heard::Nothing
+        }
+    }
+
+    fn count_sent(&self, notice: &NoticeRow, unheard: Option<Unheard>) {
+        self.counters.add(Count::Sent);
+        if unheard.is_some() {
+            self.counters.add(Count::Reworded);
+        }
+        if notice.kind == NoticeKind::ReminderCorrected {
+            self.counters.add(Count::Corrected);
+        }
+    }
+
     /// The folder first: what it does twice does no harm, what a relay does twice is two letters.
-    async fn deliver(&self, notice: &NoticeRow) -> Result<(), DeliverError> {
-        let (parcel, bank) = (&notice.parcel, &notice.bank);
-        let credential = parcel.credential.ok_or(DeliverError::NoCredential)?;
-        let expires = parcel.expires_at.ok_or(DeliverError::NoCredential)?;
-        let token = self
-            .keys
-            .sign_pickup(&bank.id, &bank.keys_held, credential, expires)
-            .map_err(DeliverError::Sign)?;
+    async fn deliver(
+        &self,
+        notice: &NoticeRow,
+        unheard: Option<Unheard>,
+    ) -> Result<(), DeliverError> {
         let notice_id = notice_id(notice);
-        let letter = PickupLetter {
-            notice_id: &notice_id,
-            occasion: notice.kind,
-            from: &self.from,
-            email: parcel.email.as_str(),
-            display_name: parcel.display_name.as_str(),
-            bank_name: &bank.display_name,
-            bank_address: &bank.address,
-            zone: &bank.time_zone,
-            expires,
-            token: &token,
-            keypad: self.keypad(notice),
+        let occasion = match notice.kind {
+            NoticeKind::ParcelStored => Some(Occasion::Stored),
+            NoticeKind::CodeReissued => Some(Occasion::Reissued),
+            NoticeKind::ParcelExtended => Some(Occasion::Extended),
+            NoticeKind::ParcelReminder => Some(Occasion::Reminder),
+            NoticeKind::ParcelExpired | NoticeKind::ReminderCorrected => None,
         };
-        let message = letter.write().map_err(DeliverError::Letter)?;
+        let message = match occasion {
+            Some(occasion) => self.pickup(notice, &notice_id, occasion, unheard),
+            None => self.closing(notice, &notice_id, unheard),
+        }?;
         if let Some(mailbox) = &self.mailbox {
             let bytes = message.formatted();
             mailbox.deliver(&notice_id, bytes).await.map_err(DeliverError::Mailbox)?;
@@ -147,6 +190,69 @@ impl Post {
             smtp.deliver(message).await.map_err(DeliverError::Smtp)?;
         }
         Ok(())
+    }
+
+    /// A letter with the code.
+    fn pickup(
+        &self,
+        notice: &NoticeRow,
+        notice_id: &str,
+        occasion: Occasion,
+        unheard: Option<Unheard>,
+    ) -> Result<Message, DeliverError> {
+        let (parcel, bank) = (&notice.parcel, &notice.bank);
+        let credential = parcel.credential.ok_or(DeliverError::NoCredential)?;
+        let expires = parcel.expires_at.ok_or(DeliverError::NoCredential)?;
+        let token = self
+            .keys
+            .sign_pickup(&bank.id, &bank.keys_held, credential, expires)
+            .map_err(DeliverError::Sign)?;
+        let letter = PickupLetter {
+            notice_id,
+            occasion,
+            from: &self.from,
+            email: parcel.email.as_str(),
+            display_name: parcel.display_name.as_str(),
+            bank_name: &bank.display_name,
+            bank_address: &bank.address,
+            zone: &bank.time_zone,
+            expires,
+            unheard,
+            token: &token,
+            keypad: self.keypad(notice),
+        };
+        letter.write().map_err(DeliverError::Letter)
+    }
+
+    /// A letter without one.
+    fn closing(
+        &self,
+        notice: &NoticeRow,
+        notice_id: &str,
+        unheard: Option<Unheard>,
+    ) -> Result<Message, DeliverError> {
+        let (parcel, bank) = (&notice.parcel, &notice.bank);
+        let news = match notice.moment {
+            // Only a correction is about a moment.
+            Some(letter_at) if parcel.state == HubParcelState::Collected => {
+                News::WasCollected { letter_at }
+            }
+            Some(letter_at) => News::WasTakenOut { letter_at },
+            None => {
+                News::Expired { until: parcel.expires_at.unwrap_or(parcel.updated_at), unheard }
+            }
+        };
+        let letter = ClosingLetter {
+            notice_id,
+            news,
+            from: &self.from,
+            email: parcel.email.as_str(),
+            display_name: parcel.display_name.as_str(),
+            bank_name: &bank.display_name,
+            bank_address: &bank.address,
+            zone: &bank.time_zone,
+        };
+        letter.write().map_err(DeliverError::Letter)
     }
 
     /// What the recipient can type; `None` if the parcel has no digits, or they cannot be read: the QR
@@ -181,62 +287,19 @@ impl Post {
     }
 }
 
-/// Whether a notice should still be delivered.
-#[derive(Debug, PartialEq, Eq)]
-enum Due {
-    Now,
-    Later,
-    TooLate,
-    Never(&'static str),
-}
-
-fn due(notice: &NoticeRow, now: UnixMillis) -> Due {
-    let expired = notice.parcel.expires_at.is_some_and(|at| at <= now);
-    match notice.parcel.state {
-        HubParcelState::Stored | HubParcelState::Collecting if expired => Due::TooLate,
-        // The bank does not know the code or the time that it would tell: they have replaced others,
-        // and the bank has not answered yet.
-        HubParcelState::Stored if !holds_code(notice) || !keeps_as_long(notice) => Due::Later,
-        HubParcelState::Stored => Due::Now,
-        // They stand at the open door; if they leave it inside, they need the code after all.
-        HubParcelState::Collecting => Due::Later,
-        HubParcelState::Collected => Due::Never("parcel was collected"),
-        HubParcelState::Announced
-        | HubParcelState::Booked
-        | HubParcelState::Depositing
-        | HubParcelState::Cancelled
-        | HubParcelState::Unresolved
-        | HubParcelState::RecallRequested
-        | HubParcelState::BookingPending
-        | HubParcelState::BookingExpired
-        | HubParcelState::Expired
-        | HubParcelState::Recalling
-        | HubParcelState::Recalled
-        | HubParcelState::Disputed
-        | HubParcelState::Missing => Due::Never("parcel does not wait"),
-    }
-}
-
-/// Whether the code that the letter would carry opens the parcel at its bank.
-fn holds_code(notice: &NoticeRow) -> bool {
-    let held = notice.at_bank.map(|known| known.credential);
-    held.is_some() && held == notice.parcel.credential
-}
-
-/// Whether the bank lets the parcel stay as long as the letter would say.
-fn keeps_as_long(notice: &NoticeRow) -> bool {
-    let held = notice.at_bank.and_then(|known| known.keep_until);
-    held >= notice.parcel.terms.keep_until
-}
-
-/// Names a notice for ever, also across stores: the parcel's id, its version, and the kind.
+/// Names a notice for ever, also across stores: the parcel's id, its version, and the kind; of a
+/// reminder, its moment instead of the version.
 fn notice_id(notice: &NoticeRow) -> String {
-    let kind = match notice.kind {
-        NoticeKind::ParcelStored => "stored",
-        NoticeKind::CodeReissued => "reissued",
-        NoticeKind::ParcelExtended => "extended",
+    let version = u64::from(notice.version.0);
+    let (of, kind) = match notice.kind {
+        NoticeKind::ParcelStored => (version, "stored"),
+        NoticeKind::CodeReissued => (version, "reissued"),
+        NoticeKind::ParcelExtended => (version, "extended"),
+        NoticeKind::ParcelReminder => (notice.moment.map_or(0, |at| at.0), "reminder"),
+        NoticeKind::ParcelExpired => (version, "expired"),
+        NoticeKind::ReminderCorrected => (version, "corrected"),
     };
-    format!("{}-{}-{kind}", notice.parcel.uid, notice.version.0)
+    format!("{}-{of}-{kind}", notice.parcel.uid)
 }
 
 fn relay(config: &SmtpConfig) -> Result<SmtpRelay, SetUpPostError> {
@@ -326,4 +389,4 @@ impl DeliverError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

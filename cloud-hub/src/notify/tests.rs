@@ -1,3 +1,5 @@
+mod reminders;
+
 use std::future::ready;
 use std::sync::Arc;
 

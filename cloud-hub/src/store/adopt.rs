@@ -14,7 +14,8 @@ use super::alarm_rows::AlarmKind;
 use super::alarms::NewAlarm;
 use super::convert::{bytes, int};
 use super::ingest_write::{NOTICES, notice_values};
-use super::rows::{EventKind, HubParcelState, NoticeKind, ParcelRow};
+use super::notice_rows::NoticeKind;
+use super::rows::{EventKind, HubParcelState, ParcelRow};
 use super::tx::{NewEvent, Tx};
 use super::{WriteError, queries};
 
@@ -100,6 +101,9 @@ pub(super) async fn settle(
             recorded_at: now,
         });
         tx.save_parcel(&row).await?;
+        if matches!(state, HubParcelState::Collected | HubParcelState::Recalled) {
+            tx.correct_letters_after(row.uid, parcel.state.settled_at(), now).await?;
+        }
     }
     Ok(())
 }

@@ -116,6 +116,7 @@ table!(parcels, "parcels", {
     keep_ms: Option<i64>,
     keep_until: Option<i64>,
     group_id: Option<Vec<u8>>,
+    reminded_at: Option<i64>,
 });
 
 table!(pickup_credentials, "pickup_credentials", {
@@ -166,6 +167,7 @@ table!(notices, "notices", {
     due_at: Option<i64>,
     attempts: i32,
     outcome: Option<String>,
+    moment_at: Option<i64>,
 });
 
 table!(requests, "requests", {

@@ -13,8 +13,9 @@ use super::code_steps::{CodesWrite, write_codes};
 use super::convert::{self, PARCEL_COLUMNS, bytes, int, uint};
 use super::entity;
 use super::error::WriteBatchError;
+use super::notice_rows::NoticeKind;
 use super::projection::{self, Consequences, ParcelStep, Tell, Times};
-use super::rows::{EventKind, NoticeKind, ParcelRow};
+use super::rows::{EventKind, ParcelRow};
 use super::standing::Introduced;
 use super::transaction::Bound;
 use super::tx::{Insert, NewEvent, Tx, place};
@@ -68,6 +69,8 @@ pub(super) const NOTICES: Insert = Insert {
 
 /// Banks or parcels looked up by one statement.
 pub(super) const LOOK_UP_MAX: usize = 128;
+
+type Loaded = (HashMap<ParcelId, ParcelRow>, BTreeMap<ParcelId, UnixMillis>);
 
 /// Everything that follows from one batch of one bank.
 #[derive(Clone, Debug)]
@@ -128,6 +131,8 @@ pub(crate) struct FactEffect {
     pub(crate) n: u32,
     /// By the bank's clock.
     pub(crate) at: UnixMillis,
+    /// It did not happen before this, by the hub's clock: 0 if the bank did not know the time.
+    pub(crate) earliest: UnixMillis,
     /// When a promise made by it begins: by the bank's clock if that can be trusted.
     pub(crate) promised_from: UnixMillis,
     pub(crate) compartment: Option<CompartmentNo>,
@@ -278,7 +283,7 @@ async fn write_cursors(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), DbEr
 
 /// Parcels, events and notices, in the order of the facts.
 async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), WriteError> {
-    let mut parcels = load_parcels(tx, batches).await?;
+    let (mut parcels, reminded) = load_parcels(tx, batches).await?;
     let mut changed: BTreeMap<ParcelId, ()> = BTreeMap::new();
     // Each once: a statement may not change a row that it has written.
     let mut notices: BTreeMap<(ParcelId, Version, &str), [Value; 5]> = BTreeMap::new();
@@ -318,6 +323,9 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
             let grant = tell.map(|tell| grant_of(parcel, tell));
             if let Some(kind) = event {
                 tx.event(new_event(batch, effect, kind, Some(parcel), detail));
+                if let Some(letter_at) = belied(&reminded, uid, kind, effect) {
+                    tx.correct_reminder(uid, letter_at, batch.now).await?;
+                }
             }
             if let Some(kind) = notice {
                 let which = (uid, parcel.version, kind.as_str());
@@ -336,6 +344,19 @@ async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), Writ
     tx.insert(&PARCELS, rows).await?;
     tx.insert(&NOTICES, notices.into_values().flatten().collect()).await?;
     Ok(())
+}
+
+/// When a letter went out that said that the parcel is inside, if this event says that it had been
+/// taken out by then, or may have been: a correction that is not needed does no harm.
+fn belied(
+    reminded: &BTreeMap<ParcelId, UnixMillis>,
+    uid: ParcelId,
+    kind: EventKind,
+    effect: &FactEffect,
+) -> Option<UnixMillis> {
+    let taken_out = matches!(kind, EventKind::ParcelCollected | EventKind::ParcelRecalled);
+    let letter_at = reminded.get(&uid).copied()?;
+    (taken_out && effect.earliest <= letter_at).then_some(letter_at)
 }
 
 /// A bank speaks only for parcels that are its own.
@@ -408,10 +429,8 @@ fn new_event<'a>(
     }
 }
 
-async fn load_parcels(
-    tx: &Tx,
-    batches: &[&IngestWrite],
-) -> Result<HashMap<ParcelId, ParcelRow>, WriteError> {
+/// The parcels that effects are about, and when letters last said of them that they are inside.
+async fn load_parcels(tx: &Tx, batches: &[&IngestWrite]) -> Result<Loaded, WriteError> {
     let effects = batches.iter().flat_map(|batch| &batch.effects);
     let uid = |effect: &FactEffect| match effect.what {
         Meaning::Parcel { uid, other, .. } => [Some(uid), other],
@@ -421,7 +440,7 @@ async fn load_parcels(
     let mut uids: Vec<ParcelId> = effects.flat_map(uid).flatten().collect();
     uids.sort_unstable();
     uids.dedup();
-    let mut parcels = HashMap::with_capacity(uids.len());
+    let (mut parcels, mut reminded) = (HashMap::with_capacity(uids.len()), BTreeMap::new());
     for some in uids.chunks(LOOK_UP_MAX) {
         let ids = padded_ids(some);
         let rows = entity::parcels::Entity::find()
@@ -431,10 +450,11 @@ async fn load_parcels(
         for row in &rows {
             let parcel =
                 convert::parcel(row).map_err(|error: ReadError| WriteError::from(error))?;
+            reminded.extend(row.reminded_at.map(|at| (parcel.uid, UnixMillis(uint(at)))));
             parcels.insert(parcel.uid, parcel);
         }
     }
-    Ok(parcels)
+    Ok((parcels, reminded))
 }
 
 /// `{sql} (..)` with a place for each of a fixed number of values, so that it is prepared once.

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod codes;
+mod reminders;
 mod restores;
 mod terms;
 mod zones;
@@ -14,7 +15,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 
 /// The format that this hub writes. Raise it with every migration.
-pub(super) const FORMAT_VERSION: u64 = 6;
+pub(super) const FORMAT_VERSION: u64 = 7;
 
 pub(super) struct Migrator;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(codes::M0004),
             Box::new(restores::M0005),
             Box::new(zones::M0006),
+            Box::new(reminders::M0007),
         ]
     }
 }

@@ -21,6 +21,7 @@ mod error;
 mod grant_log;
 mod ingest_write;
 mod migration;
+mod notice_rows;
 mod notices;
 mod open;
 mod personal;
@@ -45,6 +46,7 @@ pub use alarm_rows::{
 pub use alarms::AlarmFilter;
 pub use backup::{BackUpError, Backup, back_up, check as check_backup};
 pub use error::{OpenStoreError, ReadError, WriteError};
+pub use notice_rows::{NoticeKind, NoticeOutcome, NoticeRow, ParcelAtBank};
 pub use open::{SQLITE_PRAGMAS, StoreLimits};
 pub use personal::{
     DISPLAY_NAME_MAX_CHARS, DisplayName, EMAIL_MAX_BYTES, Email, PersonalDataError, Phone,
@@ -53,8 +55,8 @@ pub use restore::{
     LockStoreError, RestoreError, Restored, StoreLock, file_of, restore, was_interrupted,
 };
 pub use rows::{
-    BankRow, EventKind, EventParcel, EventRow, HubParcelState, KeypadCouriers, NoticeKind,
-    NoticeOutcome, NoticeRow, ParcelAtBank, ParcelRow, RequestKey, StopReason,
+    BankRow, EventKind, EventParcel, EventRow, HubParcelState, KeypadCouriers, ParcelRow,
+    RequestKey, StopReason,
 };
 pub use safe::Watermark;
 
@@ -288,9 +290,20 @@ impl Store {
     ///
     /// When that cannot be written; the notice is then given out again after its lease.
     pub async fn settle_notice(&self, id: u64, outcome: NoticeOutcome) -> Result<(), WriteError> {
+        self.settle_letter(id, outcome, None, crate::wall_clock::now()).await
+    }
+
+    /// The same at `now`; and if the letter went out, its parcel's recipient is to be reminded at
+    /// `remind_at`, if at all.
+    pub(crate) async fn settle_letter(
+        &self,
+        id: u64,
+        outcome: NoticeOutcome,
+        remind_at: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Result<(), WriteError> {
         let event_id = uuid::Uuid::new_v4().simple().to_string();
-        let now = crate::wall_clock::now();
-        self.decide(notices::SettleNotice { id, outcome, event_id, now }).await
+        self.decide(notices::SettleNotice { id, outcome, remind_at, event_id, now }).await
     }
 
     /// Up to `limit` alarms, newest first.

@@ -5,12 +5,13 @@
 //! a bank that is dark opens no door for the code in it.
 
 mod refused;
+mod reminders;
 
 use std::sync::Arc;
 
 use locker_core::code::slot::{Sealed, SlotId};
 use locker_core::ids::{BankId, ParcelId, Version};
-use locker_core::parcel::Parcel;
+use locker_core::parcel::{Parcel, SINCE_UNKNOWN};
 use locker_core::units::UnixMillis;
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
@@ -18,7 +19,8 @@ use super::codes::holds_our_keys;
 use super::convert::{bytes, damaged, id, int, uint};
 use super::entity::{bank_entities, notices};
 use super::ingest_write::{EntityKind, NOTICES, notice_values};
-use super::rows::{EventKind, NoticeKind, NoticeOutcome, NoticeRow, ParcelAtBank, ParcelRow};
+use super::notice_rows::{NoticeKind, NoticeOutcome, NoticeRow, ParcelAtBank};
+use super::rows::{EventKind, ParcelRow};
 use super::tx::{NewEvent, Tx};
 use super::writer::Decision;
 use super::{ReadError, WriteError, queries};
@@ -70,6 +72,7 @@ async fn read(
     row: &notices::Model,
     code_master: Option<&CodeMaster>,
 ) -> Result<Option<NoticeRow>, ReadError> {
+    let kind = NoticeKind::parse(&row.kind).ok_or(damaged("notices", "kind"))?;
     let uid: ParcelId = id("notices", "parcel", &row.parcel)?;
     let parcel = queries::parcel_by_uid(tx.connection(), uid).await?;
     let parcel = parcel.ok_or(damaged("notices", "parcel"))?;
@@ -78,14 +81,26 @@ async fn read(
         credential: known.credential,
         asks_phone: known.terms.suffix.is_some(),
         keep_until: known.terms.keep_until,
+        since: known.state.stored_since().filter(|since| *since != SINCE_UNKNOWN),
     });
     let code = code_at(tx, bank, uid, code_master).await?;
-    let bank = queries::bank(tx.connection(), bank).await?;
+    let bank = queries::bank(tx.connection(), bank).await?.ok_or(damaged("parcels", "bank"))?;
+    let told_all = match kind {
+        NoticeKind::ParcelReminder | NoticeKind::ParcelExpired => {
+            reminders::told_all(tx, &bank).await?
+        }
+        NoticeKind::ParcelStored
+        | NoticeKind::CodeReissued
+        | NoticeKind::ParcelExtended
+        | NoticeKind::ReminderCorrected => None,
+    };
     Ok(Some(NoticeRow {
         id: uint(row.id),
-        kind: NoticeKind::parse(&row.kind).ok_or(damaged("notices", "kind"))?,
+        kind,
         version: Version(u32::try_from(row.version).map_err(|_| damaged("notices", "version"))?),
-        bank: bank.ok_or(damaged("parcels", "bank"))?,
+        moment: row.moment_at.map(uint).map(UnixMillis),
+        told_all,
+        bank,
         parcel,
         at_bank,
         code,
@@ -139,8 +154,8 @@ impl Tx {
         now: UnixMillis,
     ) -> Result<(), WriteError> {
         let (uid, version) = (bytes(&parcel.0), i64::from(version.0));
-        for kind in NoticeKind::ALL {
-            let (due, kind) = (now.plus_ms(settles_ms(kind)), kind.as_str());
+        for (kind, settles_ms) in TOLD_ONCE_HELD {
+            let (due, kind) = (now.plus_ms(settles_ms), kind.as_str());
             let sql = "UPDATE notices SET due_at = $1 WHERE parcel = $2 AND version = $3 \
                        AND kind = $4 AND due_at IS NULL AND outcome IS NULL";
             let values = [int(due.0).into(), uid.clone(), version.into(), kind.into()];
@@ -159,13 +174,10 @@ impl Tx {
 /// and may come with the next batch: its letter is not due before, in milliseconds.
 const NEW_CODE_SETTLES_MS: u64 = 2_000;
 
-/// How long after the bank has taken over what it tells a notice is due.
-const fn settles_ms(kind: NoticeKind) -> u64 {
-    match kind {
-        NoticeKind::CodeReissued => NEW_CODE_SETTLES_MS,
-        NoticeKind::ParcelStored | NoticeKind::ParcelExtended => 0,
-    }
-}
+/// The notices that wait until the bank has taken over what they tell, and how long after that they
+/// are due.
+const TOLD_ONCE_HELD: [(NoticeKind, u64); 2] =
+    [(NoticeKind::CodeReissued, NEW_CODE_SETTLES_MS), (NoticeKind::ParcelExtended, 0)];
 
 /// The outcome of a notice that nobody waits for. The insert of notices names it as well.
 const UNNEEDED: &str = "UNNEEDED";
@@ -175,6 +187,8 @@ const ABANDONED: &str = "ABANDONED";
 pub(super) struct SettleNotice {
     pub(super) id: u64,
     pub(super) outcome: NoticeOutcome,
+    /// When its recipient is to be reminded next, if the letter went out.
+    pub(super) remind_at: Option<UnixMillis>,
     /// Names the event, if there is one.
     pub(super) event_id: String,
     pub(super) now: UnixMillis,
@@ -186,7 +200,9 @@ impl Decision for SettleNotice {
     async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
         let (due, outcome) = match self.outcome {
             NoticeOutcome::Sent => (None, Some("SENT")),
-            NoticeOutcome::Failed { retry_at } => (Some(int(retry_at.0)), None),
+            NoticeOutcome::Failed { retry_at: at }
+            | NoticeOutcome::Held { look_at: at }
+            | NoticeOutcome::Moved { to: at } => (Some(int(at.0)), None),
             NoticeOutcome::Abandoned => (None, Some(ABANDONED)),
             NoticeOutcome::Unneeded => (None, Some(UNNEEDED)),
         };
@@ -194,15 +210,40 @@ impl Decision for SettleNotice {
         let sql =
             "UPDATE notices SET due_at = $1, outcome = $2 WHERE id = $3 AND due_at IS NOT NULL";
         let values = [due.into(), outcome.map(str::to_owned).into(), int(self.id).into()];
-        let settled = tx.execute("notices", sql, values).await?;
-        if settled.rows_affected() > 0 && self.outcome == NoticeOutcome::Abandoned {
-            self.tell(tx).await?;
+        if tx.execute("notices", sql, values).await?.rows_affected() == 0 {
+            return Ok(());
         }
-        Ok(())
+        match self.outcome {
+            NoticeOutcome::Sent => self.went_out(tx).await,
+            NoticeOutcome::Held { .. } => tx.uncount_attempt(self.id).await,
+            NoticeOutcome::Moved { to } => tx.move_reminder(self.id, to).await,
+            NoticeOutcome::Abandoned => self.tell(tx).await,
+            NoticeOutcome::Failed { .. } | NoticeOutcome::Unneeded => Ok(()),
+        }
     }
 }
 
 impl SettleNotice {
+    /// What follows from a letter that went out.
+    async fn went_out(&self, tx: &mut Tx) -> Result<(), WriteError> {
+        let row = notices::Entity::find_by_id(int(self.id)).one(tx.connection()).await?;
+        let row = row.ok_or(damaged("notices", "id"))?;
+        let uid: ParcelId = id("notices", "parcel", &row.parcel)?;
+        match NoticeKind::parse(&row.kind).ok_or(damaged("notices", "kind"))? {
+            NoticeKind::ParcelReminder | NoticeKind::ParcelExpired => {
+                tx.note_reminded(uid, self.now).await?;
+            }
+            NoticeKind::ParcelStored
+            | NoticeKind::CodeReissued
+            | NoticeKind::ParcelExtended
+            | NoticeKind::ReminderCorrected => {}
+        }
+        match self.remind_at {
+            Some(at) => tx.remind(uid, at).await,
+            None => Ok(()),
+        }
+    }
+
     /// Whoever watches the parcel must know that its recipient does not.
     async fn tell(&self, tx: &mut Tx) -> Result<(), WriteError> {
         let row = notices::Entity::find_by_id(int(self.id)).one(tx.connection()).await?;
@@ -210,6 +251,10 @@ impl SettleNotice {
         let uid: ParcelId = id("notices", "parcel", &row.parcel)?;
         let parcel = queries::parcel_by_uid(tx.connection(), uid).await?;
         let parcel = parcel.ok_or(damaged("notices", "parcel"))?;
+        // Nobody has to tell them in another way what they know.
+        if row.kind == NoticeKind::ReminderCorrected.as_str() {
+            return Ok(());
+        }
         tx.event(NewEvent {
             event_id: self.event_id.clone(),
             kind: EventKind::ParcelNoticeFailed,

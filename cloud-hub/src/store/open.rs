@@ -162,13 +162,17 @@ async fn epoch(database: &DatabaseConnection) -> Result<u64, OpenStoreError> {
     Ok(now)
 }
 
+/// Whoever had claimed a notice has died. Of reminders most wait for their moment, which must not come
+/// for all parcels of a fleet at once; one that was claimed is due when its lease is over.
+pub(super) const TAKE_LEASES_BACK: &str =
+    "UPDATE notices SET due_at = 0 WHERE due_at IS NOT NULL AND kind <> 'PARCEL_REMINDER'";
+
 /// A SQLite store has one hub: whatever had claimed a notice before has died with it.
 async fn take_leases_back(database: &DatabaseConnection) -> Result<(), OpenStoreError> {
     if database.get_database_backend() != DbBackend::Sqlite {
         return Ok(());
     }
-    let sql = "UPDATE notices SET due_at = 0 WHERE due_at IS NOT NULL";
-    database.execute_unprepared(sql).await.map_err(OpenStoreError::Migrate)?;
+    database.execute_unprepared(TAKE_LEASES_BACK).await.map_err(OpenStoreError::Migrate)?;
     Ok(())
 }
 

@@ -7,7 +7,8 @@ use locker_core::ids::{CompartmentNo, Version};
 use locker_core::parcel::RecallReason;
 use locker_core::units::UnixMillis;
 
-use super::rows::{EventKind, HubParcelState as State, NoticeKind, ParcelRow};
+use super::notice_rows::NoticeKind;
+use super::rows::{EventKind, HubParcelState as State, ParcelRow};
 
 /// A deposit that the hub hears of later than this is promised its time from then on, and the bank
 /// is told so, in milliseconds.
@@ -179,7 +180,7 @@ fn turn(parcel: &mut ParcelRow, step: ParcelStep, times: Times) -> Option<Turn> 
         | ParcelStep::RecallReturned(_)
         | ParcelStep::KeepLapsed
         | ParcelStep::Kept(_)
-        | ParcelStep::DoorForced(_) => turn_inside(parcel, step),
+        | ParcelStep::DoorForced(_) => turn_inside(parcel, step, times),
         ParcelStep::Reserved
         | ParcelStep::BookingRefused
         | ParcelStep::BookingLapsed
@@ -195,7 +196,7 @@ fn turn(parcel: &mut ParcelRow, step: ParcelStep, times: Times) -> Option<Turn> 
 }
 
 /// What happens to a parcel while it is inside.
-fn turn_inside(parcel: &mut ParcelRow, step: ParcelStep) -> Option<Turn> {
+fn turn_inside(parcel: &mut ParcelRow, step: ParcelStep, times: Times) -> Option<Turn> {
     use EventKind as Kind;
     let from = parcel.state;
     let waits = matches!(from, State::Stored | State::RecallRequested | State::Expired);
@@ -224,7 +225,10 @@ fn turn_inside(parcel: &mut ParcelRow, step: ParcelStep) -> Option<Turn> {
         }
         ParcelStep::KeepLapsed if from == State::Stored => {
             parcel.recall = Some(RecallReason::Expired);
-            Some(Turn::new(State::Expired, parcel.compartment, Kind::ParcelExpired))
+            let turn = Turn::new(State::Expired, parcel.compartment, Kind::ParcelExpired);
+            // An extension is on its way to the bank: its recipient is told of that, once it holds.
+            let extended = parcel.expires_at.is_some_and(|until| until > times.at.max(times.now));
+            Some(if extended { turn } else { turn.noticed(NoticeKind::ParcelExpired) })
         }
         // It had lapsed at the bank before the hub's extension came there.
         ParcelStep::Kept(until) if from == State::Expired && parcel.expires_at == Some(until) => {

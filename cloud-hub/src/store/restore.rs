@@ -137,8 +137,7 @@ fn steps(epoch: u64, now: UnixMillis) -> [Step; 5] {
              restored_gseq = COALESCE(restored_gseq, gseq), grants_epoch = ?",
             vec![epoch()],
         ),
-        // Whoever had claimed one has died with the store.
-        ("UPDATE notices SET due_at = 0 WHERE due_at IS NOT NULL", vec![]),
+        (open::TAKE_LEASES_BACK, vec![]),
     ]
 }
 

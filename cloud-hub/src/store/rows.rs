@@ -1,6 +1,5 @@
-//! What the store gives out: parcels, banks, events and notices as the rest of the hub sees them.
+//! What the store gives out: parcels, banks and events as the rest of the hub sees them.
 
-use locker_core::code::slot::{Sealed, SlotId};
 use locker_core::compartment::Layout;
 use locker_core::credential::KeySet;
 use locker_core::downlink::{Mode, Quota};
@@ -388,78 +387,6 @@ impl EventKind {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
     }
-}
-
-/// A notice that is due and leased to whoever reads it.
-#[derive(Clone, Debug)]
-pub struct NoticeRow {
-    pub id: u64,
-    pub kind: NoticeKind,
-    /// The version of the parcel that it is about.
-    pub version: Version,
-    /// The parcel as it is now; its recipient is who gets the notice.
-    pub parcel: ParcelRow,
-    /// Its bank as it is now.
-    pub bank: BankRow,
-    /// What the bank knows of the parcel; `None` if it does not know it.
-    pub at_bank: Option<ParcelAtBank>,
-    /// The sealed digits that open it at its bank, if any do.
-    pub code: Option<(SlotId, Sealed)>,
-    /// How often it was given out before.
-    pub attempts: u32,
-}
-
-/// What a bank knows of a parcel, by its own records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParcelAtBank {
-    /// What its pickup token must name to open it.
-    pub credential: CredentialId,
-    /// Whether its keypad asks for the last four digits of the phone number besides the code.
-    pub asks_phone: bool,
-    /// Until when it may stay by the newest decision that the bank has taken over, if there is one.
-    pub keep_until: Option<UnixMillis>,
-}
-
-/// What a notice says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NoticeKind {
-    /// The parcel is inside and can be picked up with the code in the notice.
-    ParcelStored,
-    /// The code in the notice replaces the one before.
-    CodeReissued,
-    /// The parcel may stay until another time, which the code in the notice names.
-    ParcelExtended,
-}
-
-impl NoticeKind {
-    /// Every kind.
-    pub(crate) const ALL: [Self; 3] =
-        [Self::ParcelStored, Self::CodeReissued, Self::ParcelExtended];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::ParcelStored => "PARCEL_STORED",
-            Self::CodeReissued => "CODE_REISSUED",
-            Self::ParcelExtended => "PARCEL_EXTENDED",
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-}
-
-/// What became of a notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoticeOutcome {
-    /// Handed over to the next system.
-    Sent,
-    /// Not handed over; due again at this time.
-    Failed { retry_at: UnixMillis },
-    /// Not handed over, and trying again is of no use: an event says so.
-    Abandoned,
-    /// Not handed over, because nobody waits for it any more.
-    Unneeded,
 }
 
 /// Names one mutating call for ever: a repeat answers as the first did.

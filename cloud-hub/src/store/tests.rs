@@ -113,7 +113,7 @@ async fn a_newer_store_is_refused_with_instructions_and_left_as_it_is() {
     let url = format!("sqlite://{}?mode=rwc", directory.path().join("hub.db").display());
     for _ in 0..2 {
         let error = Store::open(&url, StoreLimits::default()).await.unwrap_err();
-        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 6 }));
+        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 7 }));
         assert!(error.to_string().contains("restore a backup"), "{error}");
     }
 }
@@ -137,6 +137,36 @@ async fn an_older_store_is_upgraded_with_what_is_in_it() {
     assert_eq!(raw(&store, "SELECT codes_generation FROM banks").await, 1);
     assert_eq!(raw(&store, "SELECT COUNT(*) FROM banks WHERE time_zone = 'UTC'").await, 1);
     assert_eq!(raw(&store, "SELECT COUNT(*) FROM code_slots").await, 0);
+}
+
+#[tokio::test]
+async fn r07_who_was_written_to_before_there_were_reminders_is_reminded_too() {
+    let directory = tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", directory.path().join("hub.db").display());
+    let database = sea_orm::Database::connect(&url).await.unwrap();
+    migration::Migrator::up(&database, Some(6)).await.unwrap();
+    let parcel = |name: &str, state: &str| {
+        format!(
+            "INSERT INTO parcels (uid, carrier, name, barcode, length_mm, width_mm, height_mm, \
+             weight_g, email, display_name, state, version, created_at, updated_at, expires_at) \
+             VALUES ('{name}', 'acme', '{name}', 'B', 1, 1, 1, 1, 'a@b', '', '{state}', 1, 5, 1000, \
+             4000)"
+        )
+    };
+    for sql in [
+        "INSERT INTO meta (name, value) VALUES ('format_version', 6), ('epoch', 7)",
+        &parcel("waits", "STORED"),
+        &parcel("has left", "COLLECTED"),
+    ] {
+        database.execute_unprepared(sql).await.unwrap();
+    }
+    database.close().await.unwrap();
+    let store = Store::open(&url, StoreLimits::default()).await.unwrap();
+    assert_eq!(raw(&store, "SELECT COUNT(*) FROM notices").await, 1);
+    let due = "SELECT COUNT(*) FROM notices WHERE parcel = 'waits' AND due_at = 2000";
+    assert_eq!(raw(&store, due).await, 1);
+    let kind = "SELECT COUNT(*) FROM notices WHERE kind = 'PARCEL_REMINDER' AND version = 0";
+    assert_eq!(raw(&store, kind).await, 1);
 }
 
 #[tokio::test]

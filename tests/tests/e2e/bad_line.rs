@@ -10,8 +10,8 @@ use locker_proto::wire::fleet::v1::Bank as BankSeen;
 use system_tests::bank::{Bank, BankSpec, SMALL};
 use system_tests::board::{Doors, Wire};
 use system_tests::callers::Order;
-use system_tests::hub::Addresses;
-use system_tests::mailbox::wait_for_letter;
+use system_tests::hub::{Addresses, HubOptions};
+use system_tests::mailbox::{wait_for_letter, wait_for_subject};
 use system_tests::proxy::{Line, Proxy};
 use system_tests::records::intents;
 use system_tests::wait::wait_for;
@@ -43,8 +43,8 @@ const LIFE: [State; 6] = [
 ];
 
 /// A hub, and a bank behind a line.
-async fn behind_a_line() -> Result<(World, Proxy, Bank, String)> {
-    let world = World::start(&["lobby"]).await?;
+async fn behind_a_line(hub: HubOptions) -> Result<(World, Proxy, Bank, String)> {
+    let world = World::start_with(&["lobby"], hub).await?;
     let hub = world.hub.addresses();
     let line = Proxy::start(hub.mqtt).await?;
     let doors = Doors {
@@ -83,7 +83,7 @@ async fn ensure_once(world: &World, bank: &Bank, watch: &mut Watch, pulses: usiz
 
 #[tokio::test]
 async fn r13_parcels_keep_flowing_over_a_line_that_cuts_stalls_and_is_late() -> Result<()> {
-    let (world, line, mut bank, badge) = behind_a_line().await?;
+    let (world, line, mut bank, badge) = behind_a_line(HubOptions::default()).await?;
     let weather = async {
         loop {
             for (state, how_long, then_cut) in WEATHER {
@@ -129,7 +129,7 @@ async fn r13_parcels_keep_flowing_over_a_line_that_cuts_stalls_and_is_late() -> 
 
 #[tokio::test]
 async fn r04_what_was_never_acknowledged_is_said_again_and_counts_once() -> Result<()> {
-    let (world, line, mut bank, badge) = behind_a_line().await?;
+    let (world, line, mut bank, badge) = behind_a_line(HubOptions::default()).await?;
     let orders = [0, 1, 2].map(|n| Order::small(&format!("p{n}")));
     for order in &orders {
         world.carrier.send(order, "lobby").await?;
@@ -172,7 +172,7 @@ async fn r04_what_was_never_acknowledged_is_said_again_and_counts_once() -> Resu
 
 #[tokio::test]
 async fn r01_bytes_that_come_twice_end_the_connection_and_count_once() -> Result<()> {
-    let (world, line, mut bank, badge) = behind_a_line().await?;
+    let (world, line, mut bank, badge) = behind_a_line(HubOptions::default()).await?;
     let order = Order::small("twice");
     world.carrier.send(&order, "lobby").await?;
     bank.sign_in(&badge).await?;
@@ -194,7 +194,7 @@ async fn r01_bytes_that_come_twice_end_the_connection_and_count_once() -> Result
 
 #[tokio::test]
 async fn bytes_kept_by_a_thief_on_the_line_move_nothing_when_they_are_said_again() -> Result<()> {
-    let (world, line, mut bank, badge) = behind_a_line().await?;
+    let (world, line, mut bank, badge) = behind_a_line(HubOptions::default()).await?;
     let order = Order::small("kept");
     world.carrier.send(&order, "lobby").await?;
     bank.bring(&badge, &order.barcode).await?;
@@ -219,5 +219,42 @@ async fn bytes_kept_by_a_thief_on_the_line_move_nothing_when_they_are_said_again
     bank.wait_for_screen("is connected still", NEWS, |state| state.hub_connected).await?;
     ensure_once(&world, &bank, &mut watch, 1).await?;
     assert_eq!(watch.states_of("kept"), LIFE[..4]);
+    Ok(())
+}
+
+/// The whole stay of a parcel here. All but the last fifth is for the pickup in the dark.
+const SHORT_STAY: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn r07_a_reminder_of_a_parcel_that_was_collected_in_the_dark_says_so_and_is_taken_back()
+-> Result<()> {
+    let tables = "[notices.limits]\nlook_every_ms = 100\nremind_at_percent = [50]\n".to_owned();
+    let options = HubOptions { tables, ..HubOptions::default() };
+    let (world, line, mut bank, badge) = behind_a_line(options).await?;
+    let (order, mailbox) = (Order::small("fetched"), world.hub.mailbox_folder());
+    world.carrier.send(&order, "lobby").await?;
+    bank.bring(&badge, &order.barcode).await?;
+    let letter = wait_for_letter(&mailbox, &order.email, NEWS).await?;
+    world.carrier.keep(&order.name, SHORT_STAY).await?;
+    let subject = |about: &str| format!("{about} {}", bank.spec.display_name());
+    let [extended, reminder, correction] = [
+        "New time for your parcel at",
+        "Reminder: your parcel at",
+        "Please ignore our last message about your parcel at",
+    ]
+    .map(subject);
+    wait_for_subject(&mailbox, &extended, NEWS).await?;
+
+    line.turn(Line::Down);
+    bank.wait_for_screen("has lost its hub", NEWS, |state| !state.hub_connected).await?;
+    bank.collect(&letter.token).await?;
+    let reminded = wait_for_subject(&mailbox, &reminder, NEWS).await?;
+    assert!(reminded.contains("We have heard nothing from this locker since"), "{reminded}");
+
+    line.turn(Line::Fair);
+    let corrected = wait_for_subject(&mailbox, &correction, NEWS).await?;
+    assert!(corrected.contains("has already been picked up"), "{corrected}");
+    let mut watch = Watch::from_beginning(&world.carrier);
+    watch.until("the pickup", NEWS, |seen| seen.state == State::Collected).await?;
     Ok(())
 }

@@ -75,7 +75,7 @@ impl Told {
 
 fn told_by(journal: &Journal) -> fixture::Journal {
     let Journal { stream, records, hashes, .. } = journal.clone();
-    fixture::Journal { stream, records, hashes }
+    fixture::Journal { stream, records, hashes, ..fixture::Journal::new(1) }
 }
 
 /// Records 1 to 5: a bank that takes bookings.

@@ -171,12 +171,16 @@ pub(crate) struct Journal {
     pub(crate) records: Vec<Vec<u8>>,
     /// The hash after each record; the first is before all.
     pub(crate) hashes: Vec<ChainHash>,
+    /// The bank's time; a millisecond passes with each record.
+    pub(crate) clock: UnixMillis,
+    pub(crate) quality: TimeQuality,
 }
 
 impl Journal {
     pub(crate) fn new(stream: u8) -> Self {
         let stream = StreamId([stream; 16]);
-        Self { stream, records: Vec::new(), hashes: vec![CHAIN_START] }
+        let quality = TimeQuality::Bounded { within_ms: 100 };
+        Self { stream, records: Vec::new(), hashes: vec![CHAIN_START], clock: NOW, quality }
     }
 
     pub(crate) fn head(&self) -> u64 {
@@ -193,8 +197,8 @@ impl Journal {
             stream: self.stream,
             seq,
             boot: BootId([1; 16]),
-            at: NOW.plus_ms(seq),
-            quality: TimeQuality::Bounded { within_ms: 100 },
+            at: self.clock.plus_ms(seq),
+            quality: self.quality,
             previous: *self.hashes.last().unwrap(),
             trace: Some(trace()),
             detached: None,
@@ -325,6 +329,11 @@ pub(crate) async fn commit(store: &Store, journal: &Journal) {
 
 /// Commits what is behind record `known` of a journal, without a session.
 pub(crate) async fn commit_more(store: &Store, journal: &Journal, known: u64) {
+    commit_more_at(store, journal, known, NOW).await;
+}
+
+/// The same at another time of the hub's.
+pub(crate) async fn commit_more_at(store: &Store, journal: &Journal, known: u64, now: UnixMillis) {
     let bank = bank_id();
     let mut view = store.load_bank(&bank).await.unwrap().unwrap().view;
     let hash_at = |seq: u64| journal.hashes[usize::try_from(seq).unwrap()];
@@ -339,7 +348,7 @@ pub(crate) async fn commit_more(store: &Store, journal: &Journal, known: u64) {
         next,
         incomplete: false,
         device_keys: &[],
-        now: NOW,
+        now,
     };
     let mut write = fold_batch(&mut view, accepted).unwrap().write;
     write.follows = (known > 0).then_some(known);

@@ -7,6 +7,9 @@ static BERLIN: LazyLock<SiteZone> = LazyLock::new(|| zone("Europe/Berlin"));
 pub(crate) const TOKEN: &str =
     "LK1:6BF0X2SU7H3Y1K8P-G0FVE2B.QBW4T%R5/8 HL-DMH9C+QUM/2E39+XKB88NFMWT0";
 
+const OCCASIONS: [Occasion; 4] =
+    [Occasion::Stored, Occasion::Reissued, Occasion::Extended, Occasion::Reminder];
+
 fn sender() -> Mailbox {
     "Postern <lockers@postern.example>".parse().unwrap()
 }
@@ -14,7 +17,7 @@ fn sender() -> Mailbox {
 fn letter<'a>(from: &'a Mailbox, display_name: &'a str, bank_name: &'a str) -> PickupLetter<'a> {
     PickupLetter {
         notice_id: "0198f0c2",
-        occasion: NoticeKind::ParcelStored,
+        occasion: Occasion::Stored,
         from,
         email: "rita@example.org",
         display_name,
@@ -22,6 +25,7 @@ fn letter<'a>(from: &'a Mailbox, display_name: &'a str, bank_name: &'a str) -> P
         bank_address: "Platform 2, Main Station",
         zone: &BERLIN,
         expires: UnixMillis(1_795_543_200_000),
+        unheard: None,
         token: TOKEN,
         keypad: None,
     }
@@ -101,8 +105,8 @@ fn the_letter_does_not_print_what_it_says() {
 fn a_letter_says_why_it_was_written() {
     let from = sender();
     for (occasion, subject, words) in [
-        (NoticeKind::CodeReissued, "Subject: Your new pickup code for", "opens nothing any more"),
-        (NoticeKind::ParcelExtended, "Subject: New time for your parcel", "there is a new time"),
+        (Occasion::Reissued, "Subject: Your new pickup code for", "opens nothing any more"),
+        (Occasion::Extended, "Subject: New time for your parcel", "there is a new time"),
     ] {
         let letter = PickupLetter { occasion, ..letter(&from, "Rita", "Bank") };
         let text = String::from_utf8(letter.write().unwrap().formatted()).unwrap();
@@ -127,6 +131,23 @@ fn a_letter_with_digits_is_as_it_was_agreed() {
 }
 
 #[test]
+fn r07_a_reminder_is_as_it_was_agreed() {
+    let from = sender();
+    let letter = PickupLetter {
+        occasion: Occasion::Reminder,
+        keypad: Some(keypad(true)),
+        ..letter(&from, "Rita", "Main Station")
+    };
+    assert_eq!(letter.text(), include_str!("tests/reminder.txt"));
+    let message = String::from_utf8(letter.write().unwrap().formatted()).unwrap();
+    assert!(message.contains("Subject: Reminder: your parcel at Main Station\r\n"), "{message}");
+    let unheard = Some(Unheard { since: Some(UnixMillis(1_795_420_800_000)) });
+    let doubtful = PickupLetter { unheard, ..letter };
+    assert_eq!(doubtful.text(), include_str!("tests/reminder_unheard.txt"));
+    assert_eq!(doubtful.html(), include_str!("tests/reminder_unheard.html"));
+}
+
+#[test]
 fn digits_are_grouped_for_the_eye_and_read_aloud_one_by_one() {
     assert_eq!(keypad(true).grouped(), "020 456");
     let html = html_of(keypad(true));
@@ -136,7 +157,7 @@ fn digits_are_grouped_for_the_eye_and_read_aloud_one_by_one() {
 #[test]
 fn every_occasion_shows_the_digits_and_a_letter_without_any_does_not_speak_of_them() {
     let from = sender();
-    for occasion in NoticeKind::ALL {
+    for occasion in OCCASIONS {
         let without = PickupLetter { occasion, ..letter(&from, "Rita", "Main Station") };
         for said in [without.text(), without.html()] {
             assert!(!said.contains("six digits") && !said.contains("phone number"), "{said}");

@@ -16,7 +16,7 @@ use crate::codes::key_file::Secret;
 use crate::pki::{DevPki, PkiSpec};
 use crate::store::{BankRow, KeypadCouriers, ParcelAtBank, ParcelRow};
 
-const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+pub(in crate::notify) const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 
 struct Setting {
     folder: tempfile::TempDir,
@@ -44,12 +44,14 @@ fn sealing(id: u8) -> SealingKeys {
     SealingKeys::new(&[(id, Secret::from([id; 32]))]).unwrap()
 }
 
-fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
+pub(in crate::notify) fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
     let dimensions = Dimensions { length_mm: 300, width_mm: 200, height_mm: 100 };
     NoticeRow {
         id: 7,
         kind: NoticeKind::ParcelStored,
         version: Version(1),
+        moment: None,
+        told_all: None,
         parcel: ParcelRow {
             uid: ParcelId([5; 16]),
             carrier: "acme".parse().unwrap(),
@@ -99,8 +101,12 @@ fn notice(keys: &HubKeys, state: HubParcelState) -> NoticeRow {
     }
 }
 
-const AT_BANK: ParcelAtBank =
-    ParcelAtBank { credential: CredentialId([9; 16]), asks_phone: true, keep_until: None };
+const AT_BANK: ParcelAtBank = ParcelAtBank {
+    credential: CredentialId([9; 16]),
+    asks_phone: true,
+    keep_until: None,
+    since: Some(NOW),
+};
 
 /// The letters, their long lines made whole again (RFC 2045, section 6.7).
 fn letters(folder: &Path) -> Vec<String> {

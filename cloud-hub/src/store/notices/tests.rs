@@ -301,6 +301,59 @@ async fn a_notice_that_cannot_be_read_keeps_no_other_waiting() {
     assert_eq!(store.due_notices(FAR, 9).await.unwrap().len(), 1);
 }
 
+#[tokio::test]
+async fn r07_a_bank_that_is_behind_stopped_or_not_understood_has_not_told_all() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let bank = Bank::with_stored(&store).await;
+    let mut world = World::start(&store).await;
+    world.birth(&bank.journal).await;
+    let first = store.due_notices(NOW, 9).await.unwrap().remove(0);
+    assert_eq!(first.told_all, None, "nobody asks");
+    let sent = NoticeOutcome::Sent;
+    store.settle_letter(first.id, sent, Some(NOW.plus_ms(5)), NOW).await.unwrap();
+    assert!(store.due_notices(NOW.plus_ms(4), 9).await.unwrap().is_empty());
+    let told_all = async |n: u64| {
+        let due = store.due_notices(FAR.plus_ms(n << 20), 9).await.unwrap();
+        let [notice] = &due[..] else { panic!("{due:?}") };
+        assert_eq!(
+            (notice.kind, notice.moment),
+            (NoticeKind::ParcelReminder, Some(NOW.plus_ms(5)))
+        );
+        notice.told_all.is_some()
+    };
+    assert!(told_all(0).await);
+    let cases = [
+        [
+            "UPDATE introductions SET head_seq = head_seq + 1",
+            "UPDATE introductions SET head_seq = head_seq - 1",
+        ],
+        ["UPDATE cursors SET incomplete = TRUE", "UPDATE cursors SET incomplete = FALSE"],
+        ["UPDATE banks SET stopped_reason = 'FORK'", "UPDATE banks SET stopped_reason = NULL"],
+    ];
+    for (n, [otherwise, back]) in (1..).zip(cases) {
+        meddle(&store, otherwise).await;
+        assert!(!told_all(2 * n).await, "{otherwise}");
+        meddle(&store, back).await;
+        assert!(told_all(2 * n + 1).await);
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn r07_a_hub_that_starts_again_does_not_look_at_all_reminders_at_once() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    Bank::with_stored(&store).await;
+    let first = store.due_notices(NOW, 9).await.unwrap().remove(0);
+    let later = NOW.plus_ms(5);
+    store.settle_letter(first.id, NoticeOutcome::Sent, Some(later), NOW).await.unwrap();
+    store.close().await;
+    let store = open_store(directory.path()).await;
+    assert!(store.due_notices(NOW, 9).await.unwrap().is_empty());
+    assert_eq!(store.due_notices(later, 9).await.unwrap().len(), 1);
+}
+
 /// Details of the events that say that a recipient was not told.
 async fn failed(store: &Store) -> Vec<String> {
     let events = store.events_after(0, None, 200).await.unwrap();
