@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::config;
 use crate::notify::when::rfc3339;
-use crate::store::{BackUpError, Store, WriteError, back_up};
+use crate::store::{BackUpError, PARTIAL, Store, WriteError, back_up};
 use crate::wall_clock::now;
 
 /// How often the job looks whether something is due.
@@ -39,6 +39,8 @@ pub struct BackupJob {
     backups: Option<config::Backups>,
     safe_after_ms: u64,
     not_before: Option<Instant>,
+    /// The newest backup that this job has made itself.
+    last: Option<(PathBuf, Instant)>,
 }
 
 /// Why a backup was not made, or does not count.
@@ -61,10 +63,11 @@ impl BackupJob {
         backups: Option<config::Backups>,
         safe_after_ms: u64,
     ) -> Self {
-        Self { store, file, backups, safe_after_ms, not_before: None }
+        Self { store, file, backups, safe_after_ms, not_before: None, last: None }
     }
 
-    /// Runs until `stop` completes. A backup that is under way then is given up.
+    /// Runs until `stop` completes. A backup that is under way then is given up, and what there is of it
+    /// goes before the next.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut tick = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,15 +103,14 @@ impl BackupJob {
         }
     }
 
-    async fn make_if_due(&self, backups: &config::Backups) -> Result<(), MakeBackupError> {
+    async fn make_if_due(&mut self, backups: &config::Backups) -> Result<(), MakeBackupError> {
         let folder = &backups.folder;
         let failed = |source| MakeBackupError::Folder { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(failed)?;
-        let mut made = made(folder).map_err(failed)?;
-        // By its own time and not by its name: a clock that was wrong makes a backup too many and none
-        // too few.
-        let newest = made.iter().map(|(_, at)| *at).max();
-        let age = newest.map(|at| SystemTime::now().duration_since(at).unwrap_or(Duration::MAX));
+        let Found { made, cut } = found(folder).map_err(failed)?;
+        // First: a disk that they have filled has no room for another.
+        remove(cut);
+        let age = self.age(&made, SystemTime::now());
         if age.is_some_and(|age| age < backups.every()) {
             return Ok(());
         }
@@ -120,32 +122,71 @@ impl BackupJob {
         self.store.note_safe(backup.watermarks).await?;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(path = %path.display(), bytes, banks, took_ms, "backup made");
-        made.sort_unstable_by_key(|(_, at)| *at);
+        self.last = Some((path, begun));
         let keep = usize::try_from(backups.keep).unwrap_or(usize::MAX);
         let excess = (made.len() + 1).saturating_sub(keep);
-        for (old, _) in made.into_iter().take(excess) {
-            if let Err(error) = std::fs::remove_file(&old) {
-                warn!(path = %old.display(), %error, "old backup not removed");
-            }
-        }
+        remove(oldest_first(made, SystemTime::now()).into_iter().take(excess));
         Ok(())
+    }
+
+    /// How old the newest backup is. What this job has made itself it knows by a clock that nobody sets;
+    /// of others it goes by their time and not by their name, and by none from the future: a clock that was
+    /// ahead once must not make the job look away, nor make it work without an end.
+    fn age(&self, made: &[Made], now: SystemTime) -> Option<Duration> {
+        let own = self.last.as_ref().filter(|(path, _)| made.iter().any(|it| it.path == *path));
+        let own = own.map(|(_, begun)| begun.elapsed());
+        own.or_else(|| made.iter().filter_map(|it| now.duration_since(it.at).ok()).min())
     }
 }
 
-/// The backups in a folder, with their times.
-fn made(folder: &Path) -> io::Result<Vec<(PathBuf, SystemTime)>> {
-    let mut made = Vec::new();
+/// A backup that is whole.
+#[derive(Debug)]
+struct Made {
+    path: PathBuf,
+    at: SystemTime,
+}
+
+/// What this job has left in its folder.
+#[derive(Debug, Default)]
+struct Found {
+    made: Vec<Made>,
+    /// What is left of backups that ended before they were whole: each may be as large as the store.
+    cut: Vec<PathBuf>,
+}
+
+/// In the order in which they go. Those from the future first: whatever their clock said, they are not
+/// newer than one that is made now.
+fn oldest_first(mut made: Vec<Made>, now: SystemTime) -> Vec<PathBuf> {
+    made.sort_unstable_by_key(|it| (it.at <= now, it.at));
+    made.into_iter().map(|it| it.path).collect()
+}
+
+fn remove(files: impl IntoIterator<Item = PathBuf>) {
+    for file in files {
+        if let Err(error) = std::fs::remove_file(&file) {
+            warn!(path = %file.display(), %error, "backup not removed");
+        }
+    }
+}
+
+/// Looks through a folder.
+fn found(folder: &Path) -> io::Result<Found> {
+    let mut found = Found::default();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let ours = name.to_str().is_some_and(|name| {
-            name.starts_with(PREFIX) && name.ends_with(SUFFIX) && entry.path().is_file()
-        });
-        if ours {
-            made.push((entry.path(), entry.metadata()?.modified()?));
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        if !entry.path().is_file() {
+            continue;
+        }
+        if name.ends_with(SUFFIX) {
+            found.made.push(Made { path: entry.path(), at: entry.metadata()?.modified()? });
+        } else if name.contains(&format!("{SUFFIX}{PARTIAL}")) {
+            // Or what SQLite keeps beside it.
+            found.cut.push(entry.path());
         }
     }
-    Ok(made)
+    Ok(found)
 }
 
 #[cfg(test)]

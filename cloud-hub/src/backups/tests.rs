@@ -21,10 +21,14 @@ fn names(folder: &Path) -> Vec<String> {
 /// As if all that is there had been made long ago.
 fn make_old(folder: &Path) {
     for name in names(folder) {
-        let file = std::fs::File::options().write(true).open(folder.join(name)).unwrap();
-        let at = file.metadata().unwrap().modified().unwrap();
-        file.set_modified(at - Duration::from_secs(3_600)).unwrap();
+        set_time(&folder.join(name), SystemTime::now() - HOUR);
     }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn set_time(path: &Path, at: SystemTime) {
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
 }
 
 #[tokio::test]
@@ -92,6 +96,75 @@ async fn a_backup_that_cannot_be_made_leaves_nothing_behind_and_makes_nothing_sa
     }
     std::fs::write(&damaged, bytes).unwrap();
     assert!(check_backup(&damaged).await.is_err());
+}
+
+#[tokio::test]
+async fn a_clock_that_ran_ahead_for_one_backup_costs_neither_the_older_ones_nor_one_every_minute() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let folder = directory.path().join("backups");
+    let backups = config::Backups { folder: folder.clone(), every_minutes: 60, keep: 3 };
+    let look = async || job(&store, directory.path(), Some(backups.clone())).look().await;
+    look().await;
+    let first = folder.join(&names(&folder)[0]);
+    let ahead = folder.join("hub-ahead.db");
+    for (file, at) in [("hub-1.db", 3), ("hub-2.db", 2)] {
+        std::fs::copy(&first, folder.join(file)).unwrap();
+        set_time(&folder.join(file), SystemTime::now() - HOUR * at);
+    }
+    std::fs::rename(&first, &ahead).unwrap();
+    set_time(&ahead, SystemTime::now() + 365 * 24 * HOUR);
+    // The newest of the past counts, and is too old.
+    look().await;
+    let after = names(&folder);
+    assert!(!ahead.exists(), "the one from the future goes first: {after:?}");
+    assert!(after.len() == 3 && after[0] == "hub-1.db" && after[1] == "hub-2.db", "{after:?}");
+    // One from the future that could stay makes none the more.
+    std::fs::remove_file(folder.join("hub-1.db")).unwrap();
+    std::fs::copy(folder.join("hub-2.db"), &ahead).unwrap();
+    set_time(&ahead, SystemTime::now() + 365 * 24 * HOUR);
+    let before = names(&folder);
+    look().await;
+    assert_eq!(names(&folder), before);
+}
+
+#[tokio::test]
+async fn a_disk_whose_clock_is_ahead_has_no_backup_made_at_every_look() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let folder = directory.path().join("backups");
+    let backups = config::Backups { folder: folder.clone(), every_minutes: 60, keep: 3 };
+    let mut job = job(&store, directory.path(), Some(backups));
+    job.look().await;
+    set_time(&folder.join(&names(&folder)[0]), SystemTime::now() + HOUR);
+    job.look().await;
+    assert_eq!(names(&folder).len(), 1);
+    // Unless somebody took it away.
+    std::fs::remove_file(folder.join(&names(&folder)[0])).unwrap();
+    job.look().await;
+    assert_eq!(names(&folder).len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_backup_that_was_cut_short_goes_before_the_next() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let folder = directory.path().join("backups");
+    std::fs::create_dir(&folder).unwrap();
+    let left = ["hub-20260101T000000Z.db.partial", "hub-20260101T000000Z.db.partial-journal"];
+    let others = ["hub-notes.partial", "mine.db.partial"];
+    let backups = config::Backups { folder: folder.clone(), every_minutes: 60, keep: 3 };
+    let mut job = job(&store, directory.path(), Some(backups));
+    // Also when none is due.
+    for _ in 0..2 {
+        for name in left.iter().chain(&others) {
+            std::fs::write(folder.join(name), "cut").unwrap();
+        }
+        job.look().await;
+        let names = names(&folder);
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(others.iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
+    }
 }
 
 #[tokio::test]

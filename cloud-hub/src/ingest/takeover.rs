@@ -27,6 +27,11 @@ use crate::store::{
     StopBank, StopReason, WriteError,
 };
 
+/// How long after an open session has given way the one that comes is held to be the one that took its
+/// place, in milliseconds. That one waits for nothing but a place in a queue; if it dies there it is never heard
+/// of, and whoever comes later has taken over from nobody.
+const FOLLOWS_WITHIN_MS: u64 = 10_000;
+
 /// Takeovers of all banks, and who was displaced just now. Outlives sessions; bounded by the number
 /// of banks.
 #[derive(Debug)]
@@ -38,7 +43,8 @@ pub(super) struct Quarrels {
 #[derive(Debug, Default)]
 struct Quarrel {
     takeovers: Takeovers<IpAddr>,
-    displaced: bool,
+    /// When an open session gave way to one that has not begun yet, in milliseconds.
+    displaced: Option<u64>,
 }
 
 impl Default for Quarrels {
@@ -50,14 +56,16 @@ impl Default for Quarrels {
 impl Quarrels {
     /// An open session of the bank has given way to another that follows.
     pub(super) fn displaced(&mut self, bank: &BankId) {
-        self.banks.entry(bank.clone()).or_default().displaced = true;
+        let now_ms = self.now_ms();
+        self.banks.entry(bank.clone()).or_default().displaced = Some(now_ms);
     }
 
     /// A session has begun; whether it is the one that an open one has given way to.
     pub(super) fn began(&mut self, bank: &BankId, address: IpAddr) -> bool {
         let now_ms = self.now_ms();
         let Some(quarrel) = self.banks.get_mut(bank) else { return false };
-        let took_over = std::mem::take(&mut quarrel.displaced);
+        let displaced = quarrel.displaced.take();
+        let took_over = displaced.is_some_and(|at_ms| now_ms - at_ms <= FOLLOWS_WITHIN_MS);
         if took_over {
             quarrel.takeovers.note(address, now_ms);
         } else if quarrel.takeovers.are_over(now_ms) {
@@ -460,3 +468,6 @@ fn described(party: &Party) -> String {
          {head_seq}, from {address} with certificate {short}"
     )
 }
+
+#[cfg(test)]
+mod tests;

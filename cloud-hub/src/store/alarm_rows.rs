@@ -8,7 +8,8 @@ use super::rows::StopReason;
 
 /// Parties that one alarm names; of further ones only the messages are kept.
 pub(super) const PARTIES_MAX: i64 = 8;
-/// Streams of one bank that can be closed; one that opens another is stopped.
+/// Streams that a bank can close before a person looks at it; one that opens another is stopped. Whoever
+/// clears that alarm, or the one that nobody knows what is inside, lets it go on.
 pub const STREAMS_CLOSED_MAX: u64 = 64;
 
 /// Something at a bank that a person must look at. At most one of a kind is open for each bank.

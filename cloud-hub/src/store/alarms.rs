@@ -277,6 +277,7 @@ impl Tx {
             AlarmKind::Inventory => {
                 let sql = "UPDATE banks SET inventory = FALSE WHERE id = $1";
                 self.execute("banks", sql, [bank.into()]).await?;
+                self.count_streams_anew(&alarm.bank).await?;
             }
             AlarmKind::Stopped(reason) => {
                 let sql = "UPDATE banks SET stopped_reason = NULL \
@@ -286,6 +287,9 @@ impl Tx {
                     // Whoever comes next is the one that counts from now on.
                     let sql = "DELETE FROM introductions WHERE bank = $1";
                     self.execute("introductions", sql, [bank.into()]).await?;
+                }
+                if matches!(reason, StopReason::Successor | StopReason::Unrelated) {
+                    self.count_streams_anew(&alarm.bank).await?;
                 }
             }
             // They stop nothing.

@@ -24,6 +24,8 @@ use super::{ReadError, queries};
 
 /// Personal data stands in it.
 const MODE: u32 = 0o600;
+/// What follows the name of a backup that is not whole yet.
+pub(crate) const PARTIAL: &str = ".partial";
 /// How long SQLite waits for whoever writes just then.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -72,7 +74,7 @@ pub async fn back_up(store: &Path, file: &Path) -> Result<Backup, BackUpError> {
     if file.exists() {
         return Err(BackUpError::Exists { path: file.to_owned() });
     }
-    let partial = beside(file, ".partial");
+    let partial = beside(file, PARTIAL);
     let written = async {
         copy(store, &partial).await?;
         let found = check(&partial).await?;

@@ -44,6 +44,7 @@ pub use alarm_rows::{
     AlarmKind, AlarmParty, AlarmRow, ApartRow, Cleared, Party, STREAMS_CLOSED_MAX,
 };
 pub use alarms::AlarmFilter;
+pub(crate) use backup::PARTIAL;
 pub use backup::{BackUpError, Backup, back_up, check as check_backup};
 pub use error::{OpenStoreError, ReadError, WriteError};
 pub use notice_rows::{NoticeKind, NoticeOutcome, NoticeRow, ParcelAtBank};

@@ -189,9 +189,9 @@ pub enum StopReason {
     Fork,
     /// Its journal ends below what it once told us.
     Behind,
-    /// It opened a new stream that continues the one we know, and has opened too many before.
+    /// It opened a new stream that continues the one we know, and too many since a person last looked.
     Successor,
-    /// It opened a new stream that continues none we know, and has opened too many before.
+    /// It opened a new stream that continues none we know, and too many since a person last looked.
     Unrelated,
     /// Three messages in a row could not be read.
     Unreadable,

@@ -274,6 +274,14 @@ impl OpenStream {
 }
 
 impl Tx {
+    /// Somebody has looked at the bank: it may close as many streams again, but one. Those that it has
+    /// closed stay so, and 0 would say that there are none.
+    pub(super) async fn count_streams_anew(&mut self, bank: &BankId) -> Result<(), WriteError> {
+        let sql = "UPDATE banks SET streams_closed = 1 WHERE id = $1 AND streams_closed > 1";
+        self.execute("banks", sql, [bank.as_str().into()]).await?;
+        Ok(())
+    }
+
     pub(crate) async fn is_revoked(
         &self,
         bank: &BankId,

@@ -347,8 +347,15 @@ async fn p_j_a_stream_that_names_its_parent_goes_on_and_settles_a_fork() {
     }
 }
 
+/// The open alarm of a kind.
+async fn open_alarm(store: &Store, kind: AlarmKind) -> u64 {
+    let open = store.alarms(&AlarmFilter::default(), 10).await.unwrap();
+    open.iter().find(|alarm| alarm.kind == kind).unwrap_or_else(|| panic!("{open:?}")).id
+}
+
 #[tokio::test]
-async fn a_bank_that_opens_too_many_streams_is_stopped() {
+async fn a_bank_that_opens_too_many_streams_is_stopped_until_a_person_lets_it_go_on() {
+    let unrelated = AlarmKind::Stopped(StopReason::Unrelated);
     let directory = tempdir().unwrap();
     let store = open_store(directory.path()).await;
     add_bank(&store, EDGES).await;
@@ -361,8 +368,33 @@ async fn a_bank_that_opens_too_many_streams_is_stopped() {
     world.connect().await;
     say_birth(&world, &Journal::new(200).birth(), 1).await;
     world.acknowledged(1).await;
+    world.disconnect().await;
     world.stop().await;
     assert_eq!(committed(&store).await.1, Some(StopReason::Unrelated));
+
+    for (time, kind) in [unrelated, AlarmKind::Inventory].into_iter().enumerate() {
+        let mut world = World::start(&store).await;
+        let alarm = open_alarm(&store, kind).await;
+        let (note, key) = ("the disk was changed".to_owned(), request(&format!("{time}")));
+        clear_alarm(&store, alarm, note, key, NOW).await.unwrap();
+        // As many as before, but one.
+        for stream in 1..STREAMS_CLOSED_MAX {
+            let number = 100 + 70 * u64::try_from(time).unwrap() + stream;
+            let journal = Journal::new(u8::try_from(number).unwrap());
+            let ack = world.birth(&journal).await;
+            assert_eq!(ack.stream, journal.stream, "after {kind:?}");
+            world.disconnect().await;
+        }
+        assert_eq!(committed(&store).await.1, None);
+        world.stop().await;
+    }
+    // None of those that were closed comes back as if it were new.
+    let mut world = World::start(&store).await;
+    world.connect().await;
+    say_birth(&world, &Journal::new(1).birth(), 2).await;
+    acknowledged_only(&mut world, 2).await;
+    assert_eq!(committed(&store).await.1, Some(StopReason::Clone));
+    world.stop().await;
 }
 
 #[tokio::test]
