@@ -3,6 +3,7 @@
 mod clones;
 mod crashes;
 pub(crate) mod fixture;
+mod forgotten;
 mod keys;
 mod late;
 mod reconnects;

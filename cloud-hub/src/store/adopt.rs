@@ -1,7 +1,10 @@
 //! What a restored hub learns from a bank that knows more of parcels than it does: the decisions
-//! and bookings that were lost with the store, as far as the bank's own records tell of them.
+//! and bookings that were lost with the store, as far as the bank's own records tell of them. Of two
+//! things that were decided the later one counts, which its version says.
 //!
 //! To be called when all the bank's records are folded, and before the bank is told anything.
+
+pub(super) mod unknown;
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,30 +26,39 @@ use super::{WriteError, queries};
 const NAMED_MAX: usize = 8;
 
 /// Takes over what the bank holds and the hub has forgotten. `later` is what was decided since the
-/// restore, which wins.
+/// restore, which wins; what the bank must be told besides is added to it.
 pub(super) async fn adopt(
     tx: &mut Tx,
     bank: &BankId,
     held: &HashMap<ParcelId, Parcel>,
-    later: &[Grant],
+    later: &mut Vec<Grant>,
     now: UnixMillis,
 ) -> Result<(), WriteError> {
     let decided = Decided::of(later);
-    let mut unknown = Vec::new();
+    let (mut unknown, mut elsewhere) = (Vec::new(), Vec::new());
     let mut all: Vec<&Parcel> = held.values().collect();
     all.sort_unstable_by_key(|parcel| parcel.id);
     for parcel in all {
+        let live = parcel.state.settled_at().is_none();
         let Some(mut row) = queries::parcel_by_uid(tx.connection(), parcel.id).await? else {
-            if parcel.state.settled_at().is_none() {
-                unknown.push(parcel.id);
+            if live {
+                unknown.push(parcel);
             }
             continue;
         };
-        let change = if row.bank.as_ref() == Some(bank) {
+        let change = if is_forgotten(&row, bank, parcel, &decided) {
+            forget_elsewhere(tx, bank, &mut row, parcel, now).await?;
+            taken_over(&mut row, bank, parcel, &decided)
+        } else if row.bank.as_ref() == Some(bank) {
             caught_up(&mut row, parcel, &decided)
-        } else if row.bank.is_none() && row.state == HubParcelState::Announced {
-            taken_over(&mut row, bank, parcel)
+        } else if parcel.state == ParcelState::Booked {
+            row.version = next_version(&row, parcel);
+            later.push(Grant::Cancel { parcel: row.uid, version: row.version });
+            Change::Silent
         } else {
+            if live {
+                elsewhere.push(parcel);
+            }
             continue;
         };
         match change {
@@ -61,13 +73,35 @@ pub(super) async fn adopt(
             tx.insert(&NOTICES, notice.to_vec()).await?;
         }
     }
-    if unknown.is_empty() {
-        return Ok(());
+    unknown::note(tx, bank, &unknown).await?;
+    raise(tx, bank, &unknown, &elsewhere, now).await
+}
+
+/// A person must see to parcels that are inside and about which the hub cannot act.
+async fn raise(
+    tx: &mut Tx,
+    bank: &BankId,
+    unknown: &[&Parcel],
+    elsewhere: &[&Parcel],
+    now: UnixMillis,
+) -> Result<(), WriteError> {
+    let name = |parcel: &&Parcel| {
+        let Parcel { id, carrier, barcode, .. } = parcel;
+        format!("{} of {carrier} ({id})", barcode.as_str())
+    };
+    let counted = |what, parcels: &[&Parcel]| {
+        let named: Vec<String> = parcels.iter().take(NAMED_MAX).map(name).collect();
+        (!parcels.is_empty()).then(|| format!("{} {what}: {}", parcels.len(), named.join(", ")))
+    };
+    let details = [
+        counted("after a restore", unknown),
+        counted("inside although this store says otherwise", elsewhere),
+    ];
+    let detail = details.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    if !detail.is_empty() {
+        let kind = AlarmKind::UnknownParcels;
+        tx.raise(NewAlarm { bank, kind, detail: &detail, parties: &[], now }).await?;
     }
-    let named: Vec<String> = unknown.iter().take(NAMED_MAX).map(ToString::to_string).collect();
-    let detail = format!("{} after a restore: {}", unknown.len(), named.join(" "));
-    let kind = AlarmKind::UnknownParcels;
-    tx.raise(NewAlarm { bank, kind, detail: &detail, parties: &[], now }).await?;
     Ok(())
 }
 
@@ -145,14 +179,16 @@ const fn unheard(known: HubParcelState, held: ParcelState) -> Option<HubParcelSt
 }
 
 /// Gives decisions versions that the bank takes, where it knows of later ones than the hub did when
-/// it decided.
+/// it decided, or will because of `first`, which it is told before them.
 pub(super) async fn renumber(
     tx: &mut Tx,
     held: &HashMap<ParcelId, Parcel>,
+    first: &[Grant],
     later: &mut [Grant],
 ) -> Result<(), WriteError> {
     let mut floor: HashMap<ParcelId, Version> =
         held.iter().map(|(&id, parcel)| (id, parcel.version)).collect();
+    floor.extend(first.iter().filter_map(Grant::about));
     for grant in later {
         let Some((parcel, decided)) = grant.about() else { continue };
         let least = floor.get(&parcel).map_or(decided, |known| Version(known.0.saturating_add(1)));
@@ -173,27 +209,29 @@ pub(super) async fn renumber(
 }
 
 /// Parcels of which something was decided since the restore.
+#[derive(Default)]
 struct Decided {
+    bookings: HashSet<ParcelId>,
     codes: HashSet<ParcelId>,
     times: HashSet<ParcelId>,
 }
 
 impl Decided {
     fn of(later: &[Grant]) -> Self {
-        let (mut codes, mut times) = (HashSet::new(), HashSet::new());
+        let (mut bookings, mut codes, mut times) = (HashSet::new(), HashSet::new(), HashSet::new());
         for grant in later {
             match grant {
+                Grant::Book(booking) => drop(bookings.insert(booking.parcel)),
                 Grant::Reissue { parcel, .. } => drop(codes.insert(*parcel)),
                 Grant::Keep { parcel, .. } => drop(times.insert(*parcel)),
-                Grant::Book(_)
-                | Grant::Cancel { .. }
+                Grant::Cancel { .. }
                 | Grant::Recall { .. }
                 | Grant::Delegate { .. }
                 | Grant::Revoke { .. }
                 | Grant::Slots(_) => {}
             }
         }
-        Self { codes, times }
+        Self { bookings, codes, times }
     }
 }
 
@@ -204,6 +242,57 @@ enum Change {
     Told(EventKind),
 }
 
+/// Whether the parcel is at the bank, or was, by a booking that the hub has forgotten, or was
+/// withdrawn there by a cancellation that it has forgotten.
+fn is_forgotten(row: &ParcelRow, bank: &BankId, held: &Parcel, decided: &Decided) -> bool {
+    let here = row.bank.as_ref() == Some(bank);
+    let newer = held.version > row.version;
+    let live = held.state.settled_at().is_none();
+    // Where it lies counts more than what the hub thinks, and it cannot lie in two places.
+    let inside = held.state.compartment().is_some() && !here;
+    match row.state {
+        HubParcelState::Announced => newer || live,
+        HubParcelState::Booked | HubParcelState::BookingPending if here => {
+            newer && !decided.bookings.contains(&held.id)
+        }
+        HubParcelState::Booked | HubParcelState::BookingPending => (newer && live) || inside,
+        HubParcelState::BookingExpired | HubParcelState::Recalled => newer || inside,
+        HubParcelState::Depositing
+        | HubParcelState::Stored
+        | HubParcelState::Collecting
+        | HubParcelState::Unresolved
+        | HubParcelState::RecallRequested
+        | HubParcelState::Expired
+        | HubParcelState::Recalling
+        | HubParcelState::Disputed
+        | HubParcelState::Missing => newer && !here,
+        // Nothing follows on these but what is found in a compartment.
+        HubParcelState::Collected | HubParcelState::Cancelled => false,
+    }
+}
+
+/// Another bank waits for a parcel in vain that is to be taken over: it is told so.
+async fn forget_elsewhere(
+    tx: &mut Tx,
+    bank: &BankId,
+    row: &mut ParcelRow,
+    held: &Parcel,
+    now: UnixMillis,
+) -> Result<(), WriteError> {
+    let waits = matches!(row.state, HubParcelState::Booked | HubParcelState::BookingPending);
+    let Some(other) = row.bank.clone().filter(|other| waits && other != bank) else {
+        return Ok(());
+    };
+    row.version = next_version(row, held);
+    let grant = Grant::Cancel { parcel: row.uid, version: row.version };
+    tx.grant(&other, &grant, now).await?;
+    Ok(())
+}
+
+fn next_version(row: &ParcelRow, held: &Parcel) -> Version {
+    Version(row.version.max(held.version).0.saturating_add(1))
+}
+
 /// A parcel that the hub knows to be at the bank: what was decided of it and lost.
 fn caught_up(row: &mut ParcelRow, held: &Parcel, decided: &Decided) -> Change {
     let before = row.clone();
@@ -211,13 +300,7 @@ fn caught_up(row: &mut ParcelRow, held: &Parcel, decided: &Decided) -> Change {
     if held.state.compartment().is_none() {
         return silent_unless(*row == before);
     }
-    if !decided.codes.contains(&held.id) {
-        row.credential = Some(held.credential);
-    }
-    if !decided.times.contains(&held.id) {
-        row.terms.keep_until = held.terms.keep_until;
-        row.expires_at = held.keep_until().or(row.expires_at);
-    }
+    learn(row, held, decided);
     match held.recall {
         Some(reason) if row.recall.is_none() && row.state == HubParcelState::Stored => {
             row.recall = Some(reason);
@@ -232,9 +315,21 @@ const fn silent_unless(is_same: bool) -> Change {
     if is_same { Change::None } else { Change::Silent }
 }
 
-/// A parcel whose booking was lost: it is at the bank nevertheless.
-fn taken_over(row: &mut ParcelRow, bank: &BankId, held: &Parcel) -> Change {
-    let state = match held.state {
+/// Code and time as the bank has them, unless others were decided since.
+fn learn(row: &mut ParcelRow, held: &Parcel, decided: &Decided) {
+    if !decided.codes.contains(&held.id) {
+        row.credential = Some(held.credential);
+    }
+    if !decided.times.contains(&held.id) {
+        row.terms.keep_until = held.terms.keep_until;
+        row.expires_at = held.keep_until().or(row.expires_at);
+    }
+}
+
+/// A parcel of which the hub forgot that it went to this bank, or what it decided of it there.
+fn taken_over(row: &mut ParcelRow, bank: &BankId, held: &Parcel, decided: &Decided) -> Change {
+    let before = (row.state, row.bank.replace(bank.clone()));
+    row.state = match held.state {
         ParcelState::Booked => HubParcelState::Booked,
         ParcelState::Depositing { .. } => HubParcelState::Depositing,
         ParcelState::Stored { .. } => waiting(held.recall),
@@ -244,22 +339,20 @@ fn taken_over(row: &mut ParcelRow, bank: &BankId, held: &Parcel) -> Change {
         ParcelState::Unresolved { .. } => HubParcelState::Unresolved,
         ParcelState::Recalled { .. } => HubParcelState::Recalled,
         ParcelState::Missing { .. } => HubParcelState::Missing,
-        // It can be booked again, which needs a later version.
-        ParcelState::Cancelled { .. } | ParcelState::BookingExpired { .. } => {
-            row.version = row.version.max(held.version);
-            return Change::Silent;
-        }
+        ParcelState::Cancelled { .. } => HubParcelState::Cancelled,
+        ParcelState::BookingExpired { .. } => HubParcelState::BookingExpired,
     };
-    row.state = state;
-    row.bank = Some(bank.clone());
     row.compartment = held.state.compartment();
     row.version = row.version.max(held.version);
-    row.credential = Some(held.credential);
     row.recall = held.recall;
     // Keyed with the bank's pepper: it stands in grants and nowhere else.
-    row.terms = Terms { suffix: None, ..held.terms };
-    row.expires_at = held.keep_until();
-    Change::Told(event_of(state))
+    row.terms = Terms { suffix: None, keep_until: row.terms.keep_until, ..held.terms };
+    if !decided.times.contains(&held.id) {
+        row.expires_at = None;
+    }
+    learn(row, held, decided);
+    let is_same = before == (row.state, Some(bank.clone()));
+    if is_same { Change::Silent } else { Change::Told(event_of(row.state)) }
 }
 
 /// The state of a parcel that is inside and with which nobody is busy.
@@ -295,8 +388,10 @@ const fn event_of(state: HubParcelState) -> EventKind {
 }
 
 fn tell(tx: &mut Tx, bank: &BankId, row: &ParcelRow, kind: EventKind, now: UnixMillis) {
+    let epoch = tx.context.epoch;
     tx.event(NewEvent {
-        event_id: format!("restored:{}:{}:{}", bank, row.uid, row.version.0),
+        // Once for each restore, whatever was told of the same version after another.
+        event_id: format!("restored:{}:{}:{}:{}", epoch.0, bank, row.uid, row.version.0),
         kind,
         bank: Some(bank),
         compartment: row.compartment,

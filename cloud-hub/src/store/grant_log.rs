@@ -88,12 +88,12 @@ impl Decision for BeginGrantLog {
         let mut later = granted_after(tx, bank, GrantPosition { gseq: 0, ..log.end }).await?;
         let mut run = if self.held > ended {
             // It has heard of decisions that this store has lost.
-            adopt::adopt(tx, bank, &held, &later, self.now).await?;
+            adopt::adopt(tx, bank, &held, &mut later, self.now).await?;
             retire_unheld(tx, bank, self.now).await?;
             let master = self.code_master.as_deref();
             let bookings = bookings(tx, bank, master, self.now).await?;
             later.retain(|grant| !matches!(grant, Grant::Book(_)));
-            adopt::renumber(tx, &held, &mut later).await?;
+            adopt::renumber(tx, &held, &bookings, &mut later).await?;
             bookings
         } else {
             let heard = if self.held.epoch == ended.epoch { self.held.gseq } else { 0 };
@@ -220,7 +220,11 @@ fn version_to_book(row: &ParcelRow, held: Option<&Parcel>) -> Option<Version> {
     let Some(held) = held else { return Some(row.version) };
     let next = row.version.max(Version(held.version.0.saturating_add(1)));
     match held.state {
-        ParcelState::Booked => (held.version < row.version).then_some(row.version),
+        // Otherwise than the hub has booked it since it was restored: that counts.
+        ParcelState::Booked => {
+            let same = row.credential == Some(held.credential);
+            (held.version < row.version || !same).then_some(next)
+        }
         ParcelState::Cancelled { .. }
         | ParcelState::BookingExpired { .. }
         | ParcelState::Recalled { .. }

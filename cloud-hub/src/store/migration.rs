@@ -9,13 +9,14 @@ mod codes;
 mod reminders;
 mod restores;
 mod terms;
+mod unknown;
 mod zones;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 
 /// The format that this hub writes. Raise it with every migration.
-pub(super) const FORMAT_VERSION: u64 = 7;
+pub(super) const FORMAT_VERSION: u64 = 8;
 
 pub(super) struct Migrator;
 
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(restores::M0005),
             Box::new(zones::M0006),
             Box::new(reminders::M0007),
+            Box::new(unknown::M0008),
         ]
     }
 }

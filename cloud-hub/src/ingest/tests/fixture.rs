@@ -329,19 +329,29 @@ pub(crate) async fn commit(store: &Store, journal: &Journal) {
 
 /// Commits what is behind record `known` of a journal, without a session.
 pub(crate) async fn commit_more(store: &Store, journal: &Journal, known: u64) {
-    commit_more_at(store, journal, known, NOW).await;
+    commit_more_at(store, &bank_id(), journal, known, NOW).await;
+}
+
+/// As if it were the journal of `bank`.
+pub(crate) async fn commit_more_as(store: &Store, bank: &BankId, journal: &Journal, known: u64) {
+    commit_more_at(store, bank, journal, known, NOW).await;
 }
 
 /// The same at another time of the hub's.
-pub(crate) async fn commit_more_at(store: &Store, journal: &Journal, known: u64, now: UnixMillis) {
-    let bank = bank_id();
-    let mut view = store.load_bank(&bank).await.unwrap().unwrap().view;
+pub(crate) async fn commit_more_at(
+    store: &Store,
+    bank: &BankId,
+    journal: &Journal,
+    known: u64,
+    now: UnixMillis,
+) {
+    let mut view = store.load_bank(bank).await.unwrap().unwrap().view;
     let hash_at = |seq: u64| journal.hashes[usize::try_from(seq).unwrap()];
     let before = Cursor { stream: journal.stream, committed: known, hash: hash_at(known) };
     let next = Cursor { committed: journal.head(), hash: hash_at(journal.head()), ..before };
     let batch = journal.batch(known + 1, journal.head());
     let accepted = Accepted {
-        bank: &bank,
+        bank,
         batch,
         skip: 0,
         before,

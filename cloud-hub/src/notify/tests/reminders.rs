@@ -9,7 +9,7 @@ use locker_core::fact::Fact;
 use locker_core::ids::ParcelId;
 
 use super::*;
-use crate::ingest::tests::fixture::{NOW, carrier, commit_more_at, request};
+use crate::ingest::tests::fixture::{NOW, bank_id, carrier, commit_more_at, request};
 use crate::parcels::{ParcelChange, change_parcel};
 
 const HOUR: u64 = 3_600_000;
@@ -53,7 +53,7 @@ impl Story {
         let grant = store.downlink(&bank_id(), after, 1).await.unwrap().unwrap().grants.remove(0);
         journal.accept(store.epoch(), 1, grant);
         journal.deposit(1, 1);
-        commit_more_at(&store, &journal, known, at(late)).await;
+        commit_more_at(&store, &bank_id(), &journal, known, at(late)).await;
         let mut world = World::start(&store).await;
         world.birth(&journal).await;
         let mailbox = folder.path().join("mailbox");
@@ -123,7 +123,7 @@ impl Story {
 
     /// Tells what the hub does not know. Not through its session, which has a time of its own.
     async fn tells(&mut self, now: UnixMillis) {
-        commit_more_at(&self.store, &self.journal, self.known, now).await;
+        commit_more_at(&self.store, &bank_id(), &self.journal, self.known, now).await;
         self.known = self.journal.head();
     }
 
@@ -361,7 +361,7 @@ async fn r07_the_end_of_a_stay_is_told_only_once_all_is_heard() {
     story.comes_back().await;
     // The first of two batches.
     let heard_at = at(STAY + 3 * HOUR);
-    commit_more_at(&story.store, &lapsed, story.known, heard_at).await;
+    commit_more_at(&story.store, &bank_id(), &lapsed, story.known, heard_at).await;
     story.known = lapsed.head();
     story.no_letter(heard_at).await;
     assert_eq!(story.count(Count::Held), 1);
