@@ -86,10 +86,11 @@ impl Decision for BeginGrantLog {
         adopt::settle(tx, bank, &held, self.now).await?;
         // Nobody was sent these: their numbers are free.
         let mut later = granted_after(tx, bank, GrantPosition { gseq: 0, ..log.end }).await?;
+        // Of codes that the bank does not hold nobody can tell to whom it gave them: it gets others.
+        retire_unheld(tx, bank, self.now).await?;
         let mut run = if self.held > ended {
             // It has heard of decisions that this store has lost.
             adopt::adopt(tx, bank, &held, &later, self.now).await?;
-            retire_unheld(tx, bank, self.now).await?;
             let master = self.code_master.as_deref();
             let bookings = bookings(tx, bank, master, self.now).await?;
             later.retain(|grant| !matches!(grant, Grant::Book(_)));
@@ -100,6 +101,7 @@ impl Decision for BeginGrantLog {
             granted_after(tx, bank, GrantPosition { gseq: heard, ..ended }).await?
         };
         run.append(&mut later);
+        run.retain(|grant| !matches!(grant, Grant::Slots(_)));
         let sql = "DELETE FROM grants WHERE bank = $1 AND epoch = $2";
         let values = [bank.as_str().into(), int(log.end.epoch.0).into()];
         tx.execute("grants", sql, values).await?;

@@ -99,8 +99,9 @@ impl History {
     /// Nothing that there is can be folded on from, or the disk refuses.
     pub fn base(&self) -> Result<Option<(u64, Vec<Change>)>, RebuildError> {
         let stream = StreamId(self.journal.stream_id());
-        let fitting = fitting_snapshots(&*self.medium, &self.dir, &self.journal, stream)?;
-        let base = base_of(fitting, self.journal.oldest_seq())?;
+        let (fitting, damage) = fitting_snapshots(&*self.medium, &self.dir, &self.journal, stream)?;
+        let base = base_of(fitting, self.journal.oldest_seq());
+        let base = base.map_err(|error| damage.map_or(error, RebuildError::Read))?;
         Ok(base.map(|found| (found.applied.seq, found.changes)))
     }
 

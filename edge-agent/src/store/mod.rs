@@ -5,6 +5,7 @@
 
 mod applied;
 mod attest;
+mod damaged;
 mod fold;
 mod history;
 mod incoming;
@@ -26,13 +27,14 @@ use locker_proto::entity::{EncodeSnapshotError, Snapshot, encode_snapshot};
 use locker_proto::record::encode_record;
 use thiserror::Error;
 
+pub use damaged::{BeginAnewError, Kept, begin_anew, begin_anew_on};
 pub use fold::FoldError;
 use fold::{Applied, SledFold};
 pub use history::History;
 pub use incoming::{Run, TakeBackError, Taken};
 pub use rebuild::RebuildError;
 pub use restore::{Healed, RestoreError};
-pub use successor::{BeginAnewError, SuccessorError, begin_anew};
+pub use successor::SuccessorError;
 
 use crate::device_key::Signer;
 use crate::journal::{self, AppendError, Disk, Entry, JournalReader, Limits, Medium};

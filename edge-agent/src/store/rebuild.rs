@@ -17,7 +17,9 @@ use tracing::{info, warn};
 
 use super::fold::{Applied, FoldError, SledFold, move_aside};
 use super::is_in_doubt;
-use crate::journal::{self, Journal, Medium, Stored, load_snapshots_on, move_snapshot_aside_on};
+use crate::journal::{
+    self, Journal, Medium, ReadError, Stored, load_snapshots_on, move_snapshot_aside_on,
+};
 
 /// Records read at a time while replaying.
 const REPLAY_RECORDS: usize = 1_024;
@@ -31,7 +33,7 @@ const REPLAY_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum RebuildError {
     #[error("cannot read the journal")]
-    Read(#[from] journal::ReadError),
+    Read(#[from] ReadError),
     #[error("record {seq} cannot be read; was it written by a newer agent?")]
     Record { seq: u64, source: DecodeError },
     #[error("cannot write sled")]
@@ -64,7 +66,7 @@ pub(super) fn open_fold(
     stream: StreamId,
 ) -> Result<Rebuilt, RebuildError> {
     let sled_dir = dir.join("sled");
-    let snapshots = fitting_snapshots(medium, dir, journal, stream)?;
+    let (snapshots, damage) = fitting_snapshots(medium, dir, journal, stream)?;
     let places: Vec<_> =
         snapshots.iter().map(|found| (found.folded_by, found.applied.seq)).collect();
     // One that another state was exported to stands in for no record of this one.
@@ -79,7 +81,8 @@ pub(super) fn open_fold(
         Err(why) => why,
     };
     // Looked at first: a start that fails again and again must not push out what it moved aside.
-    let base = base_of(snapshots, journal.oldest_seq())?;
+    let base = base_of(snapshots, journal.oldest_seq());
+    let base = base.map_err(|error| damage.map_or(error, RebuildError::Read))?;
     if sled_dir.exists() {
         move_aside(&sled_dir).map_err(RebuildError::MoveAside)?;
     }
@@ -185,24 +188,34 @@ impl Fitting {
     }
 }
 
-/// The snapshots that belong here, newest first. Whole ones that do not are moved aside: left where
-/// they are, those above the head would count as the newest and push out what is written next.
+/// The snapshots that belong here, newest first, and the damage for which it cannot be told of others. Whole ones that do
+/// not belong here are moved aside: left where they are, those above the head would count as the newest and push out what
+/// is written next. One whose place in the journal is damaged stays: a new stream may have to begin with it.
 pub(super) fn fitting_snapshots(
     medium: &dyn Medium,
     dir: &Path,
     journal: &Journal,
     stream: StreamId,
-) -> Result<Vec<Fitting>, RebuildError> {
+) -> Result<(Vec<Fitting>, Option<ReadError>), RebuildError> {
     let found = load_snapshots_on(medium, dir)?;
     for skipped in &found.skipped {
         warn!(%skipped, "snapshot cannot be used");
     }
-    let mut fitting = Vec::new();
+    let (mut fitting, mut damage) = (Vec::new(), None);
     for snapshot in found.snapshots {
         let content = decode_snapshot(&snapshot.bytes).ok();
-        let here = content.as_ref().is_none_or(|content| content.stream == stream)
-            && journal.hash_at(snapshot.seq).is_ok_and(|hash| hash == snapshot.chain_hash);
-        if !here {
+        let ours = content.as_ref().is_none_or(|content| content.stream == stream);
+        let here = match journal.hash_at(snapshot.seq) {
+            Ok(hash) => hash == snapshot.chain_hash,
+            Err(ReadError::Pruned { .. } | ReadError::BeyondHead { .. }) => false,
+            Err(error) if ours => {
+                warn!(seq = snapshot.seq, %error, "snapshot cannot be held against the journal");
+                damage = Some(error);
+                continue;
+            }
+            Err(_) => false,
+        };
+        if !ours || !here {
             info!(seq = snapshot.seq, "snapshot of another history");
             move_snapshot_aside_on(medium, dir, snapshot.seq)?;
             continue;
@@ -210,7 +223,7 @@ pub(super) fn fitting_snapshots(
         fitting
             .extend(content.and_then(|content| Fitting::new(content, &snapshot, journal, stream)));
     }
-    Ok(fitting)
+    Ok((fitting, damage))
 }
 
 fn replay(fold: &mut SledFold, journal: &Journal, stream: StreamId) -> Result<u64, RebuildError> {

@@ -3,7 +3,9 @@
 //!
 //! It is meaner than a journalling file system: after a power cut each unsynced sector and each
 //! unsynced name is there or not, by the toss of a coin. What it never does is to damage or to lose
-//! what a sync that succeeded had in hand.
+//! what a sync that succeeded had in hand, unless [`Disk::damage`] is asked for.
+
+mod damage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -36,6 +38,8 @@ struct State {
     lie_sync: bool,
     /// Calls that were refused since a process began.
     refused: u32,
+    /// The first record of the journal that is damaged.
+    damaged: Option<u64>,
     /// Effects that the process has left.
     fuse: Option<u32>,
     dead: bool,

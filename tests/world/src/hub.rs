@@ -254,6 +254,8 @@ impl Hub {
         };
         let mut log = store.log.split_off(answered.min(store.log.len()));
         log.append(&mut store.fresh);
+        // Nobody can tell to whom the bank gave what it does not hold: it gets others.
+        log.retain(|grant| !matches!(grant, Grant::Slots(_)));
         (store.log, store.log_waits) = (log, false);
         store.log_epoch = self.epoch.max(HubEpoch(store.log_epoch.0 + 1));
         born.grants_sent = 0;

@@ -37,6 +37,10 @@ impl World {
             if site.disk.is_doomed() {
                 site.kill();
             }
+            if site.disk.damaged().is_some() {
+                let known = &self.hub.stores[bank].log_of_facts;
+                site.begin_anew(self.now_ms, false, 0, known);
+            }
             site.start(self.now_ms, 0);
             if let Some(agent) = &mut site.agent {
                 agent.hang_up();
