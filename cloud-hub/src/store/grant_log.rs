@@ -98,7 +98,11 @@ impl Decision for BeginGrantLog {
             bookings
         } else {
             let heard = if self.held.epoch == ended.epoch { self.held.gseq } else { 0 };
-            granted_after(tx, bank, GrantPosition { gseq: heard, ..ended }).await?
+            let heard = GrantPosition { gseq: heard, ..ended };
+            let mut again = granted_after(tx, bank, heard).await?;
+            // Only a bank that knows nothing better can know worse.
+            adopt::let_go(tx, bank, &held, &mut again, self.now).await?;
+            again
         };
         run.append(&mut later);
         run.retain(|grant| !matches!(grant, Grant::Slots(_)));

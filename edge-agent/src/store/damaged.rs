@@ -11,7 +11,8 @@ use std::sync::Arc;
 use locker_core::ids::StreamId;
 use locker_core::journal::carry::{InDoubt, carried};
 use locker_core::journal::{
-    CHAIN_START, ChainHash, Change, FoldedBy, MemoryView, Parent, Place, StreamBreak, next_hash,
+    CHAIN_START, ChainHash, Change, FoldedBy, MemoryView, Parent, Place, StreamBreak, View as _,
+    next_hash,
 };
 use locker_proto::entity::decode_snapshot;
 use locker_proto::record::decode_record;
@@ -118,17 +119,18 @@ fn check_damaged(home: &Home<'_>) -> Result<(), BeginAnewError> {
 
 /// What sled knows, if it holds.
 fn kept_in_sled(dir: &Path) -> Option<Kept> {
-    if is_in_doubt(dir) {
+    let sled = dir.join("sled");
+    if is_in_doubt(dir) || !sled.exists() {
         return None;
     }
-    let fold = SledFold::open(&dir.join("sled")).ok()?;
+    let fold = SledFold::open(&sled).ok()?;
     let (applied, changes) = (fold.applied()?, fold.export().ok()?);
     let at = Place { seq: applied.seq, hash: applied.hash };
     Some(Kept { stream: applied.stream, at, changes })
 }
 
 /// The state as far on as it can be told: from the furthest one that was kept, and every readable record behind it without
-/// a gap. None if neither a state nor a record is left.
+/// a gap. None if neither a state nor its first records are left.
 fn last_state(
     home: &Home<'_>,
     found: &Salvage,
@@ -148,7 +150,7 @@ fn last_state(
         salvage_on(&**home.medium, &home.dir.join(JOURNAL), |record| left.take(record))?;
         if left.is_of_another_history {
             warn!(seq = from, "state of another history");
-        } else if left.upto.seq > 0 {
+        } else if left.is_whole() {
             info!(from, upto = left.upto.seq, "state of a damaged journal found");
             return Ok(Some(left.view));
         }
@@ -184,6 +186,11 @@ impl LeftOver {
         let mut view = MemoryView::default();
         view.apply(base.changes);
         Self { view, from: base.at, upto: base.at, is_of_another_history: false }
+    }
+
+    /// A stream takes over the state of another before its first start: short of that, much of it may be missing.
+    fn is_whole(&self) -> bool {
+        self.view.meta().boot_count > 0
     }
 
     fn take(&mut self, salvaged: Salvaged<'_>) {

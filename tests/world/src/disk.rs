@@ -153,13 +153,14 @@ impl Disk {
         (state.fail_write, state.fail_sync, state.capacity_bytes) = (false, false, None);
     }
 
-    /// Whether everything in files whose name begins with `prefix` would outlive a power cut.
+    /// Whether everything in files in `dir` whose name begins with `prefix` would outlive a power cut.
     #[must_use]
-    pub fn is_durable(&self, prefix: &str) -> bool {
+    pub fn is_durable(&self, dir: &Path, prefix: &str) -> bool {
         let state = self.state();
         state.names.iter().all(|(path, id)| {
-            let ours = path.file_name().and_then(|name| name.to_str());
-            if !ours.is_some_and(|name| name.starts_with(prefix)) {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let ours = name.is_some_and(|name| name.starts_with(prefix));
+            if !ours || path.parent() != Some(dir) {
                 return true;
             }
             let whole = state.files.get(id).is_some_and(|f| f.unsynced.is_empty() && !f.lost);

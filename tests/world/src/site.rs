@@ -197,7 +197,7 @@ impl Site {
         };
         match agent::begin_anew(self.n, &self.disk, self.starts, kept, &mut around) {
             Ok(Begun::Anew) => self.disk.is_whole_again(),
-            Ok(Begun::NothingLeft) if upto == 0 => self.lose_disk(knows),
+            Ok(Begun::NothingLeft) if !self.watch.has_started(upto) => self.lose_disk(knows),
             Ok(Begun::NothingLeft) => {
                 let what = format!("nothing is left of {upto} records");
                 self.watch.breaks(Invariant::AgentStarts, what);

@@ -5,7 +5,7 @@ mod books;
 mod codes;
 mod state;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use locker_core::bank::{AbortedContent, Finding, OpenerKind, PickupEnd, Pulse, PulseOutcome};
@@ -21,6 +21,7 @@ use locker_core::policy::PULSES_PER_OPENING;
 use locker_core::session::{Actor, Phase};
 use locker_core::units::UnixMillis;
 
+use crate::agent::journal_dir;
 use crate::disk::Disk;
 
 /// The hub's clock is never further ahead of the true time.
@@ -118,6 +119,8 @@ pub struct Watch {
     actor: Option<Actor>,
     /// Whose a code is, and why it opens nothing any more.
     codes: BTreeMap<CredentialId, (ParcelId, Option<&'static str>)>,
+    /// Those that are good by all that must be known, and dead by a record that was damaged: a snapshot may know it.
+    may_be_dead: BTreeSet<CredentialId>,
     /// Whose six digits ever were: people know them, whatever becomes of a disk.
     digits: BTreeMap<SlotId, ParcelId>,
     /// A parcel's own code, and where it is if it is inside for its recipient.
@@ -197,7 +200,8 @@ impl Watch {
         self.pulses_given += 1;
         let intent = pulse.intent.0;
         let intended = self.intended.remove(&intent);
-        self.must(disk.is_durable("seg-"), Invariant::OwnDurableIntent, || {
+        let durable = disk.is_durable(&journal_dir(), "seg-");
+        self.must(durable, Invariant::OwnDurableIntent, || {
             format!("pulse {intent} before its intent was durable")
         });
         let own = intended == Some(pulse.compartment);
@@ -251,7 +255,11 @@ impl Watch {
     /// Whether `code` is good, and where its parcel is.
     #[must_use]
     pub fn good_code(&self, code: CredentialId) -> Option<(ParcelId, CompartmentNo)> {
-        let (parcel, _) = self.codes.get(&code).filter(|(_, dead)| dead.is_none())?;
+        let alive = |(_, dead): &&(ParcelId, Option<&str>)| dead.is_none();
+        let (parcel, _) = self.codes.get(&code).filter(alive)?;
+        if self.may_be_dead.contains(&code) {
+            return None;
+        }
         self.stored.get(parcel).map(|no| (*parcel, *no))
     }
 

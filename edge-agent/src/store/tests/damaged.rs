@@ -142,6 +142,23 @@ fn p_f_without_sled_or_snapshot_the_records_before_the_damage_count() {
     assert_eq!(ledger.view().parcels().len(), 1, "what was damaged is lost");
 }
 
+#[test]
+fn p_f_a_stream_that_is_damaged_before_it_had_taken_all_over_is_not_gone_on_from() {
+    let mut store = bank_with(1);
+    let (mut ledger, _) = store.open();
+    commit_each(&mut ledger, &[booked(2, 1), booked(3, 1)]);
+    let told = Told::of(&ledger);
+    drop(ledger);
+    damage(&store, &told, 8);
+    let ledger = begun(&mut store, &told, 7);
+    let told = Told::of(&ledger);
+    drop(ledger);
+    without_sled(&store);
+    // What it took over; its own first record can be read, and says nothing of the state.
+    damage(&store, &told, 2);
+    assert!(matches!(anew(&store), Err(BeginAnewError::NothingLeft { .. })));
+}
+
 /// A bank that has a snapshot, then `behind`, then a run of records, and no sled.
 fn snapshot_and(store: &mut Store, behind: &[Fact], prune: bool) -> (u64, Told) {
     let (mut ledger, _) = store.open();

@@ -72,7 +72,8 @@ impl Watch {
         let known = self.read(known);
         let opened = all_opened();
         let digits = mem::take(&mut self.digits);
-        let books = Self { codes: known.codes, digits, opened, ..Self::default() };
+        let (codes, may_be_dead) = (known.codes, known.may_be_dead);
+        let books = Self { codes, may_be_dead, digits, opened, ..Self::default() };
         self.turn_to(Self::beginning(books));
         self.lost += 1;
         (self.disk_was_changed, self.may_look_like_two) = (true, true);
@@ -84,6 +85,15 @@ impl Watch {
         let (view, seq) = (self.left_behind.as_ref()?, self.head());
         let at = Place { seq, hash: self.hash_at(seq)? };
         Some(Kept { stream: self.stream?, at, changes: view.export() })
+    }
+
+    /// Whether the records up to `upto` have a start of the agent: before it the state of a stream is not whole.
+    #[must_use]
+    pub fn has_started(&self, upto: u64) -> bool {
+        let upto = usize::try_from(upto).unwrap_or(usize::MAX).min(self.log.len());
+        self.log[..upto].iter().any(|bytes| {
+            decode_record(bytes).is_ok_and(|record| matches!(record.fact, Fact::Booted(_)))
+        })
     }
 
     /// Somebody is about to put a new journal in the place of the damaged one. The records up to `upto` must count in it:
@@ -102,10 +112,14 @@ impl Watch {
         }
         let upto = usize::try_from(self.counts_upto.unwrap_or(0)).unwrap_or(usize::MAX);
         let known = self.read(&self.log[..upto.min(self.log.len())]);
+        let mut may_be_dead = known.may_be_dead;
+        let dead = self.codes.iter().filter(|(_, (_, dead))| dead.is_some());
+        may_be_dead.extend(dead.map(|(code, _)| *code));
         let books = Self {
             stream: self.stream,
             of_two_branches: true,
             codes: known.codes,
+            may_be_dead,
             digits: mem::take(&mut self.digits),
             opened: all_opened(),
             openings: known.openings,
@@ -237,6 +251,7 @@ impl Watch {
             stream: self.stream,
             of_two_branches: true,
             codes,
+            may_be_dead: self.may_be_dead.union(&theirs.may_be_dead).copied().collect(),
             digits,
             opened,
             openings: mem::take(&mut self.openings),

@@ -4,7 +4,7 @@ use locker_core::bank::{Finding, PickupEnd, PickupSettled, RecallEnd};
 use locker_core::code::slot::SlotId;
 use locker_core::downlink::Grant;
 use locker_core::fact::Fact;
-use locker_core::ids::ParcelId;
+use locker_core::ids::{CredentialId, ParcelId};
 use locker_core::journal::LastPickup;
 use locker_core::policy::GRACE_MS;
 use locker_core::session::Actor;
@@ -124,16 +124,14 @@ impl Watch {
         match grant {
             Grant::Book(booking) => {
                 self.kill_codes(booking.parcel, "replaced by a booking");
-                self.codes.insert(booking.credential, (booking.parcel, None));
+                self.begins(booking.credential, booking.parcel);
             }
             Grant::Cancel { parcel, .. } => self.kill_codes(*parcel, "of a cancelled parcel"),
             Grant::Reissue { parcel, credential, .. } => {
                 self.kill_codes(*parcel, "replaced");
-                self.codes.insert(*credential, (*parcel, None));
+                self.begins(*credential, *parcel);
             }
-            Grant::Delegate { parcel, credential, .. } => {
-                self.codes.insert(*credential, (*parcel, None));
-            }
+            Grant::Delegate { parcel, credential, .. } => self.begins(*credential, *parcel),
             Grant::Revoke { credential, .. } => {
                 if let Some((_, dead)) = self.codes.get_mut(credential) {
                     *dead = Some("withdrawn");
@@ -141,6 +139,11 @@ impl Watch {
             }
             Grant::Keep { .. } | Grant::Recall { .. } | Grant::Slots(_) => {}
         }
+    }
+
+    fn begins(&mut self, code: CredentialId, parcel: ParcelId) {
+        self.may_be_dead.remove(&code);
+        self.codes.insert(code, (parcel, None));
     }
 
     fn kill_codes(&mut self, parcel: ParcelId, why: &'static str) {

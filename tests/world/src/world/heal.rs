@@ -2,10 +2,11 @@
 //! that nothing is missing anywhere.
 
 use locker_core::downlink::GrantPosition;
+use locker_core::ids::Version;
 use locker_core::journal::View;
 
 use super::World;
-use crate::cast::BOARDS;
+use crate::cast::{self, BOARDS};
 use crate::step::Fate;
 use crate::watch::Invariant;
 
@@ -138,6 +139,17 @@ impl World {
         }
         if store.log_waits {
             say(Invariant::HealsWhole, "no log of decisions was begun again".to_owned());
+        }
+        // One that somebody was at when the decision came was refused: whoever has begun goes on.
+        let dead = |(n, told): &&(u16, Version)| {
+            let held = agent.view.parcel(cast::parcel(site.n, *n));
+            held.is_none_or(|held| {
+                held.version != *told || held.recall.is_some() || held.state.settled_at().is_some()
+            })
+        };
+        if let Some((n, _)) = store.gone.iter().find(|gone| !dead(gone)) {
+            let what = format!("parcel {n} has left, and codes for it are good");
+            say(Invariant::DeadCodeOpensNothing, what);
         }
         if agent.is_incomplete() {
             say(Invariant::HealsWhole, "the bank still waits for its records".to_owned());
