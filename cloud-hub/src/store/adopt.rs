@@ -113,9 +113,8 @@ pub(super) async fn let_go(
     again: &mut Vec<Grant>,
     now: UnixMillis,
 ) -> Result<(), WriteError> {
-    let live = held.values().filter(|parcel| parcel.state.settled_at().is_none());
     let said = again.iter().filter_map(Grant::about).map(|(parcel, _)| parcel);
-    let asked: BTreeSet<ParcelId> = live.map(|parcel| parcel.id).chain(said).collect();
+    let asked: BTreeSet<ParcelId> = held.keys().copied().chain(said).collect();
     let mut left = HashSet::new();
     for id in asked {
         let Some(mut row) = queries::parcel_by_uid(tx.connection(), id).await? else { continue };
@@ -144,7 +143,7 @@ pub(super) async fn let_go(
     Ok(())
 }
 
-/// What a bank is told that still expects a parcel or looks for it.
+/// What a bank is told that still expects a parcel or looks for it; what is missing may be said to be found.
 const fn withdrawn(held: &Parcel, version: Version) -> Option<Grant> {
     let (parcel, reason) = (held.id, RecallReason::Safety);
     match held.state {
@@ -152,14 +151,16 @@ const fn withdrawn(held: &Parcel, version: Version) -> Option<Grant> {
         ParcelState::Stored { .. } | ParcelState::Unresolved { .. } => {
             Some(Grant::Recall { parcel, version, reason })
         }
+        ParcelState::Missing { .. } => {
+            Some(Grant::Revoke { parcel, version, credential: held.credential })
+        }
         ParcelState::Depositing { .. }
         | ParcelState::Collecting { .. }
         | ParcelState::Recalling { .. }
         | ParcelState::Collected { .. }
         | ParcelState::Recalled { .. }
         | ParcelState::Cancelled { .. }
-        | ParcelState::BookingExpired { .. }
-        | ParcelState::Missing { .. } => None,
+        | ParcelState::BookingExpired { .. } => None,
     }
 }
 

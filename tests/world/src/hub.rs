@@ -255,8 +255,11 @@ impl Hub {
             Ordering::Equal => usize::try_from(born.held.gseq).unwrap_or(usize::MAX),
             Ordering::Greater => usize::MAX,
         };
+        let ended = GrantPosition { epoch: store.log_epoch, gseq: store.log.len() as u64 };
         let mut log = store.log.split_off(answered.min(store.log.len()));
-        store.let_go(u8::try_from(bank).unwrap_or_default(), &mut log);
+        if born.held <= ended {
+            store.let_go(u8::try_from(bank).unwrap_or_default(), &mut log);
+        }
         log.append(&mut store.fresh);
         // Nobody can tell to whom the bank gave what it does not hold: it gets others.
         log.retain(|grant| !matches!(grant, Grant::Slots(_)));

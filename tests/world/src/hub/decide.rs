@@ -92,6 +92,9 @@ impl Store {
             if booked {
                 log.push(Grant::Cancel { parcel, version });
                 *told = version;
+            } else if matches!(held.state, ParcelState::Missing { .. }) {
+                log.push(Grant::Revoke { parcel, version, credential: held.credential });
+                *told = version;
             } else if held.state.settled_at().is_none() {
                 log.push(Grant::Recall { parcel, version, reason });
                 *told = version;

@@ -1,6 +1,7 @@
 //! The end of all faults: everybody starts, connects, and is told everything. What must hold then is
 //! that nothing is missing anywhere.
 
+use locker_core::credential::CredentialState;
 use locker_core::downlink::GrantPosition;
 use locker_core::ids::Version;
 use locker_core::journal::View;
@@ -144,7 +145,10 @@ impl World {
         let dead = |(n, told): &&(u16, Version)| {
             let held = agent.view.parcel(cast::parcel(site.n, *n));
             held.is_none_or(|held| {
-                held.version != *told || held.recall.is_some() || held.state.settled_at().is_some()
+                let code = agent.view.credential(held.credential);
+                let good = code.is_some_and(|code| code.state == CredentialState::Active);
+                let closed = held.recall.is_some() || held.state.settled_at().is_some();
+                held.version != *told || closed || !good
             })
         };
         if let Some((n, _)) = store.gone.iter().find(|gone| !dead(gone)) {
