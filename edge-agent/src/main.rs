@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 use edge_agent::agent::{Agent, AgentError, begin_stream_anew};
 use edge_agent::commission::{self, commission};
 use edge_agent::config::{Config, LogConfig};
-use edge_agent::journal::OpenError;
-use edge_agent::store::OpenLedgerError;
+use edge_agent::journal::{OpenError, ReadError};
+use edge_agent::store::{OpenLedgerError, RebuildError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
@@ -101,6 +101,7 @@ fn main() -> anyhow::Result<()> {
         Command::BeginAnew { config, inventory_follows: _ } => {
             let config = Config::load(&config)?;
             log(&config.log)?;
+            abort_on_panic(config.data_dir.clone());
             let parent = begin_stream_anew(&config)?;
             println!(
                 "a new journal goes on from stream {parent}; the damaged one is kept as {}.\nStart the agent, then \
@@ -161,7 +162,10 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 fn advised(error: AgentError, config: &Config) -> anyhow::Error {
     let damaged = matches!(
         &error,
-        AgentError::Ledger(OpenLedgerError::Journal { source: OpenError::Damaged { .. }, .. })
+        AgentError::Ledger(
+            OpenLedgerError::Journal { source: OpenError::Damaged { .. }, .. }
+                | OpenLedgerError::Rebuild(RebuildError::Read(ReadError::Damaged { .. }))
+        )
     );
     if !damaged {
         return error.into();

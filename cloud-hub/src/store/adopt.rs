@@ -6,7 +6,7 @@
 
 pub(super) mod unknown;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use locker_core::downlink::Grant;
 use locker_core::ids::{BankId, ParcelId, Version};
@@ -140,6 +140,66 @@ pub(super) async fn settle(
         }
     }
     Ok(())
+}
+
+/// Takes care of parcels that have left by records which the bank has lost, and the hub has not: they are not brought back by
+/// what is said `again`, and no code that the bank still holds opens anything for them.
+pub(super) async fn let_go(
+    tx: &mut Tx,
+    bank: &BankId,
+    held: &HashMap<ParcelId, Parcel>,
+    again: &mut Vec<Grant>,
+    now: UnixMillis,
+) -> Result<(), WriteError> {
+    let said = again.iter().filter_map(Grant::about).map(|(parcel, _)| parcel);
+    let asked: BTreeSet<ParcelId> = held.keys().copied().chain(said).collect();
+    let mut left = HashSet::new();
+    for id in asked {
+        let Some(mut row) = queries::parcel_by_uid(tx.connection(), id).await? else { continue };
+        let gone = matches!(row.state, HubParcelState::Collected | HubParcelState::Recalled);
+        if !gone || row.bank.as_ref() != Some(bank) {
+            continue;
+        }
+        left.insert(id);
+        let Some(parcel) = held.get(&id) else { continue };
+        let version = Version(row.version.max(parcel.version).0.saturating_add(1));
+        let Some(grant) = withdrawn(parcel, version) else { continue };
+        again.push(grant);
+        (row.version, row.updated_at) = (version, now);
+        tx.save_parcel(&row).await?;
+    }
+    again.retain(|grant| match grant {
+        Grant::Book(booking) => !left.contains(&booking.parcel),
+        Grant::Cancel { .. }
+        | Grant::Keep { .. }
+        | Grant::Recall { .. }
+        | Grant::Reissue { .. }
+        | Grant::Delegate { .. }
+        | Grant::Revoke { .. }
+        | Grant::Slots(_) => true,
+    });
+    Ok(())
+}
+
+/// What a bank is told that still expects a parcel or looks for it; what is missing may be said to be found.
+const fn withdrawn(held: &Parcel, version: Version) -> Option<Grant> {
+    let (parcel, reason) = (held.id, RecallReason::Safety);
+    match held.state {
+        ParcelState::Booked => Some(Grant::Cancel { parcel, version }),
+        ParcelState::Stored { .. } | ParcelState::Unresolved { .. } => {
+            Some(Grant::Recall { parcel, version, reason })
+        }
+        ParcelState::Missing { .. } => {
+            Some(Grant::Revoke { parcel, version, credential: held.credential })
+        }
+        ParcelState::Depositing { .. }
+        | ParcelState::Collecting { .. }
+        | ParcelState::Recalling { .. }
+        | ParcelState::Collected { .. }
+        | ParcelState::Recalled { .. }
+        | ParcelState::Cancelled { .. }
+        | ParcelState::BookingExpired { .. } => None,
+    }
 }
 
 /// What has become of a parcel at its bank, if what the hub knows of it is what was before.

@@ -86,6 +86,8 @@ impl Decision for BeginGrantLog {
         adopt::settle(tx, bank, &held, self.now).await?;
         // Nobody was sent these: their numbers are free.
         let mut later = granted_after(tx, bank, GrantPosition { gseq: 0, ..log.end }).await?;
+        // Of codes that the bank does not hold nobody can tell to whom it gave them: it gets others.
+        retire_unheld(tx, bank, self.now).await?;
         let mut run = if self.held > ended {
             // It has heard of decisions that this store has lost.
             adopt::adopt(tx, bank, &held, &mut later, self.now).await?;
@@ -97,9 +99,14 @@ impl Decision for BeginGrantLog {
             bookings
         } else {
             let heard = if self.held.epoch == ended.epoch { self.held.gseq } else { 0 };
-            granted_after(tx, bank, GrantPosition { gseq: heard, ..ended }).await?
+            let heard = GrantPosition { gseq: heard, ..ended };
+            let mut again = granted_after(tx, bank, heard).await?;
+            // Only a bank that knows nothing better can know worse.
+            adopt::let_go(tx, bank, &held, &mut again, self.now).await?;
+            again
         };
         run.append(&mut later);
+        run.retain(|grant| !matches!(grant, Grant::Slots(_)));
         let sql = "DELETE FROM grants WHERE bank = $1 AND epoch = $2";
         let values = [bank.as_str().into(), int(log.end.epoch.0).into()];
         tx.execute("grants", sql, values).await?;

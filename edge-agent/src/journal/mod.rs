@@ -41,7 +41,7 @@ pub use format::{
 pub use medium::{Disk, Medium, MediumFile, MediumLock};
 pub use open::{Recovery, Verify};
 pub use reader::JournalReader;
-pub use salvage::{Salvage, salvage_on};
+pub use salvage::{Salvage, Salvaged, salvage_on};
 pub use scan::fuzz_segment;
 pub use snapshot::{
     SNAPSHOT_MAX_BYTES, Skipped, Snapshot, Snapshots, load_snapshots, load_snapshots_on,

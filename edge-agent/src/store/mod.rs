@@ -5,6 +5,7 @@
 
 mod applied;
 mod attest;
+mod damaged;
 mod fold;
 mod history;
 mod incoming;
@@ -29,6 +30,7 @@ use locker_proto::record::encode_record;
 use thiserror::Error;
 use tracing::warn;
 
+pub use damaged::{BeginAnewError, Kept, begin_anew, begin_anew_on};
 use fold::Applied;
 pub use fold::FoldError;
 pub use history::History;
@@ -38,7 +40,7 @@ pub use restore::{Healed, RestoreError};
 use snapshots::Covered;
 pub use snapshots::{SNAPSHOT_EVERY_RECORDS, SnapshotLedgerError};
 use state::State;
-pub use successor::{BeginAnewError, SuccessorError, begin_anew};
+pub use successor::SuccessorError;
 
 use crate::device_key::Signer;
 use crate::journal::{self, AppendError, Disk, Entry, Journal, JournalReader, Limits, Medium};

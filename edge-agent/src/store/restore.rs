@@ -360,10 +360,12 @@ fn two_branches(
             let here = here.unwrap_or_else(|| base.clone());
             carried(&base, &here, &in_doubt)
         }
-        // What it was at the last common record is not known any more.
+        // What it was at the last common record is not known any more. What the hub's records used up stays so all the same.
         None => {
             let here = here.ok_or(SuccessorError::NoState)?;
-            carried(&here, &here, &InDoubt::All)
+            let mut both = here.clone();
+            fold_above(&mut both, theirs, common, theirs.head_seq())?;
+            carried(&both, &here, &InDoubt::All)
         }
     };
     Ok(Beginning { parent, changes })

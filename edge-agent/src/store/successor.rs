@@ -9,23 +9,17 @@ use std::sync::Arc;
 
 use locker_core::fact::Fact;
 use locker_core::ids::StreamId;
-use locker_core::journal::carry::{InDoubt, carried};
 use locker_core::journal::{
     CHAIN_START, ChainHash, Change, Parent, Place, RECORD_MAX_BYTES, Record, StateCarried,
     StreamBreak, StreamOpened, next_hash,
 };
-use locker_proto::entity::{Snapshot, decode_snapshot};
 use locker_proto::record::encode_record;
 use thiserror::Error;
 
-use super::fold::SledFold;
 use super::history::{is_empty, move_aside_on};
 use super::incoming::replace_file;
 use super::{Home, JOURNAL, Keeper, Limits, Stamp};
-use crate::journal::{
-    self, AppendError, CreateError, Disk, Entry, Journal, Medium, Verify, load_snapshots_on,
-    salvage_on,
-};
+use crate::journal::{self, AppendError, CreateError, Entry, Journal, Medium};
 
 /// The folder in which the new journal is written.
 const NEXT: &str = "next";
@@ -62,93 +56,6 @@ pub enum SuccessorError {
     Open(#[source] journal::OpenError),
     #[error("cannot write {path}")]
     File { path: PathBuf, source: std::io::Error },
-}
-
-/// Why a damaged journal was not replaced. Nothing was changed.
-#[derive(Debug, Error)]
-pub enum BeginAnewError {
-    #[error("{dir} is not damaged; there is nothing to begin anew")]
-    NotDamaged { dir: PathBuf },
-    #[error("the agent runs on {dir}; stop it first")]
-    AgentRuns { dir: PathBuf },
-    #[error(
-        "{dir} holds no journal, so nothing can go on from it; start the agent: it begins as one with a new disk does"
-    )]
-    Absent { dir: PathBuf },
-    #[error("the journal cannot be looked at")]
-    Open(#[source] journal::OpenError),
-    #[error(
-        "nothing is left of the bank's state; move journal, sled and snapshot out of {dir} and start the agent: it \
-         begins as one with a new disk does"
-    )]
-    NothingLeft { dir: PathBuf },
-    #[error("the journal cannot be read")]
-    Disk(#[from] journal::DiskFault),
-    #[error("the state's snapshots cannot be read")]
-    Snapshots(#[from] journal::SnapshotError),
-    #[error("no new stream was begun")]
-    Successor(#[from] SuccessorError),
-}
-
-/// Puts a new stream in the place of the damaged journal in `dir`, which is moved aside. What is known of the state is
-/// carried over, and the content of every compartment is in doubt. A person's decision: it is never made silently.
-///
-/// # Errors
-///
-/// The journal is whole or in use, nothing of the state is left, or the disk refuses.
-pub fn begin_anew(
-    dir: &Path,
-    limits: Limits,
-    keeper: &Keeper,
-    stamp: Stamp,
-) -> Result<Parent, BeginAnewError> {
-    let medium: Arc<dyn Medium> = Arc::new(Disk);
-    let home = Home { medium: &medium, dir, limits };
-    let journal_dir = dir.join(JOURNAL);
-    match Journal::open_on(Arc::clone(&medium), &journal_dir, limits, Verify::All) {
-        Err(journal::OpenError::Damaged { .. }) => {}
-        Ok(_) => return Err(BeginAnewError::NotDamaged { dir: journal_dir }),
-        Err(journal::OpenError::Locked { .. }) => {
-            return Err(BeginAnewError::AgentRuns { dir: dir.to_owned() });
-        }
-        Err(journal::OpenError::NotCreated { .. }) => {
-            return Err(BeginAnewError::Absent { dir: journal_dir });
-        }
-        Err(error) => return Err(BeginAnewError::Open(error)),
-    }
-    let nothing_left = || BeginAnewError::NothingLeft { dir: dir.to_owned() };
-    // Not even the name of its stream may be readable.
-    let found = salvage_on(&*medium, &journal_dir)?.ok_or_else(nothing_left)?;
-    let stream = StreamId(found.stream_id);
-    let (seq, hash) = found.last;
-    let common = (seq > 0).then_some(Place { seq, hash: ChainHash(hash) });
-    let parent = Parent { stream, common, reason: Some(StreamBreak::Damaged) };
-    let changes = last_state(&home, stream)?.ok_or_else(nothing_left)?;
-    write_successor(&home, keeper, stamp, Beginning { parent, changes })?;
-    Ok(parent)
-}
-
-/// What sled or else the newest snapshot knows, all of it in doubt.
-fn last_state(
-    home: &Home<'_>,
-    stream: StreamId,
-) -> Result<Option<Vec<Change>>, journal::SnapshotError> {
-    if let Ok(fold) = SledFold::open(&home.dir.join("sled"))
-        && fold.applied().is_some_and(|applied| applied.stream == stream)
-    {
-        let changes = carried(&fold, &fold, &InDoubt::All);
-        if fold.take_fault().is_none() {
-            return Ok(Some(changes));
-        }
-    }
-    let newest = load_snapshots_on(&**home.medium, home.dir)?.snapshots.into_iter();
-    let decoded = newest.filter_map(|found| decode_snapshot(&found.bytes).ok());
-    let of_ours = |content: &Snapshot| content.stream == stream;
-    Ok(decoded.into_iter().find(of_ours).map(|content| {
-        let mut view = locker_core::journal::MemoryView::default();
-        view.apply(content.changes);
-        carried(&view, &view, &InDoubt::All)
-    }))
 }
 
 /// Writes the new journal and puts it in the place of the one there is.

@@ -1,6 +1,7 @@
 //! What the ledger promises: the journal is the truth, sled may be lost in any way.
 
 mod attest;
+mod damaged;
 pub(crate) mod disk;
 mod facts;
 mod fold;

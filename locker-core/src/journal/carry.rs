@@ -40,8 +40,10 @@ pub fn carried(base: &impl View, own: &impl View, in_doubt: &InDoubt) -> Vec<Cha
         .extend(codes.into_iter().max_by_key(|codes| codes.generation).map(Change::CourierCodes));
     // A code that was given to a parcel on either branch is never given to another.
     let bound = own.slots().into_iter().filter(|held| held.parcel.is_some());
-    let free = base.slots().into_iter();
-    changes.extend(free.chain(bound).map(Change::Slot));
+    // Where history is lost, so is what it gave to whom: a code that seems to be free may be somebody's.
+    let known = base.slots().into_iter();
+    let known = known.filter(|held| held.parcel.is_some() || *in_doubt != InDoubt::All);
+    changes.extend(known.chain(bound).map(Change::Slot));
     changes
 }
 

@@ -128,7 +128,8 @@ async fn p_f_begin_anew_says_what_to_do_where_nothing_is_left_to_go_on_from() ->
     bank.bring(&badge, &order.barcode).await?;
     bank.stop_agent().await?;
     let data = world.folder().join("banks/lobby/data");
-    damage(&data.join("journal"), &order.barcode)?;
+    // The first record, which names the bank: nothing before it, and nothing behind it goes on from anything.
+    damage(&data.join("journal"), "lobby")?;
     fs::remove_dir_all(data.join("sled"))?;
     let follows = ["--inventory-follows"];
     begins_nothing(&world, &follows, "nothing is left of the bank's state; move journal").await?;

@@ -3,7 +3,9 @@
 //!
 //! It is meaner than a journalling file system: after a power cut each unsynced sector and each
 //! unsynced name is there or not, by the toss of a coin. What it never does is to damage or to lose
-//! what a sync that succeeded had in hand.
+//! what a sync that succeeded had in hand, unless [`Disk::damage`] is asked for.
+
+mod damage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -36,6 +38,8 @@ struct State {
     lie_sync: bool,
     /// Calls that were refused since a process began.
     refused: u32,
+    /// The first record of the journal that is damaged.
+    damaged: Option<u64>,
     /// Effects that the process has left.
     fuse: Option<u32>,
     dead: bool,
@@ -149,13 +153,14 @@ impl Disk {
         (state.fail_write, state.fail_sync, state.capacity_bytes) = (false, false, None);
     }
 
-    /// Whether everything in files whose name begins with `prefix` would outlive a power cut.
+    /// Whether everything in files in `dir` whose name begins with `prefix` would outlive a power cut.
     #[must_use]
-    pub fn is_durable(&self, prefix: &str) -> bool {
+    pub fn is_durable(&self, dir: &Path, prefix: &str) -> bool {
         let state = self.state();
         state.names.iter().all(|(path, id)| {
-            let ours = path.file_name().and_then(|name| name.to_str());
-            if !ours.is_some_and(|name| name.starts_with(prefix)) {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let ours = name.is_some_and(|name| name.starts_with(prefix));
+            if !ours || path.parent() != Some(dir) {
                 return true;
             }
             let whole = state.files.get(id).is_some_and(|f| f.unsynced.is_empty() && !f.lost);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use locker_core::code::keypad_code::CourierCodes;
 use locker_core::compartment::Layout;
 use locker_core::downlink::{Grant, GrantPosition, Mode, Quota};
-use locker_core::ids::{CredentialId, Generation, HubEpoch, StreamId};
+use locker_core::ids::{CredentialId, Generation, HubEpoch, StreamId, Version};
 use locker_core::journal::{ChainHash, MemoryView, Place, Record, fold};
 use locker_core::units::UnixMillis;
 use locker_core::uplink::clone::{Introduction, Takeovers};
@@ -63,6 +63,8 @@ pub struct Store {
     pub log_waits: bool,
     /// Decided since.
     fresh: Vec<Grant>,
+    /// Parcels that have left by records which the bank has lost, and what it was last told of each.
+    pub gone: Vec<(u16, Version)>,
     /// Times that a store was restored, before this one was: ids are never given out twice.
     restores: u16,
     pub parcels: Vec<Listed>,
@@ -142,6 +144,7 @@ impl Store {
             log_epoch: epoch,
             log_waits: false,
             fresh: Vec::new(),
+            gone: Vec::new(),
             restores: 0,
             parcels: Vec::new(),
             layout: cast::layout(1, 0),
@@ -252,8 +255,14 @@ impl Hub {
             Ordering::Equal => usize::try_from(born.held.gseq).unwrap_or(usize::MAX),
             Ordering::Greater => usize::MAX,
         };
+        let ended = GrantPosition { epoch: store.log_epoch, gseq: store.log.len() as u64 };
         let mut log = store.log.split_off(answered.min(store.log.len()));
+        if born.held <= ended {
+            store.let_go(u8::try_from(bank).unwrap_or_default(), &mut log);
+        }
         log.append(&mut store.fresh);
+        // Nobody can tell to whom the bank gave what it does not hold: it gets others.
+        log.retain(|grant| !matches!(grant, Grant::Slots(_)));
         (store.log, store.log_waits) = (log, false);
         store.log_epoch = self.epoch.max(HubEpoch(store.log_epoch.0 + 1));
         born.grants_sent = 0;

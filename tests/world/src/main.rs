@@ -41,8 +41,10 @@ fn say(totals: &Totals, seeds: u64) {
     println!("{seeds} seeds, {lives} lives, {steps} steps, {records} records, {starts} starts");
     println!("{pulses} pulses, {deposits} deposits, {pickups} pickups");
     let a_minute = f64::from(u32::try_from(steps).unwrap_or(u32::MAX)) / seconds * 60.0;
-    let &Totals { restored, branched, lost, .. } = totals;
-    println!("{restored} journals made whole, {branched} in two branches, {lost} lost");
+    let &Totals { restored, branched, lost, anew, .. } = totals;
+    println!(
+        "{restored} journals made whole, {branched} in two branches, {lost} lost, {anew} begun anew"
+    );
     println!("{served} requests granted, {refused} refused");
     println!("{seconds:.1} s, {a_minute:.0} steps a minute");
 }

@@ -35,10 +35,12 @@ pub struct Totals {
     pub pickups: u64,
     pub pulses: u64,
     pub starts: u64,
-    /// Histories that the hub's records made whole, that went on in another stream, and that were lost.
+    /// Histories that the hub's records made whole, that went on in another stream, that were lost, and that went on without
+    /// what was damaged.
     pub restored: u64,
     pub branched: u64,
     pub lost: u64,
+    pub anew: u64,
     pub seconds: f64,
 }
 
@@ -56,6 +58,7 @@ impl AddAssign for Totals {
         self.restored += other.restored;
         self.branched += other.branched;
         self.lost += other.lost;
+        self.anew += other.anew;
         self.seconds += other.seconds;
     }
 }
@@ -146,6 +149,7 @@ fn totals(world: &World, steps: u64) -> Totals {
         totals.restored += site.watch.restored;
         totals.branched += site.watch.branched;
         totals.lost += site.watch.lost;
+        totals.anew += site.watch.anew;
     }
     totals
 }

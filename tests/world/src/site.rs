@@ -9,13 +9,13 @@ use locker_core::ids::StreamId;
 use locker_core::journal::View;
 use locker_core::units::UnixMillis;
 
-use crate::agent::{Agent, Around, Died};
+use crate::agent::{self, Agent, Around, Begun, Died};
 use crate::cast::{self, BOARDS, LOCKS, LOCKS_PER_BOARD};
 use crate::disk::{Disk, Image};
 use crate::net::Net;
 use crate::rng::Rng;
 use crate::step::Fate;
-use crate::watch::Watch;
+use crate::watch::{Invariant, Watch};
 
 /// A door and its sensor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -171,6 +171,39 @@ impl Site {
         self.copied = None;
         self.floor = UnixMillis(0);
         self.net.clear();
+    }
+
+    /// Somebody stops the agent and puts a new journal in the place of a damaged one. `kept`: what the agent has beside the
+    /// journal holds, too. Where nothing is left the bank goes on as one with an empty disk does; `knows` is as there.
+    pub fn begin_anew(&mut self, now_ms: u64, kept: bool, effects: u8, knows: &[Arc<[u8]>]) {
+        self.kill();
+        self.net.clear();
+        let Some(damaged) = self.disk.damaged() else { return };
+        self.watch.now_ms = now_ms;
+        self.disk.revive();
+        if effects > 0 {
+            self.disk.light_fuse(u32::from(effects));
+        }
+        self.starts += 1;
+        let kept = if kept { self.watch.left_behind() } else { None };
+        let upto = if kept.is_some() { self.watch.head() } else { damaged - 1 };
+        self.watch.begins_anew(upto);
+        let mut around = Around {
+            watch: &mut self.watch,
+            now_ms,
+            system_offset_ms: self.system_offset_ms,
+            floor: &mut self.floor,
+            sessions: &mut self.sessions,
+        };
+        match agent::begin_anew(self.n, &self.disk, self.starts, kept, &mut around) {
+            Ok(Begun::Anew) => self.disk.is_whole_again(),
+            Ok(Begun::NothingLeft) if !self.watch.has_started(upto) => self.lose_disk(knows),
+            Ok(Begun::NothingLeft) => {
+                let what = format!("nothing is left of {upto} records");
+                self.watch.breaks(Invariant::AgentStarts, what);
+            }
+            Err(Died(why)) => self.died_of = why,
+        }
     }
 
     /// Starts the agent.

@@ -90,6 +90,11 @@ pub enum What {
     DiskPutBack { bank: u8 },
     /// The bank gets an empty disk, and what it held is emptied out.
     DiskLost { bank: u8 },
+    /// A bit of the bank's journal changes in a durable record that others stand behind; `coin` decides where.
+    Damaged { bank: u8, coin: u64 },
+    /// Somebody puts a new journal in the place of the bank's damaged one, with what was `kept` of the state beside it or
+    /// without. That program dies at its `effects`-th effect if that is not 0.
+    BegunAnew { bank: u8, kept: bool, effects: u8 },
     /// The bank's next sync says that it was done, and was not. No promise covers that, and no plot has it:
     /// it shows that the world can see.
     SyncLies { bank: u8 },
@@ -317,6 +322,8 @@ impl What {
             | Self::DiskCopied { bank, .. }
             | Self::DiskPutBack { bank }
             | Self::DiskLost { bank }
+            | Self::Damaged { bank, .. }
+            | Self::BegunAnew { bank, .. }
             | Self::SyncLies { bank }
             | Self::Cleared { bank } => Some(*bank),
             Self::Backup

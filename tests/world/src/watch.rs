@@ -2,30 +2,30 @@
 //! every promise is held. It never asks the bank what it thinks.
 
 mod books;
+mod codes;
 mod state;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use locker_core::bank::{AbortedContent, Finding, OpenerKind, PickupEnd, Pulse, PulseOutcome};
-use locker_core::bank::{PickupSettled, RecallEnd};
+use locker_core::bank::RecallEnd;
+use locker_core::code::slot::SlotId;
 use locker_core::compartment::DoorReading;
-use locker_core::downlink::{ConfigDocument, Grant};
+use locker_core::downlink::ConfigDocument;
 use locker_core::fact::Fact;
 use locker_core::governor::{GovernorLimits, Limit, REMEMBERED_MAX};
 use locker_core::ids::{CompartmentNo, CredentialId, ParcelId, SessionId, StreamId};
 use locker_core::journal::{ChainHash, LastPickup, MemoryView, View};
-use locker_core::policy::{GRACE_MS, PULSES_PER_OPENING};
+use locker_core::policy::PULSES_PER_OPENING;
 use locker_core::session::{Actor, Phase};
 use locker_core::units::UnixMillis;
 
+use crate::agent::journal_dir;
 use crate::disk::Disk;
 
 /// The hub's clock is never further ahead of the true time.
 pub const HUB_AHEAD_MAX_MS: u64 = 600_000;
-
-/// Why a code is dead that did what it was for.
-const USED_UP: &str = "used up";
 
 /// What must hold. The names are those that a counterexample shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +79,8 @@ pub struct Watch {
     pub restored: u64,
     pub branched: u64,
     pub lost: u64,
+    /// Damaged journals in whose place another was put.
+    pub anew: u64,
     /// What became durable since somebody looked, if anybody wants to.
     pub told: Option<Vec<String>>,
     /// The true time.
@@ -103,6 +105,8 @@ pub struct Watch {
     pub may_look_like_two: bool,
     /// What the last run thought when it died.
     pub left_behind: Option<MemoryView>,
+    /// Somebody goes on without what is damaged: of the stream until now at least the records up to here count.
+    counts_upto: Option<u64>,
     last_intent: u64,
     last_pulse: u64,
     /// Intents that no pulse was given for yet; of one run.
@@ -115,6 +119,10 @@ pub struct Watch {
     actor: Option<Actor>,
     /// Whose a code is, and why it opens nothing any more.
     codes: BTreeMap<CredentialId, (ParcelId, Option<&'static str>)>,
+    /// Those that are good by all that must be known, and dead by a record that was damaged: a snapshot may know it.
+    may_be_dead: BTreeSet<CredentialId>,
+    /// Whose six digits ever were: people know them, whatever becomes of a disk.
+    digits: BTreeMap<SlotId, ParcelId>,
     /// A parcel's own code, and where it is if it is inside for its recipient.
     stored: BTreeMap<ParcelId, CompartmentNo>,
     openings: BTreeMap<OpenerKind, VecDeque<UnixMillis>>,
@@ -192,7 +200,8 @@ impl Watch {
         self.pulses_given += 1;
         let intent = pulse.intent.0;
         let intended = self.intended.remove(&intent);
-        self.must(disk.is_durable("seg-"), Invariant::OwnDurableIntent, || {
+        let durable = disk.is_durable(&journal_dir(), "seg-");
+        self.must(durable, Invariant::OwnDurableIntent, || {
             format!("pulse {intent} before its intent was durable")
         });
         let own = intended == Some(pulse.compartment);
@@ -243,130 +252,14 @@ impl Watch {
         });
     }
 
-    /// What a record says of codes.
-    fn codes_of(&mut self, fact: &Fact, at: UnixMillis) {
-        match fact {
-            Fact::GrantAccepted(accepted) => self.granted(&accepted.grant),
-            Fact::PickupStarted(started) => {
-                let known = self.codes.get(&started.credential);
-                let (own, why) = known.map_or((None, None), |(own, dead)| (Some(*own), *dead));
-                // Whoever was let in by it takes out the others of the same person, too.
-                let next = own != Some(started.parcel)
-                    && self.let_in == Some(started.session)
-                    && why == Some(USED_UP);
-                self.must(why.is_none() || next, Invariant::DeadCodeOpensNothing, || {
-                    format!("a code that is {} opens {}", why.unwrap_or(""), started.compartment)
-                });
-                self.must(!self.staff_only, Invariant::DeadCodeOpensNothing, || {
-                    format!("a code opens {} while records are missing", started.compartment)
-                });
-                self.let_in = Some(started.session);
-            }
-            Fact::InspectionStarted(started) => {
-                let Some(Actor::Recipient { credential }) = self.actor else { return };
-                let again = self.grace.is_some_and(|last| {
-                    last.compartment == started.compartment
-                        && last.credential == credential
-                        && at < last.until
-                });
-                self.must(again, Invariant::DeadCodeOpensNothing, || {
-                    format!("a recipient looks into {} again", started.compartment)
-                });
-            }
-            Fact::DepositConfirmed(confirmed) => {
-                self.deposits += 1;
-                self.stored.insert(confirmed.parcel, confirmed.compartment);
-            }
-            Fact::PickupSettled(settled) => self.picked_up(*settled, at),
-            Fact::RecallSettled(settled) => match settled.end {
-                RecallEnd::Removed => {
-                    self.stored.remove(&settled.parcel);
-                    self.kill_codes(settled.parcel, "of a parcel that was taken out");
-                }
-                RecallEnd::FoundEmpty => {
-                    self.stored.remove(&settled.parcel);
-                }
-                RecallEnd::NotTaken | RecallEnd::NotOpened | RecallEnd::Interrupted => {}
-            },
-            Fact::InspectionSettled(settled) => {
-                let no = settled.compartment;
-                match settled.finding {
-                    Finding::Empty => self.stored.retain(|_, at| *at != no),
-                    Finding::Holds(parcel) => {
-                        self.stored.retain(|_, at| *at != no);
-                        self.stored.insert(parcel, no);
-                    }
-                    Finding::TakenOut(parcel) | Finding::HandedOver(parcel) => {
-                        self.stored.retain(|other, at| *at != no && *other != parcel);
-                        self.kill_codes(parcel, "of a parcel that staff took out");
-                    }
-                    Finding::NotOpened | Finding::Unfinished => {}
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn picked_up(&mut self, settled: PickupSettled, at: UnixMillis) {
-        let PickupSettled { parcel, compartment, end, .. } = settled;
-        match end {
-            PickupEnd::Collected { .. } => {
-                self.pickups += 1;
-                if let Some(Actor::Recipient { credential }) = self.actor {
-                    let until = at.plus_ms(GRACE_MS);
-                    self.grace = Some(LastPickup { parcel, compartment, credential, until });
-                }
-                self.stored.remove(&parcel);
-                self.kill_codes(parcel, USED_UP);
-            }
-            PickupEnd::CollectedDoorOpen => {
-                self.stored.remove(&parcel);
-                self.kill_codes(parcel, USED_UP);
-            }
-            PickupEnd::FoundEmpty | PickupEnd::WrongParcel => {
-                self.stored.remove(&parcel);
-            }
-            PickupEnd::NotTaken
-            | PickupEnd::NotOpened
-            | PickupEnd::Interrupted
-            | PickupEnd::Unconfirmed
-            | PickupEnd::Refused => {}
-        }
-    }
-
-    fn granted(&mut self, grant: &Grant) {
-        match grant {
-            Grant::Book(booking) => {
-                self.kill_codes(booking.parcel, "replaced by a booking");
-                self.codes.insert(booking.credential, (booking.parcel, None));
-            }
-            Grant::Cancel { parcel, .. } => self.kill_codes(*parcel, "of a cancelled parcel"),
-            Grant::Reissue { parcel, credential, .. } => {
-                self.kill_codes(*parcel, "replaced");
-                self.codes.insert(*credential, (*parcel, None));
-            }
-            Grant::Delegate { parcel, credential, .. } => {
-                self.codes.insert(*credential, (*parcel, None));
-            }
-            Grant::Revoke { credential, .. } => {
-                if let Some((_, dead)) = self.codes.get_mut(credential) {
-                    *dead = Some("withdrawn");
-                }
-            }
-            Grant::Keep { .. } | Grant::Recall { .. } | Grant::Slots(_) => {}
-        }
-    }
-
-    fn kill_codes(&mut self, parcel: ParcelId, why: &'static str) {
-        for (_, dead) in self.codes.values_mut().filter(|(of, _)| *of == parcel) {
-            dead.get_or_insert(why);
-        }
-    }
-
     /// Whether `code` is good, and where its parcel is.
     #[must_use]
     pub fn good_code(&self, code: CredentialId) -> Option<(ParcelId, CompartmentNo)> {
-        let (parcel, _) = self.codes.get(&code).filter(|(_, dead)| dead.is_none())?;
+        let alive = |(_, dead): &&(ParcelId, Option<&str>)| dead.is_none();
+        let (parcel, _) = self.codes.get(&code).filter(alive)?;
+        if self.may_be_dead.contains(&code) {
+            return None;
+        }
         self.stored.get(parcel).map(|no| (*parcel, *no))
     }
 

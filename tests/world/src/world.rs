@@ -143,9 +143,11 @@ impl World {
             | What::WriteFails { .. }
             | What::Full { .. }
             | What::Roomy { .. } => self.at_machine(bank, &step.what),
-            What::DiskCopied { .. } | What::DiskPutBack { .. } | What::DiskLost { .. } => {
-                self.at_disk(bank, &step.what);
-            }
+            What::DiskCopied { .. }
+            | What::DiskPutBack { .. }
+            | What::DiskLost { .. }
+            | What::Damaged { .. }
+            | What::BegunAnew { .. } => self.at_disk(bank, &step.what),
             What::Cleared { .. } => self.clear(bank),
         }
     }
@@ -317,6 +319,7 @@ impl World {
 impl World {
     /// The disk is handled by people. That takes a while, in which the connection ends.
     fn at_disk(&mut self, bank: usize, what: &What) {
+        let now_ms = self.now_ms;
         let site = &mut self.sites[bank];
         match what {
             What::DiskCopied { coin, .. } => {
@@ -326,6 +329,14 @@ impl World {
             What::DiskPutBack { .. } if site.put_disk_back() => self.hub.hang_up(bank),
             What::DiskLost { .. } => {
                 site.lose_disk(&self.hub.stores[bank].log_of_facts);
+                self.hub.hang_up(bank);
+            }
+            What::Damaged { coin, .. } => {
+                site.disk.damage(&crate::agent::journal_dir(), &mut Rng::new(*coin));
+            }
+            What::BegunAnew { kept, effects, .. } => {
+                let known = &self.hub.stores[bank].log_of_facts;
+                site.begin_anew(now_ms, *kept, *effects, known);
                 self.hub.hang_up(bank);
             }
             _ => {}

@@ -10,6 +10,7 @@ use std::process::Command;
 use world::run::{self, BANKS, Failure, Outcome};
 use world::step::{Step, What};
 use world::watch::Invariant;
+use world::world::World;
 
 /// Steps of one seed.
 const STEPS: u64 = 20_000;
@@ -122,6 +123,37 @@ fn a_counterexample_prints_as_a_script_that_is_accepted() {
     assert!(!world.status.success());
     let said = String::from_utf8(world.stdout).unwrap();
     assert!(said.contains("DurableOnceTold"), "{said}");
+}
+
+/// What somebody does with a bank whose journal is damaged, as the plots have it.
+#[test]
+fn p_f_a_damaged_journal_is_refused_until_somebody_begins_anew() {
+    let story = run::story(7, 0, 400, BANKS);
+    let bank = 0;
+    let apply = |world: &mut World, all: &[What]| {
+        for what in all {
+            world.apply(&Step { after_ms: 1_000, what: what.clone() });
+            assert_eq!(world.broken(), None, "{what:?}");
+        }
+    };
+    let starts = What::Starts { bank, effects: 0 };
+    // Some of what is there is not even read at a start.
+    let refused = (0..50).find_map(|coin| {
+        let mut world = World::new(BANKS);
+        story.script.iter().for_each(|step| world.apply(step));
+        let off = What::PowerCut { bank, coin: 1 };
+        apply(&mut world, &[off, What::Damaged { bank, coin }, starts.clone()]);
+        world.sites[0].agent.is_none().then_some(world)
+    });
+    let mut world = refused.unwrap();
+    let said = &world.sites[0].died_of;
+    assert!(said.contains("is damaged at byte"), "{said}");
+    let stream = world.sites[0].watch.stream;
+    apply(&mut world, &[What::BegunAnew { bank, kept: false, effects: 0 }, starts]);
+    let site = &world.sites[0];
+    assert!(site.agent.is_some() && site.watch.stream != stream, "{}", site.died_of);
+    assert_eq!(site.watch.anew, 1);
+    apply(&mut world, &[What::Heal]);
 }
 
 #[test]

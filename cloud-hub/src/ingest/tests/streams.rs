@@ -9,6 +9,7 @@ use locker_core::downlink::Grant;
 use locker_core::fact::Fact;
 use locker_core::ids::{BootId, CommandId, ParcelId};
 use locker_core::journal::View as _;
+use locker_core::journal::carry::{InDoubt, carried};
 use locker_core::journal::stream::ladder;
 use locker_core::journal::{
     Booted, FOLD_VERSION, KeyChanged, MemoryView, Parent, Place, Sealed, StateCarried, StreamBreak,
@@ -20,6 +21,7 @@ use tempfile::tempdir;
 
 use super::fixture::{Did, Journal, NOW, World, add_bank, bank_id, carrier, open_store, request};
 use super::{booked, count, kinds, state};
+use crate::alarms::clear_alarm;
 use crate::ingest::{Count, Order};
 use crate::mqtt::DownTopic;
 use crate::parcels::{ParcelChange, change_parcel};
@@ -218,6 +220,50 @@ async fn p_f_a_journal_without_a_common_past_is_told_to_begin_a_stream_that_take
     let kinds = kinds(&store).await;
     assert_eq!(count(&kinds, EventKind::BankStreamOpened), 1);
     assert_eq!(count(&kinds, EventKind::ParcelStored), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn p_f_a_parcel_that_left_by_records_that_a_bank_has_lost_is_withdrawn_there() {
+    let directory = tempdir().unwrap();
+    let store = open_store(directory.path()).await;
+    let mut old = booked(&store).await;
+    old.deposit(1, 1);
+    let (readable, known) = (old.head(), folded(&old));
+    old.pick_up(1, 1, PickupEnd::Collected { presumed: false });
+    let mut world = World::start(&store).await;
+    world.birth_with(birth(&old)).await;
+    world.facts(old.batch(6, old.head()), 1).await;
+    world.acknowledged(1).await;
+    world.disconnect().await;
+    assert_eq!(state(&store, 1).await, HubParcelState::Collected);
+
+    let hash = old.hashes[usize::try_from(readable).unwrap()];
+    let common = Some(Place { seq: readable, hash });
+    let reason = Some(StreamBreak::Damaged);
+    let parent = Some(Parent { stream: old.stream, common, reason });
+    let mut new = Journal::new(2);
+    new.append(Fact::StreamOpened(StreamOpened { bank: bank_id(), device_key: [0; 32], parent }));
+    let all = carried(&known, &known, &InDoubt::All);
+    new.append(Fact::StateCarried(StateCarried::new(all)));
+    let boot = BootId([5; 16]);
+    new.append(Fact::Booted(Booted { boot, boot_count: 1, agent_version: "0.1.0".to_owned() }));
+    let grants = known.meta().grants;
+    let born = |connection_count| Birth { parent, grants, boot, connection_count, ..birth(&new) };
+    world.birth_with(born(1)).await;
+    world.facts(new.batch(1, new.head()), 2).await;
+    world.acknowledged(2).await;
+    let alarm = alarms(&store).await.remove(0);
+    assert_eq!(alarm.kind, AlarmKind::Inventory);
+    clear_alarm(&store, alarm.id, "looked".to_owned(), request("clear"), NOW).await.unwrap();
+    assert_eq!(world.ended().await, "a person has decided about the bank");
+    world.disconnect().await;
+    world.birth_with(born(2)).await;
+    let told = Grants::decode(&world.heard(DownTopic::Grants).await).unwrap();
+    let [Grant::Recall { parcel, version, .. }] = told.grants[..] else { panic!("{told:?}") };
+    let held = known.parcel(parcel).unwrap();
+    assert!(parcel == ParcelId([1; 16]) && version > held.version, "{told:?}");
+    assert_eq!(state(&store, 1).await, HubParcelState::Collected);
     world.stop().await;
 }
 

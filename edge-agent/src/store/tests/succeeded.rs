@@ -1,4 +1,4 @@
-//! New streams: of two histories, at the hub's order, and after a person's decision about a damaged journal.
+//! New streams: of two histories, and at the hub's order.
 
 use locker_core::bank::DoorMoved;
 use locker_core::compartment::{Allocation, Content, DoorReading, QuarantineReason};
@@ -8,7 +8,7 @@ use locker_core::journal::Parent;
 use super::restored::{Told, old_copy};
 use super::*;
 
-const FRESH: StreamId = StreamId([77; 16]);
+pub(super) const FRESH: StreamId = StreamId([77; 16]);
 
 fn opened(no: u16) -> Fact {
     Fact::DoorMoved(DoorMoved {
@@ -19,7 +19,7 @@ fn opened(no: u16) -> Fact {
     })
 }
 
-fn in_doubt(view: &impl View) -> Vec<u16> {
+pub(super) fn in_doubt(view: &impl View) -> Vec<u16> {
     let lost = |held: &locker_core::compartment::Compartment| match held.allocation {
         Allocation::Quarantined { reason: QuarantineReason::HistoryLost, .. } => {
             assert_eq!(held.content, Content::Unknown);
@@ -37,7 +37,7 @@ fn in_doubt(view: &impl View) -> Vec<u16> {
 }
 
 /// The stream begins as a successor of that parent, and the old one lies beside it.
-fn goes_on(store: &Store, ledger: &Ledger, parent: Parent) {
+pub(super) fn goes_on(store: &Store, ledger: &Ledger, parent: Parent) {
     assert_eq!(ledger.stream(), FRESH);
     let first = decode_record(&Told::of(ledger).0[0]).unwrap();
     let Fact::StreamOpened(begun) = first.fact else { panic!("{first:?}") };
@@ -123,67 +123,4 @@ fn p_j_the_hub_can_order_a_new_stream_and_every_compartment_is_in_doubt() {
     goes_on(&store, &ledger, Parent { stream: STREAM, common, reason: Some(StreamBreak::Forked) });
     assert_eq!(in_doubt(ledger.view()), [1, 2, 3]);
     assert_eq!(ledger.view().parcels().len(), 1);
-}
-
-#[test]
-fn p_f_a_damaged_middle_stops_the_bank_until_a_person_begins_anew() {
-    let mut store = Store::with(&[layout(1), booked(1, 1), booked(2, 1)]);
-    let (ledger, _) = store.open();
-    let told = Told::of(&ledger);
-    drop(ledger);
-    let anew = |store: &Store| {
-        sled_let_go(&store.path("sled"));
-        let keeper = Keeper {
-            bank: bank(),
-            device_key: [1; 32],
-            boot: BootId([9; 16]),
-            fresh_stream: FRESH,
-            agent_version: "1.2.3".to_owned(),
-        };
-        begin_anew(store.dir.path(), LIMITS, &keeper, stamp(9))
-    };
-    assert!(matches!(anew(&store), Err(BeginAnewError::NotDamaged { .. })));
-    let segment = store.path("journal").join("seg-00000000000000000001.log");
-    let mut bytes = fs::read(&segment).unwrap();
-    // Inside the fourth record; others that were acknowledged stand behind it.
-    let at = 66 + told.0[..3].iter().map(|record| record.len() + 20).sum::<usize>() + 30;
-    bytes[at] ^= 0xff;
-    fs::write(&segment, &bytes).unwrap();
-    let error = store.try_open().map(drop).unwrap_err();
-    assert!(in_words(&error).contains("is damaged"), "{}", in_words(&error));
-    assert_eq!(fs::read(&segment).unwrap(), bytes, "nothing was changed");
-
-    let parent = anew(&store).unwrap();
-    let common = Some(Place { seq: 3, hash: told.hash_at(3) });
-    let reason = Some(StreamBreak::Damaged);
-    assert_eq!(parent, Parent { stream: STREAM, common, reason });
-    let (ledger, found) = store.open();
-    assert_eq!((found.stream, found.healed), (FRESH, None));
-    goes_on(&store, &ledger, parent);
-    assert_eq!(in_doubt(ledger.view()), [1, 2, 3]);
-    // sled knew more than the journal could still tell.
-    assert_eq!(ledger.view().parcels().len(), 2);
-    let aside = store.path("journal.broken-1").join("seg-00000000000000000001.log");
-    assert_eq!(fs::read(aside).unwrap(), bytes, "the damaged one is kept");
-}
-
-#[test]
-fn p_f_without_anything_left_of_the_state_no_stream_is_begun() {
-    let store = Store::with(&[layout(1), booked(1, 1), booked(2, 1)]);
-    sled_let_go(&store.path("sled"));
-    fs::remove_dir_all(store.path("sled")).unwrap();
-    let segment = store.path("journal").join("seg-00000000000000000001.log");
-    let mut bytes = fs::read(&segment).unwrap();
-    bytes[100] ^= 0xff;
-    fs::write(&segment, bytes).unwrap();
-    let keeper = Keeper {
-        bank: bank(),
-        device_key: [1; 32],
-        boot: BootId([9; 16]),
-        fresh_stream: FRESH,
-        agent_version: "1.2.3".to_owned(),
-    };
-    let error = begin_anew(store.dir.path(), LIMITS, &keeper, stamp(9)).unwrap_err();
-    assert!(in_words(&error).contains("nothing is left"), "{}", in_words(&error));
-    assert!(!store.path("journal.broken-1").exists());
 }

@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::code::budget::Budget;
+use crate::code::slot::{Sealed, Slot, SlotId};
+use crate::code::tag::Tag;
 use crate::compartment::{CompartmentSpec, Evidence, LockPosition};
 use crate::credential::Holder;
 use crate::governor::Governor;
 use crate::ids::{CredentialId, IntentId, ParcelId, SessionId, Version};
-use crate::journal::MemoryView;
+use crate::journal::{HeldSlot, MemoryView};
 use crate::parcel::Terms;
 use crate::units::{Dimensions, Grams, UnixMillis};
 
@@ -150,6 +152,23 @@ fn p_j_without_a_common_past_every_compartment_is_in_doubt() {
     assert_eq!((lost(&after, 1), lost(&after, 2)), (Some(Some(id(1))), Some(None)));
     let unresolved = ParcelState::Unresolved { compartment: CompartmentNo(1) };
     assert_eq!(after.parcel(id(1)).unwrap().state, unresolved);
+}
+
+#[test]
+fn p_f_where_history_is_lost_no_code_counts_as_free() {
+    let slot = |n: u8, parcel| {
+        let sealed = Sealed::try_from(vec![n; 4]).unwrap();
+        let slot = Slot { id: SlotId([n; 16]), tag: Tag::from_bytes([n; 16]), sealed };
+        Change::Slot(HeldSlot { slot, parcel })
+    };
+    let own = view(vec![slot(1, Some(id(1))), slot(2, None)]);
+    let held = |in_doubt| {
+        let slots = after(&own, &own, &in_doubt).slots();
+        slots.into_iter().map(|held| held.slot.id.0[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(held(these(&[])), [1, 2]);
+    // It may have been given to somebody in what is lost.
+    assert_eq!(held(InDoubt::All), [1]);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //! the last run left open settled.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edge_agent::journal::{Limits, OpenError};
-use edge_agent::store::{History, Keeper, OpenLedgerError, Stamp};
+use edge_agent::store::begin_anew_on;
+use edge_agent::store::{BeginAnewError, History, Keeper, Kept, OpenLedgerError, Stamp};
 use locker_core::bank::{self as rules, Step};
-use locker_core::clock::BankClock;
+use locker_core::clock::{BankClock, TimeQuality};
 use locker_core::fact::Fact;
 use locker_core::ids::StreamId;
 use locker_core::journal::{Booted, MemoryView, StreamOpened, View};
@@ -35,6 +36,12 @@ pub(super) fn dir() -> &'static Path {
     Path::new("/agent")
 }
 
+/// Where the journal is in it.
+#[must_use]
+pub fn journal_dir() -> PathBuf {
+    dir().join("journal")
+}
+
 impl Agent {
     /// Starts on `disk`, for the `starts`-th time, with a crystal that is off by `drift_ppm`.
     ///
@@ -51,13 +58,7 @@ impl Agent {
         let clock = BankClock::new(*around.floor);
         let system = UnixMillis(around.now_ms.saturating_add_signed(around.system_offset_ms));
         let (at, quality) = clock.stamp(0, system);
-        let keeper = Keeper {
-            bank: cast::bank(n),
-            device_key: [n; 32],
-            boot: cast::boot(n, starts),
-            fresh_stream: cast::stream(n, starts),
-            agent_version: "world".to_owned(),
-        };
+        let keeper = keeper(n, starts);
         let history = open_history(disk, &keeper, Stamp { at, quality }, around.watch)?;
         around.watch.opened(history.journal());
         let stream = StreamId(history.journal().stream_id());
@@ -120,6 +121,58 @@ impl Agent {
     }
 }
 
+/// What came of a person's decision to go on without what is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Or it was not damaged: what was is pruned, or an earlier try had got far enough.
+    Anew,
+    /// There is no state to go on from.
+    NothingLeft,
+}
+
+/// `edge-agent begin-anew`, as the `starts`-th process on `disk`; `kept` is what it finds in sled.
+///
+/// # Errors
+///
+/// The disk refuses.
+pub fn begin_anew(
+    n: u8,
+    disk: &Disk,
+    starts: u32,
+    kept: Option<Kept>,
+    around: &mut Around<'_>,
+) -> Result<Begun, Died> {
+    let at = UnixMillis(around.now_ms.saturating_add_signed(around.system_offset_ms));
+    let stamp = Stamp { at: at.max(*around.floor), quality: TimeQuality::Unknown };
+    let medium = Arc::new(disk.clone());
+    match begin_anew_on(medium, dir(), LIMITS, &keeper(n, starts), stamp, || kept) {
+        Ok(_) | Err(BeginAnewError::NotDamaged { .. }) => Ok(Begun::Anew),
+        Err(BeginAnewError::NothingLeft { .. }) => Ok(Begun::NothingLeft),
+        Err(error) => {
+            let died = Died::from_error(error);
+            if !disk.has_refused() && !disk.is_limited() {
+                around.watch.breaks(Invariant::AgentStarts, format!("anew: {}", died.0));
+            }
+            Err(died)
+        }
+    }
+}
+
+fn keeper(n: u8, starts: u32) -> Keeper {
+    Keeper {
+        bank: cast::bank(n),
+        device_key: [n; 32],
+        boot: cast::boot(n, starts),
+        fresh_stream: cast::stream(n, starts),
+        agent_version: "world".to_owned(),
+    }
+}
+
+/// A journal that is damaged is refused, and the refusal says where.
+fn is_refused_rightly(disk: &Disk, died: &Died) -> bool {
+    disk.damaged().is_some() && died.0.contains("is damaged at byte")
+}
+
 /// Opens the journal and makes it whole. Nothing that happens here is a reason not to, but a disk that refuses.
 fn open_history(
     disk: &Disk,
@@ -140,7 +193,7 @@ fn open_history(
         };
         let excused = is_whole && (disk.has_refused() || disk.is_limited());
         let died = Died::from_error(error);
-        if !excused {
+        if !excused && !is_refused_rightly(disk, &died) {
             watch.breaks(Invariant::AgentStarts, died.0.clone());
         }
         died
@@ -161,7 +214,8 @@ fn rebuild(history: &History, disk: &Disk, watch: &mut Watch) -> Result<(MemoryV
         Ok(None) => {}
         Err(error) => {
             let died = Died::from_error(error);
-            if !disk.has_refused() && !disk.is_limited() {
+            let excused = disk.has_refused() || disk.is_limited();
+            if !excused && !is_refused_rightly(disk, &died) {
                 watch.breaks(Invariant::AgentStarts, died.0.clone());
             }
             return Err(died);

@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use locker_core::ids::{Generation, HubEpoch};
+use locker_core::ids::{Generation, HubEpoch, Version};
 use locker_core::journal::{CHAIN_START, MemoryView, Place, StreamBreak, View};
 use locker_core::parcel::ParcelState;
 use locker_core::uplink::clone::{self, Introduction, Takeover};
@@ -165,8 +165,13 @@ impl Hub {
         store.inventory |= looks;
         if carries {
             store.log_waits = true;
+            if looks {
+                let gone = left(&view, n, store);
+                store.gone.extend(gone);
+            }
             return;
         }
+        store.gone.clear();
         store.empties = true;
         store.log_epoch = self.epoch.max(HubEpoch(store.log_epoch.0 + 1));
         store.log_waits = false;
@@ -183,6 +188,18 @@ fn booked(view: &MemoryView, bank: u8, store: &Store) -> Vec<u16> {
         parcel.is_some_and(|parcel| parcel.state == ParcelState::Booked)
     };
     numbers.filter(is_booked).collect()
+}
+
+/// The numbers of parcels that were fetched or taken out.
+fn left(view: &MemoryView, bank: u8, store: &Store) -> Vec<(u16, Version)> {
+    let numbers = (0..store.parcels.len()).filter_map(|n| u16::try_from(n).ok());
+    let has_left = numbers.filter_map(|n| {
+        let parcel = view.parcel(cast::parcel(bank, n))?;
+        let gone =
+            matches!(parcel.state, ParcelState::Collected { .. } | ParcelState::Recalled { .. });
+        gone.then_some((n, parcel.version))
+    });
+    has_left.collect()
 }
 
 /// Whether the bank has deleted the record that comes next here.

@@ -4,7 +4,7 @@ use locker_core::code::keypad_code::{CourierCodes, KeypadCode, Validity};
 use locker_core::downlink::{Booking, Grant, Mode, Quota};
 use locker_core::ids::{Generation, Version};
 use locker_core::journal::View;
-use locker_core::parcel::{RecallReason, Terms};
+use locker_core::parcel::{ParcelState, RecallReason, Terms};
 use locker_core::units::{Grams, UnixMillis};
 
 use super::{Hub, Listed, Store};
@@ -77,6 +77,32 @@ impl Store {
         self.log.append(&mut fresh);
     }
 
+    /// What the bank is told of parcels that have left by records which it has lost: they are not booked again by what is
+    /// said once more, and no code that it holds opens anything for them.
+    pub(super) fn let_go(&mut self, bank: u8, log: &mut Vec<Grant>) {
+        let mut gone = std::mem::take(&mut self.gone);
+        let is_gone = |id| gone.iter().any(|(n, _)| cast::parcel(bank, *n) == id);
+        log.retain(|grant| !matches!(grant, Grant::Book(booking) if is_gone(booking.parcel)));
+        for (n, told) in &mut gone {
+            let parcel = cast::parcel(bank, *n);
+            let Some(held) = self.view.parcel(parcel) else { continue };
+            let booked = held.state == ParcelState::Booked;
+            let Some(version) = self.next_version(bank, *n) else { continue };
+            let reason = RecallReason::Safety;
+            if booked {
+                log.push(Grant::Cancel { parcel, version });
+                *told = version;
+            } else if matches!(held.state, ParcelState::Missing { .. }) {
+                log.push(Grant::Revoke { parcel, version, credential: held.credential });
+                *told = version;
+            } else if held.state.settled_at().is_none() {
+                log.push(Grant::Recall { parcel, version, reason });
+                *told = version;
+            }
+        }
+        self.gone = gone;
+    }
+
     fn next_code(&mut self, bank: u8, parcel: u16) -> Option<locker_core::ids::CredentialId> {
         let listed = self.parcels.get_mut(usize::from(parcel))?;
         let k = u16::try_from(listed.codes.len()).ok()?;
@@ -103,6 +129,7 @@ fn grant_of(store: &mut Store, bank: u8, decision: Decision, now_ms: u64) -> Opt
             while store.parcels.len() <= usize::from(n) {
                 store.parcels.push(Listed { carrier, size, ..Listed::default() });
             }
+            store.gone.retain(|(gone, _)| *gone != n);
             Grant::Book(booking(store, bank, n, terms, at)?)
         }
         Decision::Cancel { parcel } => {

@@ -67,6 +67,13 @@ impl Plot {
         if let Some(what) = self.disks(world, bank) {
             return what;
         }
+        // Sooner if the bank does not start, later if nobody has noticed.
+        if site.disk.damaged().is_some()
+            && self.rng.chance(if site.agent.is_none() { 200 } else { 4 })
+        {
+            let effects = if self.rng.chance(150) { self.rng.small(40) } else { 0 };
+            return What::BegunAnew { bank, kept: self.rng.chance(300), effects };
+        }
         if self.rng.chance(self.trouble) {
             return self.trouble(bank);
         }
@@ -97,6 +104,7 @@ impl Plot {
             (0..=23, Some(bank)) => Some(What::DiskPutBack { bank }),
             (24..=29, Some(_)) => Some(What::DiskCopied { bank, coin: self.rng.next() }),
             (30, _) => Some(What::DiskLost { bank }),
+            (31..=32, _) => Some(What::Damaged { bank, coin: self.rng.next() }),
             _ => None,
         }
     }

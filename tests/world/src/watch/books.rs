@@ -1,14 +1,17 @@
 //! The books when a history is not the one that it was: the disk was put back to an older copy, the hub gave records
 //! back, the bank began another stream, or all is lost. What must hold afterwards is what either history says is dead.
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
 use edge_agent::journal::Journal;
+use edge_agent::store::Kept;
 use locker_core::fact::Fact;
 use locker_core::ids::{CompartmentNo, StreamId};
 use locker_core::journal::stream::is_said_again;
-use locker_core::journal::{CHAIN_START, ChainHash, MemoryView, fold, next_hash};
+use locker_core::journal::{CHAIN_START, ChainHash, MemoryView, Parent, Place, StreamBreak};
+use locker_core::journal::{fold, next_hash};
 use locker_proto::record::decode_record;
 
 use super::{Invariant, Watch};
@@ -54,6 +57,7 @@ impl Watch {
         (self.deposits, self.pickups) = (before.deposits, before.pickups);
         self.pulses_given = before.pulses_given;
         (self.restored, self.branched, self.lost) = (before.restored, before.branched, before.lost);
+        self.anew = before.anew;
     }
 
     /// The bank's disk is again as it was when `log` was all that was on it.
@@ -66,10 +70,66 @@ impl Watch {
     /// the compartments nobody knows before somebody has looked.
     pub fn lost(&mut self, known: &[Arc<[u8]>]) {
         let known = self.read(known);
-        let opened = (1..=u16::from(LOCKS)).map(|no| (CompartmentNo(no), true)).collect();
-        self.turn_to(Self::beginning(Self { codes: known.codes, opened, ..Self::default() }));
+        let opened = all_opened();
+        let digits = mem::take(&mut self.digits);
+        let (codes, may_be_dead) = (known.codes, known.may_be_dead);
+        let books = Self { codes, may_be_dead, digits, opened, ..Self::default() };
+        self.turn_to(Self::beginning(books));
         self.lost += 1;
         (self.disk_was_changed, self.may_look_like_two) = (true, true);
+    }
+
+    /// What the last run thought when it died, as it may have kept it beside its journal.
+    #[must_use]
+    pub fn left_behind(&self) -> Option<Kept> {
+        let (view, seq) = (self.left_behind.as_ref()?, self.head());
+        let at = Place { seq, hash: self.hash_at(seq)? };
+        Some(Kept { stream: self.stream?, at, changes: view.export() })
+    }
+
+    /// Whether the records up to `upto` have a start of the agent: before it the state of a stream is not whole.
+    #[must_use]
+    pub fn has_started(&self, upto: u64) -> bool {
+        let upto = usize::try_from(upto).unwrap_or(usize::MAX).min(self.log.len());
+        self.log[..upto].iter().any(|bytes| {
+            decode_record(bytes).is_ok_and(|record| matches!(record.fact, Fact::Booted(_)))
+        })
+    }
+
+    /// Somebody is about to put a new journal in the place of the damaged one. The records up to `upto` must count in it:
+    /// what was behind may be lost. Of several tries one has come to its end, nobody knows which.
+    pub fn begins_anew(&mut self, upto: u64) {
+        self.counts_upto = Some(self.counts_upto.map_or(upto, |before| before.min(upto)));
+    }
+
+    /// The bank goes on from what was left of a damaged journal. What that says is dead stays so; what is in the
+    /// compartments nobody knows before somebody has looked.
+    fn without_damaged(&mut self, parent: Parent) {
+        let common = parent.common.unwrap_or(Place { seq: 0, hash: CHAIN_START });
+        if self.hash_at(common.seq) != Some(common.hash) {
+            let what = format!("begun anew from {common:?}, which never was");
+            self.breaks(Invariant::DurableOnceTold, what);
+        }
+        let upto = usize::try_from(self.counts_upto.unwrap_or(0)).unwrap_or(usize::MAX);
+        let known = self.read(&self.log[..upto.min(self.log.len())]);
+        let mut may_be_dead = known.may_be_dead;
+        let dead = self.codes.iter().filter(|(_, (_, dead))| dead.is_some());
+        may_be_dead.extend(dead.map(|(code, _)| *code));
+        let books = Self {
+            stream: self.stream,
+            of_two_branches: true,
+            codes: known.codes,
+            may_be_dead,
+            digits: mem::take(&mut self.digits),
+            opened: all_opened(),
+            openings: known.openings,
+            last_intent: known.last_intent,
+            last_pulse: known.last_pulse,
+            ..Self::default()
+        };
+        self.turn_to(Self::beginning(books));
+        self.disk_was_changed = true;
+        self.anew += 1;
     }
 
     /// Somebody has emptied every compartment and shut its door.
@@ -165,6 +225,10 @@ impl Watch {
             self.breaks(Invariant::AgentStarts, "the journal is gone");
             return;
         };
+        if parent.reason == Some(StreamBreak::Damaged) {
+            self.without_damaged(parent);
+            return;
+        }
         let theirs = parent.common.map(|common| {
             let common_at = usize::try_from(common.seq).unwrap_or(usize::MAX).min(self.log.len());
             let mut log = self.log[..common_at].to_vec();
@@ -177,6 +241,8 @@ impl Watch {
             let held = codes.entry(code).or_insert((parcel, dead));
             held.1 = held.1.or(dead);
         }
+        let mut digits = mem::take(&mut self.digits);
+        digits.extend(theirs.digits);
         let mut opened = mem::take(&mut self.opened);
         for (no, seen) in theirs.opened {
             *opened.entry(no).or_default() |= seen;
@@ -185,6 +251,8 @@ impl Watch {
             stream: self.stream,
             of_two_branches: true,
             codes,
+            may_be_dead: self.may_be_dead.union(&theirs.may_be_dead).copied().collect(),
+            digits,
             opened,
             openings: mem::take(&mut self.openings),
             last_intent: self.last_intent.max(theirs.last_intent),
@@ -194,6 +262,11 @@ impl Watch {
         self.turn_to(Self::beginning(books));
         self.branched += 1;
     }
+}
+
+/// Every door may have been open, and was for all that anybody knows.
+fn all_opened() -> BTreeMap<CompartmentNo, bool> {
+    (1..=u16::from(LOCKS)).map(|no| (CompartmentNo(no), true)).collect()
 }
 
 /// What a record says that somebody may have been told, or that a door did: it must never be taken back.

@@ -3,7 +3,7 @@ use std::path::Path;
 use edge_agent::journal::Medium;
 use locker_core::bank::{DoorMoved, PickupStarted, PulseIntended, SessionStarted};
 use locker_core::compartment::Compartment;
-use locker_core::downlink::{GrantAccepted, GrantPosition};
+use locker_core::downlink::{Grant, GrantAccepted, GrantPosition};
 use locker_core::ids::{IntentId, Version};
 use locker_core::journal::{CHAIN_START, Change};
 use locker_core::session::CourierProof;

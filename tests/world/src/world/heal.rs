@@ -1,11 +1,13 @@
 //! The end of all faults: everybody starts, connects, and is told everything. What must hold then is
 //! that nothing is missing anywhere.
 
+use locker_core::credential::CredentialState;
 use locker_core::downlink::GrantPosition;
+use locker_core::ids::Version;
 use locker_core::journal::View;
 
 use super::World;
-use crate::cast::BOARDS;
+use crate::cast::{self, BOARDS};
 use crate::step::Fate;
 use crate::watch::Invariant;
 
@@ -36,6 +38,10 @@ impl World {
             // A process that is to die soon does so now.
             if site.disk.is_doomed() {
                 site.kill();
+            }
+            if site.disk.damaged().is_some() {
+                let known = &self.hub.stores[bank].log_of_facts;
+                site.begin_anew(self.now_ms, false, 0, known);
             }
             site.start(self.now_ms, 0);
             if let Some(agent) = &mut site.agent {
@@ -134,6 +140,20 @@ impl World {
         }
         if store.log_waits {
             say(Invariant::HealsWhole, "no log of decisions was begun again".to_owned());
+        }
+        // One that somebody was at when the decision came was refused: whoever has begun goes on.
+        let dead = |(n, told): &&(u16, Version)| {
+            let held = agent.view.parcel(cast::parcel(site.n, *n));
+            held.is_none_or(|held| {
+                let code = agent.view.credential(held.credential);
+                let good = code.is_some_and(|code| code.state == CredentialState::Active);
+                let closed = held.recall.is_some() || held.state.settled_at().is_some();
+                held.version != *told || closed || !good
+            })
+        };
+        if let Some((n, _)) = store.gone.iter().find(|gone| !dead(gone)) {
+            let what = format!("parcel {n} has left, and codes for it are good");
+            say(Invariant::DeadCodeOpensNothing, what);
         }
         if agent.is_incomplete() {
             say(Invariant::HealsWhole, "the bank still waits for its records".to_owned());
