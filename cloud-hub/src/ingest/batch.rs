@@ -139,11 +139,7 @@ impl Folding<'_> {
         let (kind, name) = facts::kind(&record.fact);
         let (compartment, session) = facts::place(&record.fact);
         self.write.facts.push(FactRow { seq, at: record.at, kind, bytes });
-        let promised_from = match record.quality {
-            TimeQuality::Unknown => self.write.now,
-            // What comes late promises as much as what comes at once: nobody knew of it before.
-            TimeQuality::Bounded { .. } => record.at.max(self.write.now),
-        };
+        let promised_from = promised_from(&record, self.write.now);
         let inspected = facts::trace_of_inspected(self.view, &record.fact);
         let is_whole = !self.write.incomplete;
         self.news.seals.look(self.view, &record, self.device_keys, is_whole);
@@ -208,6 +204,15 @@ impl Folding<'_> {
         self.write.alarms.clone_from(&self.news.seals.broken);
         self.news.facts = u64::try_from(self.write.facts.len()).unwrap_or(u64::MAX);
         Outcome { write: self.write, news: self.news, unread: self.unread }
+    }
+}
+
+/// When a promise begins that a record makes.
+pub(super) fn promised_from(record: &Record, now: UnixMillis) -> UnixMillis {
+    match record.quality {
+        TimeQuality::Unknown => now,
+        // What comes late promises as much as what comes at once: nobody knew of it before.
+        TimeQuality::Bounded { .. } => record.at.max(now),
     }
 }
 
