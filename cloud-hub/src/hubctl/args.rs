@@ -136,7 +136,12 @@ pub enum AuditCommand {
     /// after the last seal are named; that they are not sealed yet is no error.
     ///
     /// The bank's public keys come from the hub. To be sure that they are the bank's, give its
-    /// certificates with --certificate: they are checked against --ca.
+    /// certificates with --certificate: they are checked against --ca. Without them, a hub that lies
+    /// can hand out a journal of its own making.
+    ///
+    /// Where the journal ends is the hub's word in any case: what came after some seal, whole streams
+    /// too, can be left off. So the age of the last seal is said: a bank that works seals every
+    /// minute or so.
     Verify {
         /// The bank.
         bank: BankId,

@@ -24,6 +24,7 @@ use crate::audit::{
     AnchorError, Start, StreamCheck, StreamReport, anchor, check_parents, stream_id,
 };
 use crate::tls::DeviceKey;
+use crate::wall_clock::now;
 
 use self::fetch::Reader;
 
@@ -131,7 +132,7 @@ async fn verify(
             Verified { report, anchors }
         })
         .collect();
-    shown::verified(bank, &verified, trust.is_some(), output)?;
+    shown::verified(bank, &verified, trust.is_some(), now(), output)?;
     holding(verified.iter().map(Verified::findings).sum())
 }
 

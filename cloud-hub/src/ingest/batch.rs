@@ -205,14 +205,14 @@ impl Folding<'_> {
 
 /// When a fact happened; see [`FactEffect`].
 #[derive(Clone, Copy)]
-struct When {
-    earliest: UnixMillis,
-    at: UnixMillis,
-    promised_from: UnixMillis,
+pub(super) struct When {
+    pub(super) earliest: UnixMillis,
+    pub(super) at: UnixMillis,
+    pub(super) promised_from: UnixMillis,
 }
 
 impl When {
-    fn of(record: &Record, now: UnixMillis) -> Self {
+    pub(super) fn of(record: &Record, now: UnixMillis) -> Self {
         let at = record.at;
         let (earliest, promised_from) = match record.quality {
             TimeQuality::Unknown => (UnixMillis(0), now),

@@ -3,7 +3,9 @@
 //! record on.
 //!
 //! What follows from records outside the bank (events, letters, grants) followed when they came, and
-//! does not follow again.
+//! does not follow again. What could not be read then follows now: see `unread.rs`.
+
+mod unread;
 
 use locker_core::ids::BankId;
 use locker_core::journal::{FOLD_VERSION, MemoryView, fold};
@@ -11,8 +13,10 @@ use locker_core::uplink::inlet::Cursor;
 use locker_proto::record::decode_record;
 use thiserror::Error;
 use tracing::info;
+use unread::Unread;
 
 use super::batch::rows_of;
+use super::now;
 use crate::store::{LoadedBank, ReadError, ReplaceFold, Store, WriteError};
 
 /// Why a bank's state is not there.
@@ -38,11 +42,14 @@ pub(super) async fn load(
     if !old && !is_readable_now(store, bank, cursor).await? {
         return Ok(Some(Box::new(loaded)));
     }
-    let (view, incomplete) = folded(store, bank, cursor).await?;
-    let entities = rows_of(&view.export());
-    let replace = ReplaceFold { bank: bank.clone(), cursor, entities, incomplete };
-    store.decide(replace).await?;
-    info!(%bank, committed = cursor.committed, incomplete, "bank folded anew");
+    let came_unread = store.unread_records(bank, cursor.stream).await?;
+    let mut unread = Unread::new(bank, cursor, came_unread, now());
+    let (view, incomplete) = folded(store, bank, cursor, &mut unread).await?;
+    let mut follows = unread.finish(&view);
+    (follows.entities, follows.incomplete) = (rows_of(&view.export()), incomplete);
+    let read_now = follows.facts.len();
+    store.decide(ReplaceFold { follows }).await?;
+    info!(%bank, committed = cursor.committed, incomplete, read_now, "bank folded anew");
     (loaded.view, loaded.incomplete) = (view, incomplete);
     Ok(Some(Box::new(loaded)))
 }
@@ -58,6 +65,7 @@ async fn folded(
     store: &Store,
     bank: &BankId,
     cursor: Cursor,
+    unread: &mut Unread,
 ) -> Result<(MemoryView, bool), ReadError> {
     let (mut view, mut incomplete, mut next) = (MemoryView::default(), false, 1);
     while next <= cursor.committed {
@@ -66,6 +74,7 @@ async fn folded(
             match decode_record(&bytes) {
                 Ok(record) => {
                     let changes = fold(&view, &record);
+                    unread.look(&view, &record, &changes);
                     view.apply(changes);
                 }
                 Err(_) => incomplete = true,

@@ -9,6 +9,7 @@ mod late;
 mod reconnects;
 mod restored;
 mod streams;
+mod unread;
 
 use locker_core::bank::{AbortedContent, CommandAnswer, CommandAnswered, DepositAborted};
 use locker_core::bank::{DepositMisfit, LockdownBegan, LockdownReason, PickupEnd};

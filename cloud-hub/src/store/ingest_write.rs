@@ -282,7 +282,7 @@ async fn write_cursors(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), DbEr
 }
 
 /// Parcels, events and notices, in the order of the facts.
-async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), WriteError> {
+pub(super) async fn write_effects(tx: &mut Tx, batches: &[&IngestWrite]) -> Result<(), WriteError> {
     let (mut parcels, reminded) = load_parcels(tx, batches).await?;
     let mut changed: BTreeMap<ParcelId, ()> = BTreeMap::new();
     // Each once: a statement may not change a row that it has written.

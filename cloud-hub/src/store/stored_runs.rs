@@ -1,20 +1,25 @@
 //! Records as their banks wrote them, for whoever must hold a journal against them or give them
 //! back.
 
+use std::collections::BTreeSet;
+
 use locker_core::ids::{BankId, StreamId};
 use locker_core::journal::{
     BATCH_MAX_BYTES, BATCH_MAX_RECORDS, CHAIN_START, ChainHash, FOLD_VERSION, Place, next_hash,
 };
-use locker_core::uplink::inlet::Cursor;
 use locker_proto::record::decode_record;
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
+use super::code_steps::write_codes;
 use super::convert::{bytes, damaged, int, uint};
 use super::entity::facts;
-use super::ingest_write::{ENTITIES, EntityRow};
+use super::ingest_write::{ENTITIES, EntityRow, FactEffect, FactRow, IngestWrite, write_effects};
 use super::tx::Tx;
 use super::writer::Decision;
 use super::{ReadError, Store, WriteError};
+
+/// More events than follow from one record.
+const TOLD_AGAIN: u32 = 1 << 16;
 
 /// Some records of a stream, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +109,18 @@ impl Store {
         Ok(row.map(|row| row.bytes))
     }
 
+    /// The numbers of all records of a stream that could not be read when they came.
+    pub(crate) async fn unread_records(
+        &self,
+        bank: &BankId,
+        stream: StreamId,
+    ) -> Result<BTreeSet<u64>, ReadError> {
+        let unread = of_stream(bank, stream).filter(facts::Column::Kind.eq(0));
+        let seqs: Vec<i64> =
+            unread.select_only().column(facts::Column::Seq).into_tuple().all(&self.readers).await?;
+        Ok(seqs.into_iter().map(uint).collect())
+    }
+
     async fn hash_after(
         &self,
         bank: &BankId,
@@ -123,32 +140,32 @@ impl Store {
     }
 }
 
-/// Puts what was folded anew in the place of what is stored of a bank.
+/// Puts what was folded anew in the place of what is stored of a bank, with what follows from records that
+/// could not be read when they came.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplaceFold {
-    pub(crate) bank: BankId,
-    /// It was folded up to there.
-    pub(crate) cursor: Cursor,
-    pub(crate) entities: Vec<EntityRow>,
-    pub(crate) incomplete: bool,
+    /// Its entities are all that the bank has, folded up to its cursor. Its facts are those that can be read by
+    /// now, without their bytes, which stay as they came.
+    pub(crate) follows: IngestWrite,
 }
 
 impl Decision for ReplaceFold {
     type Answer = ();
 
     async fn decide(&self, tx: &mut Tx) -> Result<(), WriteError> {
-        let bank = self.bank.as_str();
+        let IngestWrite { bank, next, incomplete, entities, facts, .. } = &self.follows;
+        let bank = bank.as_str();
         let sql = "UPDATE cursors SET incomplete = $1 \
                    WHERE bank = $2 AND stream = $3 AND committed = $4";
-        let (stream, committed) = (bytes(&self.cursor.stream.0), int(self.cursor.committed));
-        let values = [self.incomplete.into(), bank.into(), stream, committed.into()];
+        let (stream, committed) = (bytes(&next.stream.0), int(next.committed));
+        let values = [(*incomplete).into(), bank.into(), stream.clone(), committed.into()];
         if tx.execute("cursors", sql, values).await?.rows_affected() == 0 {
             return Err(damaged("cursors", "committed").into());
         }
         let sql = "DELETE FROM bank_entities WHERE bank = $1";
         tx.execute("bank_entities", sql, [bank.into()]).await?;
-        let mut rows = Vec::with_capacity(self.entities.len() * ENTITIES.columns.len());
-        for EntityRow { kind, key, bytes: entity } in &self.entities {
+        let mut rows = Vec::with_capacity(entities.len() * ENTITIES.columns.len());
+        for EntityRow { kind, key, bytes: entity } in entities {
             if let Some(entity) = entity {
                 rows.extend([bank.into(), (*kind as i32).into(), bytes(key), bytes(entity)]);
             }
@@ -156,7 +173,41 @@ impl Decision for ReplaceFold {
         tx.insert(&ENTITIES, rows).await?;
         let sql = "UPDATE banks SET folded_by = $1 WHERE id = $2";
         tx.execute("banks", sql, [i64::from(FOLD_VERSION).into(), bank.into()]).await?;
-        Ok(())
+        for FactRow { seq, at, kind, .. } in facts {
+            let sql = "UPDATE facts SET kind = $1, at_ms = $2 \
+                       WHERE bank = $3 AND stream = $4 AND seq = $5";
+            let place = [bank.into(), stream.clone(), int(*seq).into()];
+            let now_read = [i32::from(*kind).into(), int(at.0).into()];
+            tx.execute("facts", sql, now_read.into_iter().chain(place)).await?;
+        }
+        let follows = self.numbered(tx).await?;
+        write_codes(tx, &[&follows]).await?;
+        write_effects(tx, &[&follows]).await
+    }
+}
+
+impl ReplaceFold {
+    /// With numbers that no event of the same record has: some may have followed from it before.
+    async fn numbered(&self, tx: &Tx) -> Result<IngestWrite, WriteError> {
+        let mut follows = self.follows.clone();
+        let (bank, stream) = (&follows.bank, follows.next.stream);
+        for of_record in follows.effects.chunk_by_mut(|one, next| one.seq == next.seq) {
+            let mut round = 0;
+            let mut is_taken = true;
+            while is_taken {
+                round += TOLD_AGAIN;
+                is_taken = false;
+                for FactEffect { seq, n, .. } in &*of_record {
+                    let sql = "SELECT 1 AS told FROM events WHERE event_id = $1";
+                    let id = format!("{bank}:{stream}:{seq}:{}", round + n);
+                    is_taken |= !tx.query(sql, [id.into()]).await?.is_empty();
+                }
+            }
+            for effect in of_record {
+                effect.n += round;
+            }
+        }
+        Ok(follows)
     }
 }
 

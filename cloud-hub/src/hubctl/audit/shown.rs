@@ -20,6 +20,7 @@ pub(super) fn verified(
     bank: &BankId,
     verified: &[Verified],
     is_anchored: bool,
+    now: UnixMillis,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let findings: u64 = verified.iter().map(Verified::findings).sum();
@@ -27,7 +28,12 @@ pub(super) fn verified(
         let streams: Vec<Value> =
             verified.iter().map(|one| report_json(&one.report, &one.anchors)).collect();
         return output.json(&json!({
-            "bank": bank.as_str(), "holds": findings == 0, "streams": streams,
+            "bank": bank.as_str(),
+            "holds": findings == 0,
+            // Who says whose the keys are, and where the journal ends.
+            "keys_by": if is_anchored { "certificate" } else { "hub" },
+            "end_by": "hub",
+            "streams": streams,
         }));
     }
     for (at, one) in verified.iter().enumerate() {
@@ -69,10 +75,24 @@ pub(super) fn verified(
     } else {
         output.line(&format!("bank {bank} DOES NOT HOLD: {findings} findings"))?;
     }
-    if !is_anchored && !verified.is_empty() {
+    let Some(last) = verified.last() else { return Ok(()) };
+    if !is_anchored {
         output.line("not checked: whose the keys are (the hub says so; see --certificate)")?;
     }
-    Ok(())
+    let end = match last.report.sealed {
+        Some(seal) => format!("the last seal, of {} ago by the bank's clock", age(seal.at, now)),
+        None => format!("record {}", last.report.head.seq),
+    };
+    output.line(&format!("not checked: that nothing came after {end} (the hub says so)"))
+}
+
+/// How long ago something was, in the largest unit of which there are two.
+pub(super) fn age(at: UnixMillis, now: UnixMillis) -> String {
+    let seconds = now.0.saturating_sub(at.0) / 1_000;
+    let units = [("days", 86_400), ("h", 3_600), ("min", 60)];
+    let fits = units.into_iter().find(|(_, unit)| seconds >= 2 * unit);
+    let (name, unit) = fits.unwrap_or(("s", 1));
+    format!("{} {name}", seconds / unit)
 }
 
 fn sealing(report: &StreamReport, output: &mut Output<'_>) -> Result<(), Failure> {

@@ -82,7 +82,7 @@ fn told_by(journal: &Journal) -> fixture::Journal {
 fn commissioned(device: &Device) -> Journal {
     let mut journal = Journal::opened(1, device, None);
     // Certificates count at the time of the seal.
-    journal.at = crate::wall_clock::now();
+    journal.at = now();
     let layout = Layout { generation: Generation(1), compartments: fixture::specs(&[300]) };
     journal.append(Fact::ConfigAccepted(ConfigDocument::Layout(layout).into()));
     let keys = test_keys().key_set().clone();
@@ -120,6 +120,7 @@ async fn a_bank_whose_records_hold_is_verified_and_what_is_not_sealed_yet_is_sai
         "  1 seals hold; the state was compared at 1 of them\n",
         "all of bank bank-1 holds\n",
         "not checked: whose the keys are",
+        "not checked: that nothing came after the last seal, of ",
     ] {
         assert!(shown.text.contains(part), "{part} in {}", shown.text);
     }
@@ -128,7 +129,10 @@ async fn a_bank_whose_records_hold_is_verified_and_what_is_not_sealed_yet_is_sai
     let json = told.hubctl(&format!("{anchored} --json")).await;
     assert_eq!(exit_code(&json), 0, "{}", json.text);
     let json: Value = serde_json::from_str(&json.text).unwrap();
-    assert_eq!(json["streams"][0]["anchored"], true);
+    assert_eq!(
+        (&json["streams"][0]["anchored"], &json["keys_by"]),
+        (&true.into(), &"certificate".into())
+    );
     let other = format!("audit verify bank-1 --certificate {}", told.path("banks/bank-2.pem"));
     let shown = told.hubctl(&other).await;
     assert_eq!(exit_code(&shown), 1);
@@ -138,6 +142,41 @@ async fn a_bank_whose_records_hold_is_verified_and_what_is_not_sealed_yet_is_sai
     let json: Value = serde_json::from_str(&json.text).unwrap();
     assert_eq!((&json["holds"], &json["streams"][0]["sealed_seq"]), (&true.into(), &7.into()));
     assert_eq!(json["streams"][0]["head_seq"], 9);
+    assert_eq!((&json["keys_by"], &json["end_by"]), (&"hub".into(), &"hub".into()));
+}
+
+#[tokio::test]
+async fn what_a_hub_cuts_off_at_the_end_shows_only_in_the_age_of_the_last_seal() {
+    let told = Told::new().await;
+    let json = told.hubctl("audit verify bank-1 --json").await;
+    let json: Value = serde_json::from_str(&json.text).unwrap();
+    let sealed_at = json["streams"][0]["sealed_time"].as_str().unwrap().to_owned();
+    // Back to the seal, by a hub that knows what it does.
+    let store = &told.calls.store;
+    let bytes = store.stored_records(&bank_id(), StreamId([1; 16]), 9, 9).await.unwrap().remove(0);
+    let hash = locker_proto::record::decode_record(&bytes).unwrap().previous;
+    let cut = format!("UPDATE cursors SET committed = 8, hash = x'{hash}'");
+    store.decide(Meddle(cut.leak())).await.unwrap();
+    store.decide(Meddle("DELETE FROM facts WHERE seq = 9")).await.unwrap();
+    let shown = told.hubctl("audit verify bank-1").await;
+    assert_eq!(exit_code(&shown), 0, "{}", shown.text);
+    for part in [
+        "records 1 to 8, the one it writes now\n".to_owned(),
+        format!("  sealed up to record 7, of {sealed_at}, by key "),
+        "all of bank bank-1 holds\n".to_owned(),
+        "not checked: that nothing came after the last seal, of ".to_owned(),
+    ] {
+        assert!(shown.text.contains(&part), "{part} in {}", shown.text);
+    }
+}
+
+#[test]
+fn an_age_is_told_in_the_largest_unit_of_which_there_are_two() {
+    let told = |seconds: u64| shown::age(UnixMillis(5_000), UnixMillis(5_000 + seconds * 1_000));
+    let ages = [0, 119, 120, 7_199, 7_200, 172_799, 172_800];
+    let expected = ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 days"];
+    assert_eq!(ages.map(told), expected);
+    assert_eq!(shown::age(UnixMillis(9_000), UnixMillis(5_000)), "0 s", "a clock that is ahead");
 }
 
 #[tokio::test]
