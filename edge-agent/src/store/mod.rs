@@ -11,6 +11,7 @@ mod incoming;
 mod rebuild;
 mod restore;
 mod successor;
+mod suspect;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

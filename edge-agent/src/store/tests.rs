@@ -9,6 +9,7 @@ mod lost;
 mod older_rules;
 mod restored;
 mod succeeded;
+mod suspect;
 
 use std::error::Error;
 use std::fs;
