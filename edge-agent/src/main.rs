@@ -6,6 +6,7 @@
     reason = "the result of a check is for whoever asked for it"
 )]
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -16,7 +17,6 @@ use edge_agent::agent::{Agent, AgentError, begin_stream_anew};
 use edge_agent::commission::{self, commission};
 use edge_agent::config::{Config, LogConfig};
 use edge_agent::journal::{OpenError, ReadError};
-use edge_agent::store::{OpenLedgerError, RebuildError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
@@ -150,7 +150,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
                     .exec()
                     .into());
             }
-            return Err(error.into());
+            return Err(advised(error, config));
         }
         _ = terminated.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
@@ -160,14 +160,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
 /// The error, and what a person can do about it where that is not plain.
 fn advised(error: AgentError, config: &Config) -> anyhow::Error {
-    let damaged = matches!(
-        &error,
-        AgentError::Ledger(
-            OpenLedgerError::Journal { source: OpenError::Damaged { .. }, .. }
-                | OpenLedgerError::Rebuild(RebuildError::Read(ReadError::Damaged { .. }))
-        )
-    );
-    if !damaged {
+    if !is_damage(&error) {
         return error.into();
     }
     anyhow::Error::new(error).context(format!(
@@ -175,6 +168,20 @@ fn advised(error: AgentError, config: &Config) -> anyhow::Error {
          see `edge-agent begin-anew --help`",
         config.data_dir.display()
     ))
+}
+
+/// Whether it all comes from a damaged journal, met at its opening or when a record was needed.
+fn is_damage(error: &AgentError) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(OpenError::Damaged { .. }))
+            || matches!(error.downcast_ref(), Some(ReadError::Damaged { .. }))
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn log(config: &LogConfig) -> anyhow::Result<()> {

@@ -52,10 +52,11 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
 
 use crate::board::{Bus, BusEvent};
-use crate::journal::SpaceError;
+use crate::journal::{ReadError, SpaceError};
 use crate::store::{CommitError, Ledger, Stamp};
 use hub::Commands;
 use levels::Levels;
+use stream::Doubts;
 
 /// Events that may wait for the loop. Producers wait when it is full; only the bus and the link
 /// produce without a person behind it.
@@ -93,6 +94,8 @@ pub enum Event {
     Heard { signed: UnixMillis, asked_at: Instant, heard_at: Instant },
     /// The hub has everything up to `safe` in a backup.
     Safe { safe: u64 },
+    /// The journal is damaged where the hub needs it.
+    Damaged(ReadError),
     /// The link is about to introduce this bank to the hub.
     Introduce { reply: oneshot::Sender<Introduction> },
     /// The hub can be reached, or cannot.
@@ -137,6 +140,9 @@ pub enum BankError {
     /// Nothing is wrong: the next start makes the journal what the hub knows of it.
     #[error("the journal is to be made whole at the next start")]
     StartAgain,
+    /// The next start reads the journal through, and refuses.
+    #[error("the journal is damaged where the hub needs it")]
+    Damaged(#[source] ReadError),
 }
 
 /// What the loop is made of.
@@ -199,8 +205,8 @@ pub struct Bank {
     unmoved: Option<(IntentId, LockPosition)>,
     /// Since when records wait for a seal.
     unsealed_since: Option<Instant>,
-    /// The next start has something to put in place.
-    start_again: bool,
+    /// What is known to be wrong with the journal.
+    doubts: Doubts,
 }
 
 /// A pulse that the bus has and that has no outcome yet.
@@ -245,7 +251,7 @@ impl Bank {
             session_moved: None,
             unmoved: None,
             unsealed_since: None,
-            start_again: false,
+            doubts: Doubts::default(),
             parts,
         };
         bank.check_space()?;
@@ -273,7 +279,7 @@ impl Bank {
                 event = events.recv() => event,
                 () = sleep_until(stops_at.map_or(wakes_at, |at| at.min(wakes_at))) => {
                     self.tick()?;
-                    self.start_again_if_due()?;
+                    self.end_if_due()?;
                     if stops_at.is_some_and(|at| Instant::now() >= at) {
                         return Ok(());
                     }
@@ -289,7 +295,7 @@ impl Bank {
                 Some(Event::Ask { .. }) if stops_at.is_some() => {}
                 Some(event) => self.handle(event)?,
             }
-            self.start_again_if_due()?;
+            self.end_if_due()?;
             if stops_at.is_some() && self.pulses.is_empty() {
                 return Ok(());
             }
@@ -315,11 +321,8 @@ impl Bank {
             Event::Heard { signed, asked_at, heard_at } => {
                 self.heard(signed, asked_at, heard_at)?
             }
-            Event::Safe { safe } => {
-                if let Err(error) = self.parts.ledger.prune(safe) {
-                    warn!(%error, "journal not pruned");
-                }
-            }
+            Event::Safe { safe } => self.safe(safe),
+            Event::Damaged(damage) => self.damaged(damage),
             Event::Introduce { reply } => {
                 self.seal_at_connect()?;
                 let _ = reply.send(self.introduction());
@@ -328,12 +331,7 @@ impl Bank {
                 self.power = Some(source);
                 self.look_at_power()?;
             }
-            Event::Linked(linked) => {
-                if linked {
-                    self.forget_given_back();
-                }
-                self.publish(|state| state.hub_connected = linked);
-            }
+            Event::Linked(linked) => self.linked(linked),
             Event::Stop => {}
         }
         Ok(())

@@ -8,18 +8,33 @@ use locker_core::session::Actor;
 use locker_proto::message::{Restore, RestoreKind};
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Bank, BankError};
+use crate::journal::ReadError;
 use crate::store::{CommitError, Run, Taken};
+
+/// What is known to be wrong with the journal.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    /// The hub has said that it is not what it was told once, and has not linked since: whatever became of the records that it
+    /// gave back.
+    not_as_told: bool,
+    /// The next start has something to put in place.
+    start_again: bool,
+    /// It is damaged where the hub needs it; the next start knows.
+    damage: Option<ReadError>,
+}
 
 impl Bank {
     /// Keeps what the hub gives back; when all is here, or a new stream is ordered, the agent starts again as soon as nobody
-    /// is at the screen.
+    /// is at the screen. From the hub's word on only staff may open doors, also where nothing of it can be kept.
     pub(super) fn restore(&mut self, restore: &Restore) {
+        let known = self.is_being_prepared();
+        self.doubts.not_as_told = true;
         let done = match &restore.kind {
             RestoreKind::Run { first_seq, previous, records, until } => {
-                if !self.parts.ledger.is_restoring() {
+                if !known {
                     warn!(
                         from = first_seq,
                         until = until.seq,
@@ -32,12 +47,15 @@ impl Bank {
                 taken.map(|taken| taken == Taken::Complete).map_err(|error| in_words(&error))
             }
             RestoreKind::NewStream { reason, common } => {
+                if !known {
+                    warn!("hub orders a new stream, only staff may open doors");
+                }
                 let ordered = self.parts.ledger.begin_new_stream(*reason, *common);
                 ordered.map(|()| true).map_err(|error| in_words(&error))
             }
         };
         match done {
-            Ok(complete) => self.start_again |= complete,
+            Ok(complete) => self.doubts.start_again |= complete,
             Err(error) => {
                 // The hub begins again after a birth.
                 warn!(error, "journal not made whole");
@@ -57,19 +75,51 @@ impl Bank {
 
     /// Whether the journal is not what the hub was told once.
     fn is_being_prepared(&self) -> bool {
-        self.start_again || self.parts.ledger.is_restoring()
+        self.doubts.not_as_told || self.doubts.start_again || self.parts.ledger.is_restoring()
+    }
+
+    pub(super) fn linked(&mut self, linked: bool) {
+        if linked {
+            self.doubts.not_as_told = false;
+            self.forget_given_back();
+            self.look_at_restore();
+        }
+        self.publish(|state| state.hub_connected = linked);
     }
 
     /// The hub goes on with this journal as it is: what it began to give back is of no more use.
-    pub(super) fn forget_given_back(&mut self) {
-        if self.start_again || !self.parts.ledger.is_restoring() {
+    fn forget_given_back(&mut self) {
+        if self.doubts.start_again || !self.parts.ledger.is_restoring() {
             return;
         }
         match self.parts.ledger.forget_given_back() {
             Ok(()) => info!("hub needs to give nothing back"),
             Err(error) => warn!(error = in_words(&error), "records given back not forgotten"),
         }
-        self.look_at_restore();
+    }
+
+    /// What the hub has safe may go. It may be damaged: nothing of it is read.
+    pub(super) fn safe(&mut self, safe: u64) {
+        if let Err(error) = self.parts.ledger.prune(safe) {
+            warn!(%error, "journal not pruned");
+        }
+    }
+
+    /// Without these records the hub hears nothing more of the bank. A person must know, so the agent ends; not without the note
+    /// for the next start, which would come up as if nothing were wrong.
+    pub(super) fn damaged(&mut self, damage: ReadError) {
+        if self.doubts.damage.is_some() {
+            return;
+        }
+        let place = in_words(&damage);
+        match self.parts.ledger.suspect(&damage) {
+            Ok(()) => {
+                error!(place, "journal damaged where the hub needs it");
+                self.doubts.damage = Some(damage);
+            }
+            // The link comes to that place again.
+            Err(error) => warn!(place, %error, "damage of the journal not noted"),
+        }
     }
 
     /// Whether only staff may do this now, because the journal is not what the hub was told once: codes that were used up
@@ -78,9 +128,15 @@ impl Bank {
         self.is_being_prepared() && is_for_staff(self.parts.ledger.view(), command)
     }
 
-    /// Ends the loop when the next start has something to put in place and nobody is in the middle of anything.
-    pub(super) fn start_again_if_due(&self) -> Result<(), BankError> {
-        if self.start_again && self.is_quiet() { Err(BankError::StartAgain) } else { Ok(()) }
+    /// Ends the loop when the next start has something to put in place, or to refuse, and nobody is in the middle of anything.
+    pub(super) fn end_if_due(&mut self) -> Result<(), BankError> {
+        if !self.is_quiet() {
+            return Ok(());
+        }
+        if let Some(damage) = self.doubts.damage.take() {
+            return Err(BankError::Damaged(damage));
+        }
+        if self.doubts.start_again { Err(BankError::StartAgain) } else { Ok(()) }
     }
 
     fn is_quiet(&self) -> bool {
@@ -110,7 +166,7 @@ impl Bank {
 
     /// Before the bank introduces itself.
     pub(super) fn seal_at_connect(&mut self) -> Result<(), BankError> {
-        let due = self.parts.ledger.unsealed().is_some() && !self.parts.ledger.is_restoring();
+        let due = self.parts.ledger.unsealed().is_some() && !self.is_being_prepared();
         if due && self.is_quiet() { self.seal() } else { Ok(()) }
     }
 

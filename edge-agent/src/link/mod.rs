@@ -4,6 +4,7 @@
 //! an ack means is decided by [`locker_core::uplink::Sender`]; this module moves the bytes.
 
 mod keys;
+mod reading;
 mod session;
 pub mod tls;
 
@@ -96,20 +97,34 @@ enum Ended {
     },
 }
 
+/// What one connection leaves to the next.
+#[derive(Debug, Default)]
+struct Learned {
+    /// A place at which the hub's hash was not ours.
+    doubted: Option<u64>,
+    /// It was said that a part of the journal cannot be read.
+    unreadable_said: bool,
+}
+
 /// Keeps the bank connected until told to stop.
 pub async fn run(mut link: Link) {
     let mut failures = 0;
-    // A place at which the hub's hash was not ours.
-    let mut doubted = None;
+    let mut learned = Learned::default();
     for connection_count in 1.. {
         let began = Instant::now();
-        match session::run(&mut link, connection_count, &mut doubted).await {
+        match session::run(&mut link, connection_count, &mut learned).await {
             Ended::Stopped => return,
             Ended::Failed { error, linked } => {
                 let steady = linked && began.elapsed() >= STEADY;
                 failures = if steady { 0 } else { failures + 1 };
                 log_end(&error, linked);
                 if link.events.send(Event::Linked(false)).await.is_err() {
+                    return;
+                }
+                // Every connection would end there: only the next start, and a person, can help.
+                if let LinkError::Journal(damage @ ReadError::Damaged { .. }) = error
+                    && link.events.send(Event::Damaged(damage)).await.is_err()
+                {
                     return;
                 }
             }
@@ -129,9 +144,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 fn log_end(error: &LinkError, linked: bool) {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    let source = (!causes.is_empty()).then(|| causes.join(": "));
+    let source = std::error::Error::source(error).map(in_words);
     match error {
         LinkError::Lost(_) => info!(%error, source, linked, "hub connection ended"),
         LinkError::SubscriptionRefused
@@ -147,6 +160,12 @@ fn log_end(error: &LinkError, linked: bool) {
         | LinkError::DecisionMissed
         | LinkError::BankStopped => warn!(%error, source, linked, "hub connection given up"),
     }
+}
+
+/// An error with all that brought it about, for the log.
+fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Doubles with each failure, up to the limit; jitter of up to a quarter keeps a fleet from

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use locker_core::journal::stream::ladder;
-use locker_core::journal::{ChainHash, Place};
+use locker_core::journal::ChainHash;
 use locker_core::uplink::{STALL_MS, Sender};
 use locker_proto::message::{
     Ack, Batch, Birth, Command, Config, Grants, MESSAGE_MAX_BYTES, Nonce, Presence, Restore,
@@ -19,9 +18,9 @@ use tracing::{info, warn};
 
 use super::keys::Opened;
 use super::tls::Presented;
-use super::{Ended, Link, LinkError, stopped};
+use super::{Ended, Learned, Link, LinkError, in_words, reading, stopped};
 use crate::bank::{Event, Introduction};
-use crate::journal::{ReadError, Stored};
+use crate::journal::Stored;
 
 /// Requests that may wait in the MQTT client: four batches, the birth, the presence, samples, and
 /// room.
@@ -39,11 +38,7 @@ const WEIGHING_LIMIT: Duration = Duration::from_secs(10);
 const NEVER_MS: u64 = 10 * 365 * 86_400_000;
 
 /// Runs one connection to its end.
-pub(super) async fn run(
-    link: &mut Link,
-    connection_count: u64,
-    doubted: &mut Option<u64>,
-) -> Ended {
+pub(super) async fn run(link: &mut Link, connection_count: u64, learned: &mut Learned) -> Ended {
     let (tls, wary) = link.tls.connection(&link.time);
     let (client, event_loop) =
         AsyncClient::new(options(link, tls, connection_count), REQUESTS_WAITING_MAX);
@@ -62,7 +57,7 @@ pub(super) async fn run(
         linked: None,
         wary,
         started,
-        doubted,
+        learned,
         link,
     };
     let end = session.drive().await;
@@ -115,8 +110,7 @@ async fn poll(
 
 struct Session<'a> {
     link: &'a mut Link,
-    /// Where the hub's hash was not ours: the next birth says ours there.
-    doubted: &'a mut Option<u64>,
+    learned: &'a mut Learned,
     client: AsyncClient,
     inbox: mpsc::Receiver<Result<Packet, LinkError>>,
     connection_count: u64,
@@ -232,16 +226,16 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn birth(&self, said: Introduction) -> Result<Birth, LinkError> {
-        let (reader, doubted) = (self.link.reader.clone(), *self.doubted);
+    async fn birth(&mut self, said: Introduction) -> Result<Birth, LinkError> {
+        let reader = &self.link.reader;
         let (head_seq, head_hash) = reader.head();
         let oldest_seq = reader.oldest_seq();
-        let ladder = tokio::task::spawn_blocking(move || {
-            let rungs = ladder(oldest_seq, head_seq, doubted).into_iter();
-            let place = |seq| Ok(Place { seq, hash: ChainHash(reader.hash_at(seq)?) });
-            rungs.map(place).collect::<Result<Vec<_>, ReadError>>()
-        });
-        let ladder = ladder.await.map_err(|_| LinkError::BankStopped)??;
+        let rungs = reading::rungs(reader, head_seq, self.learned.doubted).await?;
+        if let Some(error) = &rungs.unreadable
+            && !std::mem::replace(&mut self.learned.unreadable_said, true)
+        {
+            warn!(error = in_words(error), "part of the journal cannot be read");
+        }
         Ok(Birth {
             stream: said.stream,
             parent: said.parent,
@@ -265,7 +259,7 @@ impl Session<'_> {
             code_keys: said.code_keys,
             config_epoch: said.config_epoch,
             device_key: said.device_key,
-            ladder,
+            ladder: rungs.places,
         })
     }
 
@@ -343,12 +337,12 @@ impl Session<'_> {
             return Err(LinkError::OtherStream);
         }
         let (head, _) = self.link.reader.head();
-        let ours = self.hash_at(ack.committed_seq).await?;
+        let ours = reading::hash_at(&self.link.reader, ack.committed_seq).await?;
         let now_ms = self.now_ms();
         let taken =
             self.sender.acknowledged(ack.committed_seq, ack.committed_hash, head, ours, now_ms);
         if taken.is_err() {
-            *self.doubted = Some(ack.committed_seq);
+            self.learned.doubted = Some(ack.committed_seq);
         }
         taken?;
         self.link.samples.committed(ack.committed_seq);
@@ -380,17 +374,6 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// This journal's hash at `seq`; none if it is pruned or was never written.
-    async fn hash_at(&self, seq: u64) -> Result<Option<ChainHash>, LinkError> {
-        let reader = self.link.reader.clone();
-        let read = tokio::task::spawn_blocking(move || reader.hash_at(seq));
-        match read.await.map_err(|_| LinkError::BankStopped)? {
-            Ok(hash) => Ok(Some(ChainHash(hash))),
-            Err(ReadError::Pruned { .. } | ReadError::BeyondHead { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     async fn tell(&self, event: Event) -> Result<(), LinkError> {
         self.link.events.send(event).await.map_err(|_| LinkError::BankStopped)
     }
@@ -400,19 +383,13 @@ impl Session<'_> {
         loop {
             let head = *self.link.head.borrow_and_update();
             let Some(window) = self.sender.window(head) else { return Ok(()) };
-            let reader = self.link.reader.clone();
-            let read = tokio::task::spawn_blocking(move || {
-                let previous = reader.hash_at(window.from_seq - 1)?;
-                let run = reader.read(window.from_seq, window.max_records, window.max_bytes)?;
-                Ok::<_, ReadError>((previous, run))
-            });
-            let (previous, run) = read.await.map_err(|_| LinkError::BankStopped)??;
+            let (previous, run) = reading::run_of(&self.link.reader, window).await?;
             let Some(Stored { seq: last_seq, .. }) = run.last() else { return Ok(()) };
             let last_seq = *last_seq;
             let batch = Batch {
                 stream: locker_core::ids::StreamId(self.link.reader.stream_id()),
                 first_seq: window.from_seq,
-                previous: ChainHash(previous),
+                previous,
                 records: run.into_iter().map(|stored| stored.record).collect(),
             };
             self.publish(UpTopic::Facts, QoS::AtLeastOnce, batch.encode())?;

@@ -1,6 +1,7 @@
 //! The link against a hub of flesh and bone: TLS, MQTT, signatures, and a hub that misbehaves.
 
 mod clock;
+mod damage;
 mod hub;
 mod keys;
 pub(crate) mod pki;
@@ -67,17 +68,15 @@ impl World {
 
     /// With a bank that knows this of the time.
     fn start_at(time: KnownTime, pki: Pki, port: u16) -> Self {
-        let time = watch::Sender::new(time);
         let dir = TempDir::new().unwrap();
-        let keeper = Keeper {
-            bank: bank(),
-            device_key: [1; 32],
-            boot: BootId([2; 16]),
-            fresh_stream: StreamId([7; 16]),
-            agent_version: "1.0.0".to_owned(),
-        };
         let limits = Limits { ballast_bytes: 0, ..Limits::default() };
-        let (ledger, _) = Ledger::open(dir.path(), limits, &keeper, stamp()).unwrap();
+        let (ledger, _) = Ledger::open(dir.path(), limits, &keeper(), stamp()).unwrap();
+        Self::start_on(dir, ledger, time, pki, port)
+    }
+
+    /// With a bank that has this journal.
+    fn start_on(dir: TempDir, ledger: Ledger, time: KnownTime, pki: Pki, port: u16) -> Self {
+        let time = watch::Sender::new(time);
         let head = watch::Sender::new(ledger.head().0);
         let missed = watch::Sender::new(0);
         let stop = watch::Sender::new(false);
@@ -88,7 +87,7 @@ impl World {
         tokio::spawn(answer(inbox, forward, Arc::clone(&held)));
         let link = Link {
             bank: bank(),
-            boot: keeper.boot,
+            boot: ledger.boot(),
             host: "127.0.0.1".to_owned(),
             port,
             tls: pki.bank().tls,
@@ -147,6 +146,16 @@ impl World {
         session.ack(&birth, seq, self.hash_at(seq)).await;
         while !self.linked().await {}
         (session, birth)
+    }
+}
+
+fn keeper() -> Keeper {
+    Keeper {
+        bank: bank(),
+        device_key: [1; 32],
+        boot: BootId([2; 16]),
+        fresh_stream: StreamId([7; 16]),
+        agent_version: "1.0.0".to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ use super::incoming::{self, Incoming};
 use super::restore::{counted_starts, settle};
 use super::snapshots::{base_of, fitting_snapshots};
 use super::successor::{self, Order};
+use super::suspect;
 use super::{
     Healed, Home, JOURNAL, Keeper, OpenLedgerError, RebuildError, Run, Stamp, SuccessorError,
     TakeBackError, Taken,
@@ -48,8 +49,7 @@ impl History {
     ) -> Result<Self, OpenLedgerError> {
         let home = Home { medium: &medium, dir, limits };
         successor::finish_swap(&home)?;
-        let (journal, torn_bytes) =
-            open_journal(&medium, &dir.join(JOURNAL), limits, keeper.fresh_stream)?;
+        let (journal, torn_bytes) = open_journal(&home, keeper.fresh_stream)?;
         let settled = settle(&home, journal, keeper, stamp)?;
         let counted = counted_starts(&home)?;
         Ok(Self {
@@ -175,20 +175,21 @@ impl History {
     }
 }
 
-fn open_journal(
-    medium: &Arc<dyn Medium>,
-    dir: &Path,
-    limits: Limits,
-    fresh: StreamId,
-) -> Result<(Journal, u64), OpenLedgerError> {
-    match Journal::open_on(Arc::clone(medium), dir, limits, Verify::Tail) {
-        Ok((journal, recovery)) => Ok((journal, recovery.torn_bytes)),
-        Err(journal::OpenError::NotCreated { .. }) => {
-            let create = |source| OpenLedgerError::Create { dir: dir.to_owned(), source };
-            let created = Journal::create_on(Arc::clone(medium), dir, fresh.0, limits);
-            Ok((created.map_err(create)?, 0))
+fn open_journal(home: &Home<'_>, fresh: StreamId) -> Result<(Journal, u64), OpenLedgerError> {
+    let (dir, medium, limits) = (home.dir.join(JOURNAL), home.medium, home.limits);
+    let verify = suspect::how_to_verify(&**medium, home.dir);
+    match Journal::open_on(Arc::clone(medium), &dir, limits, verify) {
+        Ok((journal, recovery)) => {
+            if verify == Verify::All {
+                suspect::found_whole(&**medium, home.dir);
+            }
+            Ok((journal, recovery.torn_bytes))
         }
-        Err(source) => Err(OpenLedgerError::Journal { dir: dir.to_owned(), source }),
+        Err(journal::OpenError::NotCreated { .. }) => {
+            let created = Journal::create_on(Arc::clone(medium), &dir, fresh.0, limits);
+            Ok((created.map_err(|source| OpenLedgerError::Create { dir, source })?, 0))
+        }
+        Err(source) => Err(OpenLedgerError::Journal { dir, source }),
     }
 }
 

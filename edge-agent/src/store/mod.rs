@@ -15,6 +15,7 @@ mod sled_files;
 mod snapshots;
 mod state;
 mod successor;
+mod suspect;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod lost;
 mod older_rules;
 mod restored;
 mod succeeded;
+mod suspect;
 
 use std::error::Error;
 use std::fs;

@@ -95,7 +95,7 @@ pub struct Watch {
     base: Option<Box<Self>>,
     /// What the hub gave back, by seq, until it is in place.
     given: BTreeMap<u64, Arc<[u8]>>,
-    /// The bank waits for what the hub gives back: only staff may open doors.
+    /// The hub has said that the bank is not what it was, and has not linked since: only staff may open doors.
     pub staff_only: bool,
     /// The disk was put back or lost: the hub may find that the bank is not what it was.
     pub disk_was_changed: bool,

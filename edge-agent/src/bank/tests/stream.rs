@@ -9,6 +9,7 @@ use locker_proto::record::encode_record;
 
 use super::world::{badge, staff};
 use super::*;
+use crate::journal::{Damage, ReadError};
 
 /// The whole journal, and two records that the bank has lost since it told the hub.
 fn told(world: &World) -> (Vec<Vec<u8>>, Vec<ChainHash>) {
@@ -51,6 +52,15 @@ fn run(told: &(Vec<Vec<u8>>, Vec<ChainHash>), first: usize, last: usize) -> Even
             records: records[first - 1..last].to_vec(),
             until: Place { seq, hash: hashes[records.len()] },
         },
+    })
+}
+
+/// The hub's order to begin a new stream.
+fn new_stream() -> Event {
+    Event::Restore(Restore {
+        stream: StreamId([7; 16]),
+        nonce: Nonce([0; 16]),
+        kind: RestoreKind::NewStream { reason: StreamBreak::Forked, common: None },
     })
 }
 
@@ -131,13 +141,91 @@ async fn r06_a_hub_that_goes_on_with_the_journal_ends_what_another_began_to_give
 #[tokio::test(start_paused = true)]
 async fn p_j_a_new_stream_that_the_hub_orders_is_begun_at_the_next_start() {
     let mut world = World::ready().await;
-    let order = Restore {
-        stream: StreamId([7; 16]),
-        nonce: Nonce([0; 16]),
-        kind: RestoreKind::NewStream { reason: StreamBreak::Forked, common: None },
-    };
-    world.events.send(Event::Restore(order)).await.unwrap();
+    world.events.send(new_stream()).await.unwrap();
     assert!(matches!(world.ended().await, BankError::StartAgain));
+}
+
+/// Only staff may open doors, until the hub goes on with this journal; then the code of parcel 1 opens door `no` as before.
+async fn is_for_staff_until_linked(world: &World, no: u16) {
+    world.settle().await;
+    assert!(world.state.borrow().being_prepared, "the screen says why");
+    assert_eq!(world.scan(&code(1)).await, Err(Refusal::BeingPrepared));
+    assert_eq!(world.scan(&badge()).await, Err(Refusal::BeingPrepared));
+    world.scan(&staff(100)).await.unwrap();
+    world.ask(Ask::Inspect(CompartmentNo(3))).await.unwrap();
+    assert_eq!(world.until_phase(PanelPhase::Open).await, 3);
+    world.close(3).await;
+    world.ask(Ask::Found(locker_core::bank::StaffFinding::Empty)).await.unwrap();
+    world.ask(Ask::Finish).await.unwrap();
+    world.events.send(Event::Linked(false)).await.unwrap();
+    world.settle().await;
+    assert_eq!(world.scan(&code(1)).await, Err(Refusal::BeingPrepared));
+    world.events.send(Event::Linked(true)).await.unwrap();
+    world.settle().await;
+    assert!(!world.state.borrow().being_prepared);
+    world.scan(&code(1)).await.unwrap();
+    assert_eq!(world.until_phase(PanelPhase::Open).await, no);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p_j_records_that_this_agent_cannot_read_leave_doors_to_staff_until_the_hub_links() {
+    let mut world = World::ready().await;
+    let no = world.stored(1).await;
+    let (mut records, hashes) = told(&world);
+    let last = records.len();
+    records[last - 2] = b"\xff of a newer agent".to_vec();
+    world.events.send(run(&(records, hashes), last - 1, last)).await.unwrap();
+    is_for_staff_until_linked(&world, no).await;
+    assert!(!world.dir_path().join("incoming").join("until").exists(), "nothing was kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p_j_records_and_orders_that_find_no_room_leave_doors_to_staff_until_the_hub_links() {
+    for order in [false, true] {
+        let mut world = World::ready().await;
+        let no = world.stored(1).await;
+        let told = told(&world);
+        let last = told.0.len();
+        let given = if order { new_stream() } else { run(&told, last - 1, last) };
+        world.disk.set_room(Some(0));
+        world.events.send(given).await.unwrap();
+        world.settle().await;
+        world.disk.set_room(None);
+        is_for_staff_until_linked(&world, no).await;
+    }
+}
+
+fn damage() -> Event {
+    let segment = "journal/seg-00000000000000000001.log".into();
+    Event::Damaged(ReadError::Damaged { segment, offset: 4_711, seq: 77, damage: Damage::Record })
+}
+
+#[tokio::test(start_paused = true)]
+async fn p_f_damage_where_the_hub_needs_it_ends_the_agent_once_nobody_is_at_the_screen() {
+    let mut world = World::ready().await;
+    let note = world.dir_path().join("journal.suspect");
+    // Without the note the next start would come up as if nothing were wrong.
+    world.disk.set_room(Some(0));
+    world.events.send(damage()).await.unwrap();
+    world.settle().await;
+    assert!(!note.exists());
+    world.disk.set_room(None);
+
+    world.courier_with(1).await;
+    world.scan("PKG1").await.unwrap();
+    let no = world.until_phase(PanelPhase::Open).await;
+    world.events.send(damage()).await.unwrap();
+    world.settle().await;
+    assert!(std::fs::read_to_string(&note).unwrap().contains("damaged at byte 4711, seq 77"));
+    world.close(no).await;
+    world.ask(DEPOSITED).await.unwrap();
+    world.ask(Ask::Finish).await.unwrap();
+    let BankError::Damaged(damage) = world.ended().await else { panic!("another end") };
+    assert!(damage.to_string().ends_with("is damaged at byte 4711, seq 77"), "{damage}");
+    // The next start reads it through; nothing is wrong with this one.
+    let world = world.started_again().await;
+    assert!(!note.exists());
+    assert!(matches!(world.parcel(1).state, ParcelState::Stored { .. }));
 }
 
 fn seals(world: &World) -> Vec<Sealed> {

@@ -187,6 +187,8 @@ impl Agent {
             return Ok(());
         }
         connection.sender.given_back(now_ms);
+        self.not_as_told = true;
+        around.watch.staff_only = true;
         let done = match &restore.kind {
             RestoreKind::Run { first_seq, previous, records, until } => {
                 let (first_seq, previous, until) = (*first_seq, *previous, *until);
@@ -242,6 +244,8 @@ impl Agent {
         }
         if !connection.linked {
             connection.linked = true;
+            self.not_as_told = false;
+            around.watch.staff_only = false;
             let born_at_ms = connection.born_at_ms;
             self.heard(around, ack.at, born_at_ms)?;
             self.forget_given_back()?;

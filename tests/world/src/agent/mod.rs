@@ -107,6 +107,8 @@ pub struct Agent {
     missed: bool,
     /// Where the hub's hash was not ours: the next birth says ours there.
     doubted: Option<u64>,
+    /// The hub has said that the journal is not what it was told once, and has not linked since.
+    not_as_told: bool,
     /// The next start has something to put in place.
     start_again: bool,
 }
@@ -159,7 +161,7 @@ impl Agent {
     /// Whether the journal is not what the hub was told once.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        self.start_again || self.history.is_restoring()
+        self.not_as_told || self.start_again || self.history.is_restoring()
     }
 
     /// Whether the run is to end because the next start has something to put in place, and nobody is in the middle of
@@ -320,7 +322,6 @@ impl Agent {
                 return Err(Died::from_error(error));
             }
         }
-        around.watch.staff_only = self.is_incomplete();
         let made = step.facts.iter().zip(folded).zip(&encoded);
         for ((fact, (changes, hash)), bytes) in made {
             around.watch.fact(fact, &self.view, at, (hash, bytes));

@@ -84,8 +84,10 @@ impl Agent {
             connections: 0,
             missed: false,
             doubted: None,
+            not_as_told: false,
             start_again: false,
         };
+        around.watch.staff_only = agent.is_incomplete();
         if !agent.is_incomplete() {
             around.watch.all_in_place();
         }
