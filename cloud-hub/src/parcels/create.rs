@@ -7,7 +7,7 @@ use locker_core::units::UnixMillis;
 use super::{CreateParcelError, NewParcel, decided};
 use crate::store::{
     Call, Decision, EventKind, HubParcelState, ParcelAnswer, ParcelRow, RequestKey, Seen, Tx,
-    WriteError,
+    Unknown, WriteError,
 };
 
 pub(super) struct Create {
@@ -47,7 +47,7 @@ impl Decision for Create {
         if tx.parcel(&carrier, &name).await?.is_some() {
             return Ok(Err(CreateParcelError::Exists));
         }
-        let parcel = ParcelRow {
+        let mut parcel = ParcelRow {
             uid,
             carrier,
             name,
@@ -69,8 +69,14 @@ impl Decision for Create {
             updated_at: self.now,
             expires_at: None,
         };
+        // A bank may have it since before the store was lost.
+        let unknown = tx.unknown(&parcel).await?;
+        parcel.uid = unknown.as_ref().map_or(parcel.uid, Unknown::uid);
         tx.save_parcel(&parcel).await?;
         decided(tx, EventKind::ParcelAnnounced, &parcel, "", self.now);
+        if let Some(unknown) = unknown {
+            tx.recognise(&mut parcel, &unknown, self.now).await?;
+        }
         self.call.answered(tx, &ParcelAnswer::of(&parcel), self.now).await?;
         Ok(Ok(parcel))
     }

@@ -4,6 +4,8 @@
 //!
 //! To be called when all the bank's records are folded, and before the bank is told anything.
 
+pub(super) mod unknown;
+
 use std::collections::{HashMap, HashSet};
 
 use locker_core::downlink::Grant;
@@ -39,7 +41,7 @@ pub(super) async fn adopt(
         let live = parcel.state.settled_at().is_none();
         let Some(mut row) = queries::parcel_by_uid(tx.connection(), parcel.id).await? else {
             if live {
-                unknown.push(parcel.id);
+                unknown.push(parcel);
             }
             continue;
         };
@@ -54,7 +56,7 @@ pub(super) async fn adopt(
             Change::Silent
         } else {
             if live {
-                elsewhere.push(parcel.id);
+                elsewhere.push(parcel);
             }
             continue;
         };
@@ -70,6 +72,7 @@ pub(super) async fn adopt(
             tx.insert(&NOTICES, notice.to_vec()).await?;
         }
     }
+    unknown::note(tx, bank, &unknown).await?;
     raise(tx, bank, &unknown, &elsewhere, now).await
 }
 
@@ -77,13 +80,17 @@ pub(super) async fn adopt(
 async fn raise(
     tx: &mut Tx,
     bank: &BankId,
-    unknown: &[ParcelId],
-    elsewhere: &[ParcelId],
+    unknown: &[&Parcel],
+    elsewhere: &[&Parcel],
     now: UnixMillis,
 ) -> Result<(), WriteError> {
-    let counted = |what, parcels: &[ParcelId]| {
-        let named: Vec<String> = parcels.iter().take(NAMED_MAX).map(ToString::to_string).collect();
-        (!parcels.is_empty()).then(|| format!("{} {what}: {}", parcels.len(), named.join(" ")))
+    let name = |parcel: &&Parcel| {
+        let Parcel { id, carrier, barcode, .. } = parcel;
+        format!("{} of {carrier} ({id})", barcode.as_str())
+    };
+    let counted = |what, parcels: &[&Parcel]| {
+        let named: Vec<String> = parcels.iter().take(NAMED_MAX).map(name).collect();
+        (!parcels.is_empty()).then(|| format!("{} {what}: {}", parcels.len(), named.join(", ")))
     };
     let details = [
         counted("after a restore", unknown),
@@ -198,6 +205,7 @@ pub(super) async fn renumber(
 }
 
 /// Parcels of which something was decided since the restore.
+#[derive(Default)]
 struct Decided {
     bookings: HashSet<ParcelId>,
     codes: HashSet<ParcelId>,

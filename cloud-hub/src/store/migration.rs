@@ -8,13 +8,14 @@ mod alarms;
 mod codes;
 mod restores;
 mod terms;
+mod unknown;
 mod zones;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 
 /// The format that this hub writes. Raise it with every migration.
-pub(super) const FORMAT_VERSION: u64 = 6;
+pub(super) const FORMAT_VERSION: u64 = 8;
 
 pub(super) struct Migrator;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(codes::M0004),
             Box::new(restores::M0005),
             Box::new(zones::M0006),
+            Box::new(unknown::M0008),
         ]
     }
 }

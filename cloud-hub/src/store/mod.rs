@@ -58,6 +58,7 @@ pub use rows::{
 };
 pub use safe::Watermark;
 
+pub(crate) use adopt::unknown::Unknown;
 pub(crate) use alarms::{Apart, ClearByHub, KeepApart, RaiseAlarm};
 pub(crate) use audit_reads::HeldStream;
 pub(crate) use code_steps::{CodeStep, CodesWrite};

@@ -9,12 +9,12 @@ use tempfile::{TempDir, tempdir};
 
 use super::fixture::{
     Journal, NOW, add_bank_as, add_parcel, backed_up, bank_id, carrier, commit_as, commit_more_as,
-    open_store, order, request, restored,
+    new_parcel, open_store, order, request, restored,
 };
 use super::state;
 use crate::parcels::{
-    BookError, BookingOrder, CancelError, ParcelChange, book_compartment, cancel_parcel,
-    change_parcel,
+    BookError, BookingOrder, CancelError, NewParcel, ParcelChange, book_compartment, cancel_parcel,
+    change_parcel, create_parcel,
 };
 use crate::store::{
     AlarmFilter, AlarmKind, AlarmRow, BeginGrantLog, EventKind, HubParcelState, NoticeOutcome,
@@ -85,10 +85,14 @@ impl Fleet {
 
     /// Books a parcel with a code of this number.
     async fn try_book(&mut self, no: u8, at: usize, code: u8) -> Result<ParcelRow, BookError> {
+        self.book_as(&format!("p{no}"), at, code).await
+    }
+
+    async fn book_as(&mut self, name: &str, at: usize, code: u8) -> Result<ParcelRow, BookError> {
         let bank = self.banks[at].id.clone();
-        let order = BookingOrder { bank, fresh: CredentialId([code; 16]), ..order(no) };
-        let (name, request) = (format!("p{no}"), self.request());
-        book_compartment(&self.store, &carrier(), &name, order, request, NOW).await
+        let order = BookingOrder { bank, fresh: CredentialId([code; 16]), ..order(1) };
+        let request = self.request();
+        book_compartment(&self.store, &carrier(), name, order, request, NOW).await
     }
 
     async fn book(&mut self, no: u8, at: usize, code: u8) {
@@ -100,10 +104,10 @@ impl Fleet {
         cancel_parcel(&self.store, &carrier(), &name, request, NOW).await
     }
 
-    async fn reissue(&mut self, no: u8, code: u8) {
-        let (name, request) = (format!("p{no}"), self.request());
+    async fn reissue(&mut self, name: &str, code: u8) {
+        let request = self.request();
         let change = ParcelChange::Reissue { fresh: CredentialId([code; 16]) };
-        change_parcel(&self.store, &carrier(), &name, change, request, NOW).await.unwrap();
+        change_parcel(&self.store, &carrier(), name, change, request, NOW).await.unwrap();
     }
 
     /// What the bank is to be told and does not hold.
@@ -468,7 +472,7 @@ async fn r06_a_code_reissued_since_the_restore_outlives_a_lost_booking() {
         fleet.tell(A).await;
     }
     let mut fleet = fleet.restore().await;
-    fleet.reissue(1, 14).await;
+    fleet.reissue("p1", 14).await;
     fleet.returns(A).await;
     assert_eq!(fleet.known(1).await, (HubParcelState::Stored, Some(A), 5, Some(14)));
     let untold = fleet.untold(A).await;
@@ -501,4 +505,67 @@ async fn r06_a_parcel_inside_that_was_withdrawn_since_the_restore_is_named_by_an
     let untold = fleet.untold(A).await;
     let [Grant::Cancel { parcel, version: Version(3) }] = untold[..] else { panic!("{untold:?}") };
     assert_eq!(parcel, ParcelId([2; 16]));
+}
+
+/// The first parcel is inside the first bank, and this store has never heard of it.
+async fn unknown_at_a() -> Fleet {
+    let mut fleet = Fleet::start().await;
+    fleet.announce(1).await;
+    fleet.book(1, A, 11).await;
+    fleet.hear(A).await;
+    fleet.brings(1, A);
+    let mut fleet = fleet.restore().await;
+    fleet.returns(A).await;
+    let alarms = fleet.alarms().await;
+    assert!(alarms[0].detail.contains("BC1 of acme"), "{}", alarms[0].detail);
+    fleet
+}
+
+impl Fleet {
+    /// A carrier announces something with the barcode of the first parcel, and an id of this number.
+    async fn announce_again(&mut self, by: &str, uid: u8) -> ParcelRow {
+        let (name, uid) = (format!("p{uid}"), ParcelId([uid; 16]));
+        let new = NewParcel { uid, carrier: by.parse().unwrap(), name, ..new_parcel(1, 200) };
+        let request = self.request();
+        create_parcel(&self.store, new, request, NOW).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn r06_an_unknown_parcel_announced_again_with_its_barcode_is_the_one_inside() {
+    let mut fleet = unknown_at_a().await;
+    // Not by somebody else's announcement, nor by that of another parcel.
+    let others = fleet.announce_again("other", 7).await;
+    assert_eq!((others.uid, others.state), (ParcelId([7; 16]), HubParcelState::Announced));
+    fleet.announce(2).await;
+    assert_eq!(state(&fleet.store, 2).await, HubParcelState::Announced);
+
+    let row = fleet.announce_again("acme", 8).await;
+    assert_eq!((row.uid, row.name.as_str()), (ParcelId([1; 16]), "p8"));
+    assert_eq!(fleet.known(1).await, (HubParcelState::Stored, Some(A), 2, Some(11)));
+    assert_eq!(row, fleet.row(1).await);
+    assert!(row.expires_at.is_some());
+    assert_eq!(fleet.letters(1).await, 1);
+    let events = fleet.store.parcel_events(row.uid).await.unwrap();
+    let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::ParcelAnnounced, EventKind::ParcelStored]);
+    // The bank takes what is decided of it, and speaks for it.
+    fleet.reissue("p8", 12).await;
+    fleet.hear(A).await;
+    fleet.takes_back(1, A);
+    fleet.tell(A).await;
+    assert_eq!(fleet.known(1).await, (HubParcelState::Recalled, Some(A), 3, Some(12)));
+    // Once is enough: the next one with this barcode is another.
+    let next = fleet.announce_again("acme", 9).await;
+    assert_eq!((next.uid, next.state), (ParcelId([9; 16]), HubParcelState::Announced));
+}
+
+#[tokio::test]
+async fn r06_an_unknown_parcel_that_has_left_is_not_the_one_announced_again() {
+    let mut fleet = unknown_at_a().await;
+    fleet.takes_back(1, A);
+    fleet.tell(A).await;
+    let row = fleet.announce_again("acme", 8).await;
+    assert_eq!((row.uid, row.state), (ParcelId([8; 16]), HubParcelState::Announced));
+    fleet.book_as("p8", A, 12).await.unwrap();
 }
