@@ -113,7 +113,7 @@ async fn a_newer_store_is_refused_with_instructions_and_left_as_it_is() {
     let url = format!("sqlite://{}?mode=rwc", directory.path().join("hub.db").display());
     for _ in 0..2 {
         let error = Store::open(&url, StoreLimits::default()).await.unwrap_err();
-        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 7 }));
+        assert!(matches!(error, OpenStoreError::Newer { found: 99, known: 8 }));
         assert!(error.to_string().contains("restore a backup"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Governor, GovernorLimits, TRIPS_MAX, Verdict};
+use super::{Governor, GovernorLimits, REMEMBERED_MAX, TRIPS_MAX, Verdict};
 use crate::bank::OpenerKind;
 use crate::units::UnixMillis;
 
