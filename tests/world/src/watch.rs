@@ -19,6 +19,7 @@ use locker_core::policy::{GRACE_MS, PULSES_PER_OPENING};
 use locker_core::session::{Actor, Phase};
 use locker_core::units::UnixMillis;
 
+use crate::agent::journal_dir;
 use crate::disk::Disk;
 
 /// The hub's clock is never further ahead of the true time.
@@ -192,7 +193,8 @@ impl Watch {
         self.pulses_given += 1;
         let intent = pulse.intent.0;
         let intended = self.intended.remove(&intent);
-        self.must(disk.is_durable("seg-"), Invariant::OwnDurableIntent, || {
+        let durable = disk.is_durable(&journal_dir(), "seg-");
+        self.must(durable, Invariant::OwnDurableIntent, || {
             format!("pulse {intent} before its intent was durable")
         });
         let own = intended == Some(pulse.compartment);

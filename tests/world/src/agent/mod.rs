@@ -7,6 +7,7 @@ mod link;
 mod start;
 
 pub use link::{Connection, Inbox};
+pub use start::journal_dir;
 
 use std::collections::VecDeque;
 use std::error::Error;

@@ -2,7 +2,7 @@
 //! the last run left open settled.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edge_agent::journal::{Limits, OpenError};
@@ -33,6 +33,12 @@ const LIMITS: Limits =
 /// Where the agent keeps what it keeps.
 pub(super) fn dir() -> &'static Path {
     Path::new("/agent")
+}
+
+/// Where the journal is in it.
+#[must_use]
+pub fn journal_dir() -> PathBuf {
+    dir().join("journal")
 }
 
 impl Agent {

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use edge_agent::journal::Medium;
 use locker_core::bank::{DoorMoved, PickupStarted, PulseIntended, SessionStarted};
 use locker_core::compartment::Compartment;
@@ -43,7 +41,8 @@ fn a_pulse_needs_an_intent_of_its_own() {
 #[test]
 fn a_pulse_before_the_journal_is_durable_is_seen() {
     let disk = Disk::default();
-    let file = disk.create(Path::new("/agent/journal/seg-1.log")).unwrap();
+    disk.make_dir(&journal_dir()).unwrap();
+    let file = disk.create(&journal_dir().join("seg-1.log")).unwrap();
     file.write_all_at(b"an intent", 0).unwrap();
     let mut watch = Watch::default();
     feed(&mut watch, &intended(1));
