@@ -4,7 +4,7 @@
 mod books;
 mod state;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use locker_core::bank::{AbortedContent, Finding, OpenerKind, PickupEnd, Pulse, PulseOutcome};
@@ -118,6 +118,8 @@ pub struct Watch {
     codes: BTreeMap<CredentialId, (ParcelId, Option<&'static str>)>,
     /// A parcel's own code, and where it is if it is inside for its recipient.
     stored: BTreeMap<ParcelId, CompartmentNo>,
+    /// Those of them that staff must see first: on one of two branches something was done to where they are.
+    doubted: BTreeSet<ParcelId>,
     openings: BTreeMap<OpenerKind, VecDeque<UnixMillis>>,
     grace: Option<LastPickup>,
     /// The session that a recipient's code has opened a door in.
@@ -168,6 +170,7 @@ impl Watch {
         }
         self.openings_of(fact, before);
         self.codes_of(fact, at);
+        self.seen_inside(fact);
         self.lapse_of(fact, before);
         match fact {
             Fact::PulseIntended(intended) => {

@@ -2,7 +2,7 @@
 
 use locker_core::bank::{Command, StaffFinding, Typed, may_type};
 use locker_core::code::tag::Tag;
-use locker_core::compartment::Health;
+use locker_core::compartment::{Compartment, Health};
 use locker_core::credential::{self, Action, KeySet};
 use locker_core::ids::{CompartmentNo, CredentialId};
 use locker_core::journal::View;
@@ -60,10 +60,13 @@ impl World {
             return None;
         }
         let code = self.code(bank, n, nth)?;
-        let (parcel, no) = site.watch.good_code(code)?;
-        let held = view.compartment(no)?;
-        let works = !matches!(held.health, Health::Unreachable | Health::Stopped);
-        let stays = view.parcel(parcel)?.recall.is_none();
+        let good = site.watch.good_code(code);
+        let (parcel, no) = good.filter(|(parcel, _)| !site.watch.is_in_doubt(*parcel))?;
+        // What the bank has forgotten keeps nobody from asking for it.
+        let stopped =
+            |held: Compartment| matches!(held.health, Health::Unreachable | Health::Stopped);
+        let works = !view.compartment(no).is_some_and(stopped);
+        let stays = view.parcel(parcel).is_none_or(|known| known.recall.is_none());
         (works && stays).then_some((n, no))
     }
 
