@@ -35,6 +35,8 @@ struct State {
     lie_sync: bool,
     /// Calls that were refused since a process began.
     refused: u32,
+    /// Those of them that only lacked room.
+    refused_room: u32,
     /// Effects that the process has left.
     fuse: Option<u32>,
     dead: bool,
@@ -79,6 +81,13 @@ impl Disk {
         self.state().refused > 0
     }
 
+    /// Whether it lacked room, and nothing else.
+    #[must_use]
+    pub fn lacked_room(&self) -> bool {
+        let state = self.state();
+        !state.dead && state.refused > 0 && state.refused == state.refused_room
+    }
+
     /// The next sync of a file says that it was done, and was not: what flash does that lies.
     pub fn lie_at_sync(&self) {
         self.state().lie_sync = true;
@@ -109,7 +118,8 @@ impl Disk {
     /// A new process has the disk.
     pub fn revive(&self) {
         let mut state = self.state();
-        (state.fuse, state.dead, state.refused) = (None, false, 0);
+        (state.fuse, state.dead) = (None, false);
+        (state.refused, state.refused_room) = (0, 0);
         state.locks.clear();
     }
 
@@ -133,6 +143,13 @@ impl Disk {
     #[must_use]
     pub fn is_limited(&self) -> bool {
         self.state().capacity_bytes.is_some()
+    }
+
+    /// Bytes that are free.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        let state = self.state();
+        state.capacity_bytes.unwrap_or(u64::MAX).saturating_sub(state.used_bytes)
     }
 
     /// From here on the disk works.
@@ -182,6 +199,7 @@ impl State {
 
     fn refuse(&mut self, error: io::Error) -> io::Error {
         self.refused += 1;
+        self.refused_room += u32::from(error.kind() == ErrorKind::StorageFull);
         error
     }
 
@@ -283,8 +301,7 @@ impl Medium for Disk {
     }
 
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
-        let state = self.state();
-        Ok(state.capacity_bytes.unwrap_or(u64::MAX).saturating_sub(state.used_bytes))
+        Ok(self.free())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<MediumLock>> {

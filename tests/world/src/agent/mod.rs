@@ -8,6 +8,7 @@ mod start;
 
 pub use link::{Connection, Inbox};
 pub use start::journal_dir;
+pub(crate) use start::is_full;
 
 use std::collections::VecDeque;
 use std::error::Error;

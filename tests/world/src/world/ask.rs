@@ -10,7 +10,7 @@ use locker_core::refusal::Refusal;
 use locker_core::session::{Actor, Task};
 
 use super::World;
-use crate::agent::Agent;
+use crate::agent::{Agent, is_full};
 use crate::cast;
 use crate::step::{Ask, Found, Phone};
 use crate::watch::Invariant;
@@ -20,6 +20,7 @@ impl World {
     pub(super) fn ask(&mut self, bank: usize, ask: &Ask) {
         let now_ms = self.now_ms;
         let expected = self.must_open(bank, ask);
+        let bars = self.sites[bank].agent.as_ref().is_some_and(bars_doors);
         let command = self.command(bank, ask);
         let site = &mut self.sites[bank];
         let answer = match command {
@@ -34,7 +35,7 @@ impl World {
                 self.refused += 1;
                 *self.reasons.entry(refusal.reason()).or_default() += 1;
                 if let Some((parcel, no)) = expected
-                    && !is_excused(refusal, site.disk.is_limited())
+                    && !is_excused(refusal, is_full(&site.disk), bars)
                 {
                     let why = refusal.reason();
                     let what = format!("{why} for parcel {parcel} in {no}");
@@ -218,8 +219,14 @@ fn plain_command(ask: &Ask, agent: &Agent, world: &World, bank: usize) -> Option
 
 /// Whether somebody with a good code may be told this: by the governor, by a lockdown, by a delegate's
 /// time that is over, or because the disk is full to the last byte. Not for lack of a network.
-fn is_excused(refusal: Refusal, full: bool) -> bool {
-    let bounded =
-        [Refusal::TooManyOpenings, Refusal::LockedDown, Refusal::CodeExpired, Refusal::SessionBusy];
-    bounded.contains(&refusal) || (full && refusal == Refusal::StorageUnsafe)
+fn is_excused(refusal: Refusal, full: bool, bars: bool) -> bool {
+    let bounded = [Refusal::TooManyOpenings, Refusal::CodeExpired, Refusal::SessionBusy];
+    bounded.contains(&refusal)
+        || (full && refusal == Refusal::StorageUnsafe)
+        || (bars && refusal == Refusal::LockedDown)
+}
+
+/// Whether only staff may open doors: there is a lockdown, or records are missing.
+fn bars_doors(agent: &Agent) -> bool {
+    agent.view.meta().lockdown.is_some() || agent.is_incomplete()
 }
