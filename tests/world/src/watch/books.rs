@@ -6,11 +6,10 @@ use std::mem;
 use std::sync::Arc;
 
 use edge_agent::journal::Journal;
-use locker_core::bank::Finding;
-use locker_core::compartment::DoorReading;
+use locker_core::bank::{AbortedContent, Finding, PickupEnd, PulseOutcome, RecallEnd};
+use locker_core::compartment::{DoorReading, QuarantineReason};
 use locker_core::fact::Fact;
 use locker_core::ids::{CompartmentNo, ParcelId, StreamId};
-use locker_core::journal::stream::is_said_again;
 use locker_core::journal::{CHAIN_START, ChainHash, MemoryView, fold, next_hash};
 use locker_proto::record::decode_record;
 
@@ -280,18 +279,35 @@ fn compartments_of(fact: &Fact) -> Vec<CompartmentNo> {
     }
 }
 
-/// What a record says that somebody may have been told, or that a door did: it must never be taken back.
+/// What a record says that somebody may have been told, or that a door did: it must never be taken back. The product has
+/// a list of its own of what may be; this one is by what people are promised.
 fn was_told(bytes: &[u8]) -> Option<Fact> {
     let fact = decode_record(bytes).ok()?.fact;
     let harmless = match &fact {
-        Fact::PulseIntended(_)
-        | Fact::DepositConfirmed(_)
-        | Fact::DoorMoved(_)
-        | Fact::SessionStarted(_)
-        | Fact::CodeTyped(_)
-        | Fact::LockdownBegan(_)
-        | Fact::LockdownLifted(_) => false,
-        other => is_said_again(other),
+        // A start, what a sensor, a board or the mains says: it is seen again.
+        Fact::Booted(_) | Fact::DoorsRead(_) | Fact::BoardChanged(_) | Fact::PowerChanged(_) => {
+            true
+        }
+        // What the hub has decided, it says again; what has lapsed lapses again.
+        Fact::GrantAccepted(_)
+        | Fact::GrantRefused(_)
+        | Fact::ConfigAccepted(_)
+        | Fact::ConfigRefused(_)
+        | Fact::CompartmentReserved(_)
+        | Fact::BookingLapsed(_)
+        | Fact::KeepLapsed(_)
+        | Fact::SessionEnded(_)
+        | Fact::Sealed(_)
+        | Fact::KeyChanged(_) => true,
+        // Nobody was there any more to be told.
+        Fact::PulseSettled(it) => it.outcome == PulseOutcome::Recovered,
+        Fact::DepositAborted(it) => {
+            it.content == AbortedContent::Unknown(QuarantineReason::Interrupted)
+        }
+        Fact::PickupSettled(it) => it.end == PickupEnd::Interrupted,
+        Fact::RecallSettled(it) => it.end == RecallEnd::Interrupted,
+        Fact::InspectionSettled(it) => it.finding == Finding::Unfinished,
+        _ => false,
     };
     (!harmless).then_some(fact)
 }
