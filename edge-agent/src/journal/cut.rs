@@ -10,7 +10,7 @@ use super::{
     CALL_MAX_ENTRIES, Detached, Entry, Stored,
     error::{Act, CutError, DiskFault, ReadError},
     format::{HEADER_BYTES, Header, numbered, put_frame},
-    medium::Medium,
+    medium::{Medium, make_dir_durably},
     open::open_write,
     writer::Journal,
 };
@@ -130,7 +130,7 @@ fn keep(
     first: &Header,
     tail: &[Stored],
 ) -> Result<(), DiskFault> {
-    medium.make_dir(aside).map_err(DiskFault::new(Act::Create, aside))?;
+    make_dir_durably(medium, aside)?;
     let names = medium.list(aside).map_err(DiskFault::new(Act::List, aside))?;
     let mut kept: Vec<u64> =
         names.iter().filter_map(|name| numbered(name, "cut-", ".log")).collect();

@@ -20,6 +20,8 @@ use std::{
 
 use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 
+use super::error::{Act, DiskFault};
+
 /// Held while the directory is locked; dropping it unlocks.
 pub type MediumLock = Box<dyn Any + Send + Sync>;
 
@@ -99,6 +101,15 @@ pub trait MediumFile: Debug + Send + Sync {
         let done = self.read_full_at(&mut bytes, 0)?;
         bytes.truncate(done);
         Ok(bytes)
+    }
+}
+
+/// Makes `dir`, durable with its name: what is in a folder that a power cut takes is gone, synced or not.
+pub(super) fn make_dir_durably(medium: &dyn Medium, dir: &Path) -> Result<(), DiskFault> {
+    medium.make_dir(dir).map_err(DiskFault::new(Act::Create, dir))?;
+    match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => medium.sync_dir(parent).map_err(DiskFault::new(Act::Sync, parent)),
+        None => Ok(()),
     }
 }
 

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::{
     error::{Act, DiskFault, SnapshotError},
     format::{numbered, take},
-    medium::{Disk, Medium},
+    medium::{Disk, Medium, make_dir_durably},
 };
 
 /// Largest fold that is written or read; a bank's is some hundred KiB.
@@ -92,8 +92,7 @@ pub fn write_snapshot_on(
         return Err(SnapshotError::TooLarge { bytes: bytes.len(), max: SNAPSHOT_MAX_BYTES });
     }
     let into = dir.join(DIR_NAME);
-    medium.make_dir(&into).map_err(DiskFault::new(Act::Create, &into))?;
-    medium.sync_dir(dir).map_err(DiskFault::new(Act::Sync, dir))?;
+    make_dir_durably(medium, &into)?;
     put_file(medium, &into, &snapshot_name(seq), seq, chain_hash, bytes).map_err(|fault| {
         if fault.is_out_of_space() {
             SnapshotError::OutOfSpace { source: fault }
@@ -141,7 +140,7 @@ pub fn move_snapshot_aside_on(
     seq: u64,
 ) -> Result<(), SnapshotError> {
     let (from, aside) = (dir.join(DIR_NAME), dir.join(ASIDE_NAME));
-    medium.make_dir(&aside).map_err(DiskFault::new(Act::Create, &aside))?;
+    make_dir_durably(medium, &aside)?;
     let (path, to) = (from.join(snapshot_name(seq)), aside.join(snapshot_name(seq)));
     medium.rename(&path, &to).map_err(DiskFault::new(Act::Rename, &path))?;
     medium.sync_dir(&aside).map_err(DiskFault::new(Act::Sync, &aside))?;

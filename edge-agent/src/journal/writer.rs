@@ -13,7 +13,7 @@ use super::{
         CALL_MAX_ENTRIES, DETACHED_MAX_BYTES, GENESIS_HASH, HEADER_BYTES, Header, HeaderFault,
         RECORD_MAX_BYTES, chain_hash, entry_bytes, put_frame, segment_name, segment_seq,
     },
-    medium::{Disk, Medium, MediumFile, MediumLock},
+    medium::{Disk, Medium, MediumFile, MediumLock, make_dir_durably},
     reader::{Catalog, JournalReader, Segment, Shared},
     scan::{MARK_EVERY, Mark, has_frames},
     space,
@@ -89,10 +89,7 @@ impl Journal {
         header: &Header,
         limits: Limits,
     ) -> Result<Self, CreateError> {
-        medium.make_dir(dir).map_err(DiskFault::new(Act::Create, dir))?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            medium.sync_dir(parent).map_err(DiskFault::new(Act::Sync, parent))?;
-        }
+        make_dir_durably(&*medium, dir)?;
         let lock_path = dir.join(LOCK_NAME);
         let lock = medium.lock(&lock_path).map_err(DiskFault::new(Act::Lock, &lock_path))?;
         let lock = lock.ok_or_else(|| CreateError::Locked { dir: dir.to_owned() })?;

@@ -6,6 +6,7 @@
 //! what a sync that succeeded had in hand, unless [`Disk::damage`] is asked for.
 
 mod damage;
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use edge_agent::journal::{Medium, MediumFile, MediumLock};
 
 use crate::rng::Rng;
+use names::Names;
 
 const SECTOR_BYTES: usize = 512;
 
@@ -25,11 +27,7 @@ pub struct Disk(Arc<Mutex<State>>);
 #[derive(Clone, Debug, Default)]
 struct State {
     files: BTreeMap<u64, Contents>,
-    next_file: u64,
-    names: BTreeMap<PathBuf, u64>,
-    durable_names: BTreeMap<PathBuf, u64>,
-    /// Unsynced changes of names, oldest first.
-    changes: Vec<Change>,
+    names: Names,
     locks: BTreeSet<PathBuf>,
     capacity_bytes: Option<u64>,
     used_bytes: u64,
@@ -38,6 +36,8 @@ struct State {
     lie_sync: bool,
     /// Calls that were refused since a process began.
     refused: u32,
+    /// Those of them that only lacked room.
+    refused_room: u32,
     /// The first record of the journal that is damaged.
     damaged: Option<u64>,
     /// Effects that the process has left.
@@ -58,13 +58,6 @@ struct Contents {
 enum Unsynced {
     Bytes { at: usize, bytes: Vec<u8> },
     Len(usize),
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Add(PathBuf, u64),
-    Remove(PathBuf),
-    Rename(PathBuf, PathBuf),
 }
 
 /// All that was on a disk at one time.
@@ -89,6 +82,13 @@ impl Disk {
     #[must_use]
     pub fn has_refused(&self) -> bool {
         self.state().refused > 0
+    }
+
+    /// Whether it lacked room, and nothing else.
+    #[must_use]
+    pub fn lacked_room(&self) -> bool {
+        let state = self.state();
+        !state.dead && state.refused > 0 && state.refused == state.refused_room
     }
 
     /// The next sync of a file says that it was done, and was not: what flash does that lies.
@@ -121,7 +121,8 @@ impl Disk {
     /// A new process has the disk.
     pub fn revive(&self) {
         let mut state = self.state();
-        (state.fuse, state.dead, state.refused) = (None, false, 0);
+        (state.fuse, state.dead) = (None, false);
+        (state.refused, state.refused_room) = (0, 0);
         state.locks.clear();
     }
 
@@ -147,6 +148,13 @@ impl Disk {
         self.state().capacity_bytes.is_some()
     }
 
+    /// Bytes that are free.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        let state = self.state();
+        state.capacity_bytes.unwrap_or(u64::MAX).saturating_sub(state.used_bytes)
+    }
+
     /// From here on the disk works.
     pub fn forgive(&self) {
         let mut state = self.state();
@@ -157,14 +165,9 @@ impl Disk {
     #[must_use]
     pub fn is_durable(&self, dir: &Path, prefix: &str) -> bool {
         let state = self.state();
-        state.names.iter().all(|(path, id)| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let ours = name.is_some_and(|name| name.starts_with(prefix));
-            if !ours || path.parent() != Some(dir) {
-                return true;
-            }
-            let whole = state.files.get(id).is_some_and(|f| f.unsynced.is_empty() && !f.lost);
-            whole && state.durable_names.get(path) == Some(id)
+        let held = state.names.held(dir);
+        held.into_iter().filter(|(name, ..)| name.starts_with(prefix)).all(|(_, id, certain)| {
+            certain && state.files.get(&id).is_some_and(|it| it.unsynced.is_empty() && !it.lost)
         })
     }
 
@@ -178,14 +181,7 @@ impl Disk {
             file.live.clone_from(&file.durable);
             file.lost = false;
         }
-        let mut names = std::mem::take(&mut state.durable_names);
-        for change in std::mem::take(&mut state.changes) {
-            if coin.chance(500) {
-                change.apply(&mut names);
-            }
-        }
-        state.names.clone_from(&names);
-        state.durable_names = names;
+        state.names.cut_power(|| coin.chance(500));
         state.tidy();
     }
 }
@@ -206,18 +202,13 @@ impl State {
 
     fn refuse(&mut self, error: io::Error) -> io::Error {
         self.refused += 1;
+        self.refused_room += u32::from(error.kind() == ErrorKind::StorageFull);
         error
-    }
-
-    fn change(&mut self, change: Change) {
-        change.apply(&mut self.names);
-        self.changes.push(change);
     }
 
     /// Forgets what no name leads to, and counts.
     fn tidy(&mut self) {
-        let named: BTreeSet<u64> =
-            self.names.values().chain(self.durable_names.values()).copied().collect();
+        let named = self.names.tidy();
         self.files.retain(|id, _| named.contains(id));
         self.used_bytes = self.files.values().map(|file| file.live.len() as u64).sum();
     }
@@ -258,63 +249,24 @@ fn put(into: &mut Vec<u8>, bytes: &[u8], at: usize) {
     into[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-impl Change {
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            Self::Add(path, id) => {
-                names.insert(path.clone(), *id);
-            }
-            Self::Remove(path) => {
-                names.remove(path);
-            }
-            Self::Rename(from, to) => {
-                if let Some(id) = names.remove(from) {
-                    names.insert(to.clone(), id);
-                } else {
-                    move_folder(names, from, to);
-                }
-            }
-        }
-    }
-}
-
-/// Onto nothing, or onto an empty folder: over another it cannot have happened.
-fn move_folder(names: &mut BTreeMap<PathBuf, u64>, from: &Path, to: &Path) {
-    if names.keys().any(|path| path.starts_with(to)) {
-        return;
-    }
-    let inside: Vec<PathBuf> =
-        names.keys().filter(|path| path.starts_with(from)).cloned().collect();
-    for path in inside {
-        let moved = path.strip_prefix(from).map(|name| to.join(name));
-        if let (Ok(moved), Some(id)) = (moved, names.remove(&path)) {
-            names.insert(moved, id);
-        }
-    }
-}
-
 impl Medium for Disk {
-    fn make_dir(&self, _dir: &Path) -> io::Result<()> {
-        Ok(())
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        self.state().names.make_dir(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let state = self.state();
-        let inside = state.names.keys().filter(|path| path.parent() == Some(dir));
-        let name = |path: &PathBuf| path.file_name()?.to_str().map(str::to_owned);
-        Ok(inside.filter_map(name).collect())
+        self.state().names.list(dir)
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn MediumFile>> {
         let mut state = self.state();
         state.effect()?;
-        if state.names.contains_key(path) {
+        if state.names.find(path).is_ok() {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let id = state.next_file;
-        state.next_file += 1;
+        let id = state.names.fresh();
+        state.names.add(path, id)?;
         state.files.insert(id, Contents::default());
-        state.change(Change::Add(path.to_owned(), id));
         Ok(Box::new(Open { disk: self.clone(), id }))
     }
 
@@ -323,48 +275,44 @@ impl Medium for Disk {
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn MediumFile>> {
-        let id = *self.state().names.get(path).ok_or(ErrorKind::NotFound)?;
+        let id = self.state().names.find(path)?;
         Ok(Box::new(Open { disk: self.clone(), id }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.effect()?;
-        if !state.names.contains_key(path) {
-            return Err(ErrorKind::NotFound.into());
-        }
-        state.change(Change::Remove(path.to_owned()));
-        Ok(())
+        state.names.remove(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.effect()?;
-        state.change(Change::Rename(from.to_owned(), to.to_owned()));
-        Ok(())
+        state.names.rename(from, to)
     }
 
-    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.effect()?;
         if std::mem::take(&mut state.fail_sync) {
             return Err(state.refuse(io::Error::other("sync of the directory failed")));
         }
-        if !state.changes.is_empty() {
-            state.changes.clear();
-            state.durable_names = state.names.clone();
+        if state.names.sync(dir)? {
             state.tidy();
         }
         Ok(())
     }
 
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
-        let state = self.state();
-        Ok(state.capacity_bytes.unwrap_or(u64::MAX).saturating_sub(state.used_bytes))
+        Ok(self.free())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<MediumLock>> {
-        let fresh = self.state().locks.insert(path.to_owned());
+        let mut state = self.state();
+        let folder = path.parent().ok_or(ErrorKind::InvalidFilename)?;
+        state.names.find(folder)?;
+        let fresh = state.locks.insert(path.to_owned());
+        drop(state);
         Ok(fresh.then(|| Box::new(Held(self.clone(), path.to_owned())) as MediumLock))
     }
 }
@@ -478,3 +426,6 @@ impl MediumFile for Open {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

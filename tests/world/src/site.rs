@@ -50,6 +50,8 @@ pub struct Site {
     sessions: u32,
     floor: UnixMillis,
     copied: Option<Copied>,
+    /// Since the latest backup of the hub all was found whole after the disk had been changed.
+    pub whole_since_backup: bool,
     pub system_offset_ms: i64,
     drift_ppm: i64,
     /// Why the last run ended, if by itself.
@@ -73,6 +75,7 @@ impl Site {
             sessions: 0,
             floor: UnixMillis(0),
             copied: None,
+            whole_since_backup: false,
             system_offset_ms: 0,
             drift_ppm: i64::from(n) * 40 - 40,
             died_of: String::new(),

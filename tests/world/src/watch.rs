@@ -8,8 +8,8 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use locker_core::bank::{AbortedContent, Finding, OpenerKind, PickupEnd, Pulse, PulseOutcome};
 use locker_core::bank::RecallEnd;
+use locker_core::bank::{AbortedContent, Finding, OpenerKind, PickupEnd, Pulse, PulseOutcome};
 use locker_core::code::slot::SlotId;
 use locker_core::compartment::DoorReading;
 use locker_core::downlink::ConfigDocument;
@@ -125,6 +125,8 @@ pub struct Watch {
     digits: BTreeMap<SlotId, ParcelId>,
     /// A parcel's own code, and where it is if it is inside for its recipient.
     stored: BTreeMap<ParcelId, CompartmentNo>,
+    /// Those of them that staff must see first: on one of two branches something was done to where they are.
+    doubted: BTreeSet<ParcelId>,
     openings: BTreeMap<OpenerKind, VecDeque<UnixMillis>>,
     grace: Option<LastPickup>,
     /// The session that a recipient's code has opened a door in.
@@ -175,6 +177,7 @@ impl Watch {
         }
         self.openings_of(fact, before);
         self.codes_of(fact, at);
+        self.seen_inside(fact);
         self.lapse_of(fact, before);
         match fact {
             Fact::PulseIntended(intended) => {

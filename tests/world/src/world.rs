@@ -268,6 +268,7 @@ impl World {
         if matches!(what, What::HubRestored) {
             // What it had heard of a bank since the disk was changed it has forgotten with all else.
             for site in &mut self.sites {
+                site.watch.disk_was_changed |= site.whole_since_backup;
                 site.watch.may_look_like_two |= site.watch.disk_was_changed;
             }
         }
@@ -291,7 +292,12 @@ impl World {
                 hub.send_downlink(bank, net, now_ms);
             }
             What::Order { order, .. } => hub.order(bank, *order, net, now_ms),
-            What::Backup => hub.back_up(),
+            What::Backup => {
+                hub.back_up();
+                for site in &mut self.sites {
+                    site.whole_since_backup = false;
+                }
+            }
             _ => {}
         }
     }

@@ -350,16 +350,8 @@ pub(crate) async fn commit_more_at(
     let before = Cursor { stream: journal.stream, committed: known, hash: hash_at(known) };
     let next = Cursor { committed: journal.head(), hash: hash_at(journal.head()), ..before };
     let batch = journal.batch(known + 1, journal.head());
-    let accepted = Accepted {
-        bank,
-        batch,
-        skip: 0,
-        before,
-        next,
-        incomplete: false,
-        device_keys: &[],
-        now,
-    };
+    let accepted =
+        Accepted { bank, batch, skip: 0, before, next, incomplete: false, device_keys: &[], now };
     let mut write = fold_batch(&mut view, accepted).unwrap().write;
     write.follows = (known > 0).then_some(known);
     store.ingest(write).await.unwrap().await.unwrap().unwrap();

@@ -110,19 +110,22 @@ fn without_space_or_sync_the_older_snapshots_stay() {
 #[test]
 fn a_snapshot_of_another_history_goes_alone_wherever_the_power_goes() {
     let dir = Path::new("/journal");
-    for (sync, arrives) in [(1, false), (1, true), (2, false), (2, true), (3, false)] {
+    // Synced are the new folder's name, the snapshot's new one, and that its old one is gone.
+    for (sync, arrives) in
+        [(1, false), (1, true), (2, false), (2, true), (3, false), (3, true), (4, false)]
+    {
         let disk = FaultyDisk::default();
         write_snapshot_on(&disk, dir, 1, &[1; 32], b"ours").unwrap();
         write_snapshot_on(&disk, dir, 2, &[2; 32], b"of another history").unwrap();
         disk.fail_sync_in(sync);
-        assert_eq!(move_snapshot_aside_on(&disk, dir, 2).is_ok(), sync == 3);
+        assert_eq!(move_snapshot_aside_on(&disk, dir, 2).is_ok(), sync == 4);
         disk.forgive();
         disk.cut_power(|| arrives);
         let seqs: Vec<u64> = {
             let found = load_snapshots_on(&disk, dir).unwrap();
             found.snapshots.iter().map(|snapshot| snapshot.seq).collect()
         };
-        let moved = arrives || sync > 1;
+        let moved = sync > 2 || (sync == 2 && arrives);
         assert_eq!(seqs, if moved { vec![1] } else { vec![2, 1] }, "sync {sync}, {arrives}");
     }
 }

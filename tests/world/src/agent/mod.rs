@@ -7,6 +7,7 @@ mod link;
 mod start;
 
 pub use link::{Connection, Inbox};
+pub(crate) use start::is_full;
 pub use start::{Begun, begin_anew, journal_dir};
 
 use std::collections::VecDeque;

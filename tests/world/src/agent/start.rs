@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use edge_agent::journal::{Limits, OpenError};
+use edge_agent::journal::{Limits, Medium, OpenError};
 use edge_agent::store::begin_anew_on;
 use edge_agent::store::{BeginAnewError, History, Keeper, Kept, OpenLedgerError, Stamp};
 use locker_core::bank::{self as rules, Step};
@@ -31,6 +31,9 @@ const REPLAY_BYTES: usize = 1 << 20;
 const LIMITS: Limits =
     Limits { segment_bytes: 16 * 1024, call_bytes: 1 << 20, ballast_bytes: 16 * 1024 };
 
+/// What the largest call of a start or of a pickup takes on the disk, and the head of a segment.
+const CALL_BYTES: u64 = 1_024;
+
 /// Where the agent keeps what it keeps.
 pub(super) fn dir() -> &'static Path {
     Path::new("/agent")
@@ -49,6 +52,26 @@ impl Agent {
     ///
     /// It ended again on the way.
     pub fn start(
+        n: u8,
+        disk: &Disk,
+        starts: u32,
+        drift_ppm: i64,
+        around: &mut Around<'_>,
+    ) -> Result<Self, Died> {
+        let started = Self::begin(n, disk, starts, drift_ppm, around);
+        if let Err(Died(why)) = &started
+            && disk.lacked_room()
+            && !is_full(disk)
+            && !needs_more_than_reserve(why)
+        {
+            let free = disk.free();
+            let what = format!("no start with {free} bytes free and what is in reserve: {why}");
+            around.watch.breaks(Invariant::AgentStarts, what);
+        }
+        started
+    }
+
+    fn begin(
         n: u8,
         disk: &Disk,
         starts: u32,
@@ -173,6 +196,19 @@ fn keeper(n: u8, starts: u32) -> Keeper {
 /// A journal that is damaged is refused, and the refusal says where.
 fn is_refused_rightly(disk: &Disk, died: &Died) -> bool {
     disk.damaged().is_some() && died.0.contains("is damaged at byte")
+}
+
+/// Whether a disk is full to the last byte: the reserve is given up, and what is left is too little for a call.
+pub(crate) fn is_full(disk: &Disk) -> bool {
+    let listed = disk.list(&journal_dir());
+    let reserve = listed.is_ok_and(|names| names.iter().any(|name| name == "ballast"));
+    !reserve && disk.free() < CALL_BYTES
+}
+
+/// What a full disk may still refuse although there is a reserve: a journal that has none yet, and what is put in place
+/// before there is one to write the start into.
+fn needs_more_than_reserve(why: &str) -> bool {
+    ["cannot make a journal", "cannot finish the change"].iter().any(|start| why.starts_with(start))
 }
 
 /// Opens the journal and makes it whole. Nothing that happens here is a reason not to, but a disk that refuses.

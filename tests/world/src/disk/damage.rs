@@ -62,11 +62,10 @@ impl Disk {
 impl State {
     /// First seq and file of each segment that is there for certain, in order.
     fn segments(&self, dir: &Path) -> Vec<(u64, u64)> {
-        let inside = self.durable_names.iter().filter(|(path, _)| path.parent() == Some(dir));
-        let segments = inside.filter_map(|(path, id)| {
-            let name = path.file_name()?.to_str()?;
+        let held = self.names.held(dir).into_iter().filter(|(.., certain)| *certain);
+        let segments = held.filter_map(|(name, id, _)| {
             let seq = name.strip_prefix("seg-")?.strip_suffix(".log")?.parse().ok()?;
-            Some((seq, *id))
+            Some((seq, id))
         });
         segments.collect()
     }

@@ -1,15 +1,16 @@
 //! The books when a history is not the one that it was: the disk was put back to an older copy, the hub gave records
 //! back, the bank began another stream, or all is lost. What must hold afterwards is what either history says is dead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
 use edge_agent::journal::Journal;
 use edge_agent::store::Kept;
+use locker_core::bank::{AbortedContent, Finding, PickupEnd, PulseOutcome, RecallEnd};
+use locker_core::compartment::{DoorReading, QuarantineReason};
 use locker_core::fact::Fact;
-use locker_core::ids::{CompartmentNo, StreamId};
-use locker_core::journal::stream::is_said_again;
+use locker_core::ids::{CompartmentNo, ParcelId, StreamId};
 use locker_core::journal::{CHAIN_START, ChainHash, MemoryView, Parent, Place, StreamBreak};
 use locker_core::journal::{fold, next_hash};
 use locker_proto::record::decode_record;
@@ -19,6 +20,11 @@ use crate::cast::LOCKS;
 
 /// A time after all that a world can promise: whatever lapsed in a book that is read again was judged when it lapsed.
 const ANY_TIME_MS: u64 = u64::MAX / 2;
+
+/// Parcels, and where they are.
+type Inside = BTreeMap<ParcelId, CompartmentNo>;
+/// Those that staff must see first.
+type InDoubt = BTreeSet<ParcelId>;
 
 impl Watch {
     /// The books that `log` makes of the present stream.
@@ -235,6 +241,8 @@ impl Watch {
             log.extend(self.given_above(common.seq));
             self.read(&log)
         });
+        let common = parent.common.map(|common| common.seq);
+        let (stored, doubted) = self.inside_on_both(theirs.as_ref(), common);
         let theirs = theirs.unwrap_or_default();
         let mut codes = mem::take(&mut self.codes);
         for (code, (parcel, dead)) in theirs.codes {
@@ -254,6 +262,8 @@ impl Watch {
             may_be_dead: self.may_be_dead.union(&theirs.may_be_dead).copied().collect(),
             digits,
             opened,
+            stored,
+            doubted,
             openings: mem::take(&mut self.openings),
             last_intent: self.last_intent.max(theirs.last_intent),
             last_pulse: self.last_pulse.max(theirs.last_pulse),
@@ -269,18 +279,107 @@ fn all_opened() -> BTreeMap<CompartmentNo, bool> {
     (1..=u16::from(LOCKS)).map(|no| (CompartmentNo(no), true)).collect()
 }
 
-/// What a record says that somebody may have been told, or that a door did: it must never be taken back.
+impl Watch {
+    /// Whether staff must look first whether `parcel` is where it should be.
+    #[must_use]
+    pub fn is_in_doubt(&self, parcel: ParcelId) -> bool {
+        self.doubted.contains(&parcel)
+    }
+
+    /// Somebody has put a parcel in, or found it.
+    pub(super) fn seen_inside(&mut self, fact: &Fact) {
+        let parcel = match fact {
+            Fact::DepositConfirmed(confirmed) => confirmed.parcel,
+            Fact::InspectionSettled(settled) => match settled.finding {
+                Finding::Holds(parcel) => parcel,
+                Finding::Empty
+                | Finding::TakenOut(_)
+                | Finding::HandedOver(_)
+                | Finding::NotOpened
+                | Finding::Unfinished => return,
+            },
+            _ => return,
+        };
+        self.doubted.remove(&parcel);
+    }
+
+    /// What is inside by both branches, and what of it staff must see first: all where nobody knows the other branch, and
+    /// that in compartments that either has touched since record `common`.
+    fn inside_on_both(&self, theirs: Option<&Self>, common: Option<u64>) -> (Inside, InDoubt) {
+        let mut stored = self.stored.clone();
+        let Some((theirs, common)) = theirs.zip(common) else {
+            let doubted = stored.keys().copied().collect();
+            return (stored, doubted);
+        };
+        stored.retain(|parcel, no| theirs.stored.get(parcel) == Some(no));
+        let above = |log: &[Arc<[u8]>]| {
+            let first = usize::try_from(common).unwrap_or(usize::MAX).min(log.len());
+            let facts = log[first..].iter().filter_map(|bytes| decode_record(bytes).ok());
+            facts.flat_map(|record| compartments_of(&record.fact)).collect::<Vec<_>>()
+        };
+        let touched = [above(&self.log), above(&theirs.log)].concat();
+        let shut =
+            |no: &CompartmentNo| !self.opened.contains_key(no) && !theirs.opened.contains_key(no);
+        let in_doubt = stored.iter().filter(|(_, no)| touched.contains(no) || !shut(no));
+        let mut doubted: InDoubt = in_doubt.map(|(parcel, _)| *parcel).collect();
+        doubted.extend(self.doubted.union(&theirs.doubted));
+        (stored, doubted)
+    }
+}
+
+/// Where something was done, or seen open.
+fn compartments_of(fact: &Fact) -> Vec<CompartmentNo> {
+    match fact {
+        Fact::DepositStarted(it) => vec![it.compartment],
+        Fact::DepositMisfit(it) => vec![it.compartment],
+        Fact::DepositAborted(it) => vec![it.compartment],
+        Fact::DepositConfirmed(it) => vec![it.compartment],
+        Fact::PickupStarted(it) => vec![it.compartment],
+        Fact::PickupSettled(it) => vec![it.compartment],
+        Fact::PulseIntended(it) => vec![it.compartment],
+        Fact::PulseSettled(it) => vec![it.compartment],
+        Fact::DoorMoved(it) => vec![it.compartment],
+        Fact::RecallStarted(it) => vec![it.compartment],
+        Fact::RecallSettled(it) => vec![it.compartment],
+        Fact::InspectionStarted(it) => vec![it.compartment],
+        Fact::InspectionSettled(it) => vec![it.compartment],
+        Fact::DoorsRead(read) => {
+            let open = read.readings.iter().filter(|(_, door)| *door == DoorReading::Open);
+            open.map(|(no, _)| *no).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a record says that somebody may have been told, or that a door did: it must never be taken back. The product has
+/// a list of its own of what may be; this one is by what people are promised.
 fn was_told(bytes: &[u8]) -> Option<Fact> {
     let fact = decode_record(bytes).ok()?.fact;
     let harmless = match &fact {
-        Fact::PulseIntended(_)
-        | Fact::DepositConfirmed(_)
-        | Fact::DoorMoved(_)
-        | Fact::SessionStarted(_)
-        | Fact::CodeTyped(_)
-        | Fact::LockdownBegan(_)
-        | Fact::LockdownLifted(_) => false,
-        other => is_said_again(other),
+        // A start, what a sensor, a board or the mains says: it is seen again.
+        Fact::Booted(_) | Fact::DoorsRead(_) | Fact::BoardChanged(_) | Fact::PowerChanged(_) => {
+            true
+        }
+        // What the hub has decided, it says again; what has lapsed lapses again.
+        Fact::GrantAccepted(_)
+        | Fact::GrantRefused(_)
+        | Fact::ConfigAccepted(_)
+        | Fact::ConfigRefused(_)
+        | Fact::CompartmentReserved(_)
+        | Fact::BookingLapsed(_)
+        | Fact::KeepLapsed(_)
+        | Fact::SessionEnded(_)
+        | Fact::Sealed(_)
+        | Fact::KeyChanged(_) => true,
+        // Nobody was there any more to be told.
+        Fact::PulseSettled(it) => it.outcome == PulseOutcome::Recovered,
+        Fact::DepositAborted(it) => {
+            it.content == AbortedContent::Unknown(QuarantineReason::Interrupted)
+        }
+        Fact::PickupSettled(it) => it.end == PickupEnd::Interrupted,
+        Fact::RecallSettled(it) => it.end == RecallEnd::Interrupted,
+        Fact::InspectionSettled(it) => it.finding == Finding::Unfinished,
+        _ => false,
     };
     (!harmless).then_some(fact)
 }

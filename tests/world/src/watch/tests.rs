@@ -1,8 +1,8 @@
-use std::path::Path;
-
 use edge_agent::journal::Medium;
-use locker_core::bank::{DoorMoved, PickupStarted, PulseIntended, SessionStarted};
-use locker_core::compartment::Compartment;
+use locker_core::bank::{
+    DepositConfirmed, DoorMoved, PickupStarted, PulseIntended, SessionStarted,
+};
+use locker_core::compartment::{Allocation, Compartment};
 use locker_core::downlink::{Grant, GrantAccepted, GrantPosition};
 use locker_core::ids::{IntentId, Version};
 use locker_core::journal::{CHAIN_START, Change};
@@ -43,7 +43,8 @@ fn a_pulse_needs_an_intent_of_its_own() {
 #[test]
 fn a_pulse_before_the_journal_is_durable_is_seen() {
     let disk = Disk::default();
-    let file = disk.create(Path::new("/agent/journal/seg-1.log")).unwrap();
+    disk.make_dir(&journal_dir()).unwrap();
+    let file = disk.create(&journal_dir().join("seg-1.log")).unwrap();
     file.write_all_at(b"an intent", 0).unwrap();
     let mut watch = Watch::default();
     feed(&mut watch, &intended(1));
@@ -109,4 +110,29 @@ fn more_openings_than_the_governor_allows_are_seen() {
         feed(&mut watch, &Fact::PulseIntended(intended));
     }
     assert_eq!(broken(&watch), Some(Invariant::WithinGovernor));
+}
+
+#[test]
+fn a_parcel_that_the_bank_has_forgotten_is_seen() {
+    let (session, parcel) = (cast::session(0, 1), cast::parcel(0, 1));
+    let confirmed =
+        DepositConfirmed { session, parcel, compartment: NO, presumed: false, code: None };
+    let mut watch = Watch::default();
+    feed(&mut watch, &Fact::DepositConfirmed(confirmed));
+    watch.state(&MemoryView::default());
+    assert_eq!(broken(&watch), Some(Invariant::OneParcelACompartment));
+}
+
+#[test]
+fn a_compartment_of_a_parcel_that_nobody_knows_is_seen() {
+    let parcel = cast::parcel(0, 1);
+    for allocation in [Allocation::Occupied { parcel }, Allocation::Reserved { parcel }] {
+        let spec = cast::layout(1, 0).compartments[0];
+        let held = Compartment { allocation, ..Compartment::commissioned(spec) };
+        let mut view = MemoryView::default();
+        view.apply(vec![Change::Compartment(held)]);
+        let mut watch = Watch::default();
+        watch.state(&view);
+        assert_eq!(broken(&watch), Some(Invariant::OneParcelACompartment));
+    }
 }

@@ -2,7 +2,7 @@
 
 use locker_core::bank::{Command, StaffFinding, Typed, may_type};
 use locker_core::code::tag::Tag;
-use locker_core::compartment::Health;
+use locker_core::compartment::{Compartment, Health};
 use locker_core::credential::{self, Action, KeySet};
 use locker_core::ids::{CompartmentNo, CredentialId};
 use locker_core::journal::View;
@@ -10,7 +10,7 @@ use locker_core::refusal::Refusal;
 use locker_core::session::{Actor, Task};
 
 use super::World;
-use crate::agent::Agent;
+use crate::agent::{Agent, is_full};
 use crate::cast;
 use crate::step::{Ask, Found, Phone};
 use crate::watch::Invariant;
@@ -20,6 +20,7 @@ impl World {
     pub(super) fn ask(&mut self, bank: usize, ask: &Ask) {
         let now_ms = self.now_ms;
         let expected = self.must_open(bank, ask);
+        let bars = self.sites[bank].agent.as_ref().is_some_and(bars_doors);
         let command = self.command(bank, ask);
         let site = &mut self.sites[bank];
         let answer = match command {
@@ -34,7 +35,7 @@ impl World {
                 self.refused += 1;
                 *self.reasons.entry(refusal.reason()).or_default() += 1;
                 if let Some((parcel, no)) = expected
-                    && !is_excused(refusal, site.disk.is_limited())
+                    && !is_excused(refusal, is_full(&site.disk), bars)
                 {
                     let why = refusal.reason();
                     let what = format!("{why} for parcel {parcel} in {no}");
@@ -60,10 +61,13 @@ impl World {
             return None;
         }
         let code = self.code(bank, n, nth)?;
-        let (parcel, no) = site.watch.good_code(code)?;
-        let held = view.compartment(no)?;
-        let works = !matches!(held.health, Health::Unreachable | Health::Stopped);
-        let stays = view.parcel(parcel)?.recall.is_none();
+        let good = site.watch.good_code(code);
+        let (parcel, no) = good.filter(|(parcel, _)| !site.watch.is_in_doubt(*parcel))?;
+        // What the bank has forgotten keeps nobody from asking for it.
+        let stopped =
+            |held: Compartment| matches!(held.health, Health::Unreachable | Health::Stopped);
+        let works = !view.compartment(no).is_some_and(stopped);
+        let stays = view.parcel(parcel).is_none_or(|known| known.recall.is_none());
         (works && stays).then_some((n, no))
     }
 
@@ -215,8 +219,14 @@ fn plain_command(ask: &Ask, agent: &Agent, world: &World, bank: usize) -> Option
 
 /// Whether somebody with a good code may be told this: by the governor, by a lockdown, by a delegate's
 /// time that is over, or because the disk is full to the last byte. Not for lack of a network.
-fn is_excused(refusal: Refusal, full: bool) -> bool {
-    let bounded =
-        [Refusal::TooManyOpenings, Refusal::LockedDown, Refusal::CodeExpired, Refusal::SessionBusy];
-    bounded.contains(&refusal) || (full && refusal == Refusal::StorageUnsafe)
+fn is_excused(refusal: Refusal, full: bool, bars: bool) -> bool {
+    let bounded = [Refusal::TooManyOpenings, Refusal::CodeExpired, Refusal::SessionBusy];
+    bounded.contains(&refusal)
+        || (full && refusal == Refusal::StorageUnsafe)
+        || (bars && refusal == Refusal::LockedDown)
+}
+
+/// Whether only staff may open doors: there is a lockdown, or records are missing.
+fn bars_doors(agent: &Agent) -> bool {
+    agent.view.meta().lockdown.is_some() || agent.is_incomplete()
 }

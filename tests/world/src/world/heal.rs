@@ -1,6 +1,8 @@
 //! The end of all faults: everybody starts, connects, and is told everything. What must hold then is
 //! that nothing is missing anywhere.
 
+use std::mem;
+
 use locker_core::credential::CredentialState;
 use locker_core::downlink::GrantPosition;
 use locker_core::ids::Version;
@@ -160,6 +162,11 @@ impl World {
         }
         if agent.view.session().is_some() {
             say(Invariant::HealsWhole, "somebody is still at the screen".to_owned());
+        }
+        // Whatever was done to the disk, bank and hub have agreed about it: from here on a birth has one answer.
+        if site.watch.broken.is_none() && mem::take(&mut site.watch.disk_was_changed) {
+            site.watch.may_look_like_two = false;
+            site.whole_since_backup = true;
         }
     }
 }
