@@ -31,9 +31,9 @@ const RECORDS_AT_A_TIME: usize = 256;
 /// Bytes read at a time.
 const BYTES_AT_A_TIME: usize = 512 * 1024;
 /// What a frame adds to its record, at most, in bytes.
-const FRAME_BYTES: u64 = 64;
+pub(super) const FRAME_BYTES: u64 = 64;
 /// What must be left for the records of a start, in bytes.
-const START_ROOM_BYTES: u64 = 1_024;
+pub(super) const START_ROOM_BYTES: u64 = 1_024;
 /// The folder for what is cut off.
 const CUT: &str = "cut";
 /// The file that says how many starts were counted in what was cut off.
@@ -94,7 +94,8 @@ impl RestoreError {
 impl SuccessorError {
     fn is_out_of_space(&self) -> bool {
         match self {
-            Self::Create(CreateError::OutOfSpace { .. })
+            Self::Room { .. }
+            | Self::Create(CreateError::OutOfSpace { .. })
             | Self::Append(AppendError::OutOfSpace { .. }) => true,
             Self::Create(CreateError::Disk(fault)) => fault.is_out_of_space(),
             Self::File { source, .. } => is_full(source),

@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use super::history::{is_empty, move_aside_on};
 use super::incoming::replace_file;
+use super::restore::{FRAME_BYTES, START_ROOM_BYTES};
 use super::{Home, JOURNAL, Keeper, Limits, Stamp};
 use crate::journal::{self, AppendError, CreateError, Entry, Journal, Medium};
 
@@ -48,6 +49,8 @@ pub enum SuccessorError {
     NoState,
     #[error("one thing in the state is larger than a record may be")]
     TooLarge,
+    #[error("{needed} bytes are needed, {free} are free")]
+    Room { needed: u64, free: u64 },
     #[error("cannot make the new journal")]
     Create(#[from] CreateError),
     #[error("cannot write the new journal")]
@@ -68,6 +71,13 @@ pub(super) fn write_successor(
     let next = home.dir.join(NEXT);
     remove_files(&**home.medium, &next).map_err(at(&next))?;
     let records = first_records(keeper, stamp, beginning)?;
+    // With something left over: else it would stand there, and no start could be recorded in it.
+    let bytes: u64 = records.iter().map(|record| record.len() as u64 + FRAME_BYTES).sum();
+    let needed = bytes + START_ROOM_BYTES;
+    let free = home.medium.free_bytes(home.dir).map_err(at(home.dir))?;
+    if free < needed {
+        return Err(SuccessorError::Room { needed, free });
+    }
     let limits = Limits { ballast_bytes: 0, ..home.limits };
     let mut journal =
         Journal::create_on(Arc::clone(home.medium), &next, keeper.fresh_stream.0, limits)?;
