@@ -107,10 +107,10 @@ impl Agent {
         self.lapse(around)
     }
 
-    /// Gives up records that are in a backup and in a snapshot.
+    /// Gives up records that are in a backup and in two snapshots.
     pub(super) fn prune(&mut self, safe: u64) {
         // It is tried again with the next ack.
-        let _ = self.history.prune(safe, self.snapshot_seq);
+        let _ = self.history.prune(safe, self.covered_seq);
     }
 
     /// Commits the answer to the hub; false if the disk is full.

@@ -12,6 +12,7 @@ pub use start::{Begun, begin_anew, journal_dir};
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::mem;
 
 use edge_agent::bank::is_for_staff;
 use edge_agent::journal::{AppendError, Entry, write_snapshot_on};
@@ -99,6 +100,8 @@ pub struct Agent {
     /// When the session last moved, by its record and by the clock that does not jump.
     session_moved: Option<(UnixMillis, u64)>,
     snapshot_seq: u64,
+    /// The snapshot before that one, if this process wrote the newer: records are pruned up to it.
+    covered_seq: u64,
     /// Pulses that a board has and that have no outcome yet.
     pub pulses: VecDeque<Pulse>,
     answered: VecDeque<CommandId>,
@@ -366,7 +369,7 @@ impl Agent {
         let bytes = encode_snapshot(&snapshot).map_err(Died::from_error)?;
         // The next tick tries again, if there is one.
         if write_snapshot_on(&self.disk, start::dir(), applied_seq, &hash.0, &bytes).is_ok() {
-            self.snapshot_seq = applied_seq;
+            self.covered_seq = mem::replace(&mut self.snapshot_seq, applied_seq);
         }
         self.effect()
     }

@@ -101,6 +101,7 @@ impl Agent {
             deposits_open: true,
             session_moved: None,
             snapshot_seq,
+            covered_seq: 0,
             pulses: VecDeque::new(),
             answered: VecDeque::new(),
             connection: None,
