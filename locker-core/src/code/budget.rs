@@ -163,7 +163,7 @@ impl Budget {
             let known = by_suffix.entry(*suffix).or_default();
             *known = known.saturating_add(*count);
         }
-        let longer = |wait: &Wait| wait.wait_ms;
+        let longer = |wait: &Wait| (wait.wait_ms, wait.since_uptime_ms);
         Self {
             day,
             wrong: self.wrong.saturating_add(other.wrong),

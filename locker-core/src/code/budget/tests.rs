@@ -257,7 +257,7 @@ impl World {
 fn p_j_wrong_codes_of_two_branches_count_together_and_a_later_day_wins() {
     let day_after = UnixMillis(NOON.0 + DAY_MS);
     let (own, end) = spend(&Budget::default(), 30, false, known(NOON, 0));
-    let (other, _) = spend(&Budget::default(), 40, true, known(NOON, 0));
+    let (other, _) = spend(&Budget::default(), 20, true, known(NOON, 0));
     let both = own.merged(&other);
     assert_eq!(
         (both.day, both.wrong, both.wrong_alone),
