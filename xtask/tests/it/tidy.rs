@@ -39,11 +39,6 @@ const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         rule: Rule::Sleep,
-        path: "tests/src/bin/crash/full_disk.rs",
-        why: "somebody who fills a disk again and again, and an agent that must outlive it",
-    },
-    Exception {
-        rule: Rule::Sleep,
         path: "tests/src/bin/crash/people.rs",
         why: "people hesitate, and turn away after a while",
     },

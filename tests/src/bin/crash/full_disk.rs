@@ -27,10 +27,11 @@ use crate::power_cuts::folder;
 const BANK: &str = "lobby";
 /// Starts on the full disk.
 const STARTS: usize = 4;
-/// Between two looks of whoever fills the disk, in milliseconds.
-const FILL_EVERY_MS: u64 = 20;
-/// The agent writes its state back every ten seconds, and looks at the disk's room as often.
-const WRITTEN_BACK_AFTER: Duration = Duration::from_secs(13);
+/// Between two looks of whoever fills the disk.
+const FILL_EVERY: Duration = Duration::from_millis(20);
+/// What an agent says when it goes on without sled.
+const WITHOUT_SLED: &str = "state held in memory";
+/// The agent looks at the disk's room every ten seconds.
 const NOTICED_LIMIT: Duration = Duration::from_secs(25);
 /// A kill falls into a visit that takes about a second, in milliseconds.
 const IN_A_VISIT_MS: (u64, u64) = (100, 1_200);
@@ -97,7 +98,7 @@ impl Stage {
         let mut inside = inside.into_iter();
         let mut next = || inside.next().context("every parcel is fetched");
         self.fetch(next()?).await?;
-        tokio::time::sleep(WRITTEN_BACK_AFTER).await;
+        self.until_without_sled().await?;
         self.fetch(next()?).await?;
         for _ in 0..STARTS {
             let (order, code) = next()?;
@@ -137,6 +138,16 @@ impl Stage {
         self.bank.wait_for_screen(what, NOTICED_LIMIT, wanted).await.map(drop)
     }
 
+    /// The agent has noticed what sled would not outlive.
+    async fn until_without_sled(&self) -> Result<()> {
+        let log = self.bank.agent_log();
+        let said = async || {
+            let has_said = std::fs::read_to_string(&log)?.contains(WITHOUT_SLED);
+            Ok(has_said.then_some(()))
+        };
+        wait_for("the agent goes on without sled", NOTICED_LIMIT, said).await
+    }
+
     async fn ensure_refused(&mut self, order: &Order) -> Result<()> {
         let (agent, front) = (self.bank.agent().context("the agent is not running")?, &self.front);
         let refusal = async || {
@@ -161,9 +172,10 @@ impl Filler {
         let mut file = File::create_new(&path)?;
         pour(&mut file)?;
         let pouring = tokio::spawn(async move {
+            let mut looks = tokio::time::interval(FILL_EVERY);
             loop {
+                looks.tick().await;
                 pour(&mut file)?;
-                tokio::time::sleep(Duration::from_millis(FILL_EVERY_MS)).await;
             }
         });
         Ok(Self { path, pouring })
